@@ -1,0 +1,50 @@
+# Every command works in a fresh clone: the targets build what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo up down test lint format bench lock clean
+
+# The stamp says which lock the environment was made from.
+$(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+setup: $(VENV)/.installed ## environment and model cache
+	$(BIN)/python -m academy.trainer.prepare
+
+demo: setup ## from a git history to a better model, live
+	$(BIN)/python examples/demo.py
+
+up: setup ## the whole stack on this machine
+	$(BIN)/academy up
+
+down:
+	$(BIN)/academy down
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py))
+
+bench-%: setup
+	$(BIN)/python benchmarks/$*.py
+
+lock: ## resolve the ranges of pyproject.toml into exact versions
+	$(PYTHON) tools/lock.py
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Folders that never change once published: datasets, checkpoints, adapters, exports."""

@@ -1,0 +1,93 @@
+"""The manifest that makes a folder whole: names, sizes and sha256 of its files.
+
+It is written last, so a folder with a valid manifest is complete. The folder's digest is the
+sha256 over the canonical JSON of the manifest's ``files``; it holds no time and no path, so equal
+content has an equal digest. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from academy.errors import AcademyError, DigestMismatch
+
+NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+class ManifestMissing(AcademyError):
+    """{path} has no readable manifest ({why}), so it is incomplete or damaged."""
+
+    code = "manifest_missing"
+    status = 409
+    next_step = "Delete the folder and let it be made again."
+
+
+def write_manifest(folder: Path) -> str:
+    """Describe every file under `folder`, flush all to disk, publish the manifest; the digest."""
+    files = describe(folder)
+    digest = digest_of(files)
+    body = {"schema_version": SCHEMA_VERSION, "files": files, "digest": digest}
+    for name in files:
+        _fsync(folder / name)
+    temporary = folder / f".{NAME}.{os.getpid()}"
+    temporary.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
+    _fsync(temporary)
+    temporary.replace(folder / NAME)
+    _fsync(folder)
+    return digest
+
+
+def verify_manifest(folder: Path, expected: str | None = None) -> str:
+    """Check every file under `folder` against its manifest and the expected digest; the digest.
+
+    Raises `ManifestMissing` for an incomplete folder and `DigestMismatch` for a changed one.
+    """
+    recorded = read_manifest(folder)
+    actual = digest_of(describe(folder))
+    if actual != recorded["digest"]:
+        raise DigestMismatch(path=str(folder), actual=actual, expected=recorded["digest"])
+    if expected is not None and actual != expected:
+        raise DigestMismatch(path=str(folder), actual=actual, expected=expected)
+    return actual
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest as written: ``schema_version``, ``files`` and ``digest``."""
+    try:
+        body = json.loads((folder / NAME).read_text())
+    except (OSError, ValueError) as error:
+        raise ManifestMissing(path=str(folder), why=type(error).__name__) from error
+    if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
+        raise ManifestMissing(path=str(folder), why="of another schema version")
+    return body
+
+
+def describe(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size in bytes and sha256 (hex) of each file under `folder`, by its relative POSIX path."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != NAME and not name.startswith(f".{NAME}."):
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            files[name] = {"bytes": path.stat().st_size, "sha256": sha256}
+    return files
+
+
+def digest_of(files: dict[str, dict[str, Any]]) -> str:
+    """The digest of a manifest's ``files``: ``sha256:`` and 64 hex digits."""
+    canonical = json.dumps(files, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

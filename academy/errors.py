@@ -1,0 +1,132 @@
+"""The errors that reach a user.
+
+Each class is one kind of failure. Its docstring is the message template: ``str(error)`` is the
+docstring with the keyword arguments put in. `code` is the stable name that HTTP answers, job
+failures and the CLI carry; `status` is the HTTP status; `next_step` says the way out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+
+class AcademyError(Exception):
+    """Something went wrong in Academy: {detail}."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    next_step: ClassVar[str] = "Look into the server's log for the request id."
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        template = inspect.cleandoc(type(self).__doc__ or "")
+        super().__init__(template.format(**fields))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.fields))
+
+
+def _rebuild(kind: type[AcademyError], fields: dict[str, Any]) -> AcademyError:
+    return kind(**fields)
+
+
+class BadSetting(AcademyError):
+    """{name} is {value!r}, but it must be {allowed}."""
+
+    code = "bad_setting"
+    next_step = "Correct the environment variable and start again."
+
+
+class InvalidRequest(AcademyError):
+    """{detail}"""
+
+    code = "invalid_request"
+    status = 422
+    next_step = "Correct the named fields and send the request again."
+
+    def __init__(self, *, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail=detail)
+        self.errors = errors or []
+        self.fields = {"detail": detail, "errors": self.errors}
+
+
+class NotFound(AcademyError):
+    """There is no {noun} {id!r}."""
+
+    code = "not_found"
+    status = 404
+    next_step = "List what there is and use one of those ids."
+
+
+class Conflict(AcademyError):
+    """{detail}"""
+
+    code = "conflict"
+    status = 409
+    next_step = "Read the current state and decide again."
+
+
+class Unauthorized(AcademyError):
+    """{detail}"""
+
+    code = "unauthorized"
+    status = 401
+    next_step = "Send 'Authorization: Bearer KEY' with a key that has not been revoked."
+
+
+class Forbidden(AcademyError):
+    """The key {name!r} has the role {role!r}; this needs the role {needed!r}."""
+
+    code = "forbidden"
+    status = 403
+    next_step = "Use a key with that role, or ask an admin to make one."
+
+
+class Unavailable(AcademyError):
+    """{what} cannot be reached: {why}."""
+
+    code = "unavailable"
+    status = 503
+    next_step = "Run `academy doctor` to see what is missing, then try again."
+
+
+class DatasetTooSmall(AcademyError):
+    """The dataset {dataset_id!r} has {rows} training rows; at least {needed} are needed, \
+so {missing} are missing."""
+
+    code = "dataset_too_small"
+    status = 422
+    next_step = "Record more lessons or raise git_commits_limit, then curate again."
+
+
+class RepositoryRefused(AcademyError):
+    """The repository {path!r} was refused: {why}."""
+
+    code = "repository_refused"
+    status = 422
+    next_step = "Name a git repository inside one of the allowed roots (ACADEMY_REPO_ROOTS)."
+
+
+class BaseModelUnavailable(AcademyError):
+    """The base model {name!r} was not found; looked in {looked_in}."""
+
+    code = "base_model_unavailable"
+    status = 422
+    next_step = "Put the model folder into one of those places, or name another base_model."
+
+
+class StaleFence(AcademyError):
+    """Job {job_id} is no longer held under fence {fence}; another owner has it."""
+
+    code = "stale_fence"
+    status = 409
+    next_step = "Stop working on this job; nothing more may be written for it."
+
+
+class DigestMismatch(AcademyError):
+    """{path} has the digest {actual}, but {expected} was recorded."""
+
+    code = "digest_mismatch"
+    status = 409
+    next_step = "Do not use these files; restore them from a backup or train again."

@@ -1,0 +1,1 @@
+"""The only room that knows Celery: the app, thin tasks, and the keeper."""
