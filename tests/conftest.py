@@ -1,0 +1,95 @@
+"""Real servers for the tests: one PostgreSQL and one Valkey for each test run.
+
+A test asks for `database_url` (a migrated database of its own), `valkey_url` (an empty Valkey),
+`postgres_url` (the bare server) or `free_port`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from academy.embedded import program
+from academy.embedded.postgres import EmbeddedPostgres
+from academy.embedded.valkey import EmbeddedValkey
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the run's PostgreSQL; its database ``academy`` is empty."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> str:
+    """The name of a migrated database that `database_url` is copied from."""
+    from academy.store.migrate import upgrade  # tests without a database need no SQLAlchemy
+
+    name = "academy_template"
+    _on_server(postgres_url, f'CREATE DATABASE "{name}"')
+    upgrade(_of_database(postgres_url, name))
+    return name
+
+
+@pytest.fixture
+def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The URL of a migrated database that only this test uses."""
+    name = f"test_{next(_numbers)}"
+    _on_server(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    yield _of_database(postgres_url, name)
+    _on_server(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a database of this test's own with nothing in it."""
+    name = f"empty_{next(_numbers)}"
+    _on_server(postgres_url, f'CREATE DATABASE "{name}"')
+    yield _of_database(postgres_url, name)
+    _on_server(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the run's Valkey, with whatever earlier tests left in it."""
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture
+def valkey_url(valkey_server: str) -> str:
+    """The URL of an empty Valkey."""
+    with redis.Redis.from_url(valkey_server, socket_timeout=10) as client:
+        client.flushall()
+    return valkey_server
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on."""
+    return program.free_port()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder of this checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+def _of_database(url: str, name: str) -> str:
+    return url.rpartition("/")[0] + f"/{name}"
+
+
+def _on_server(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute(statement)
