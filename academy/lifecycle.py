@@ -49,7 +49,7 @@ ALLOWED: dict[Status, frozenset[Status]] = {
         {Status.PAUSED, Status.QUEUED, Status.CANCELLING, Status.FINISHED, Status.FAILED}
     ),
     Status.PAUSED: frozenset({Status.QUEUED, Status.CANCELLED}),
-    Status.CANCELLING: frozenset({Status.CANCELLED, Status.FINISHED, Status.FAILED}),
+    Status.CANCELLING: frozenset({Status.CANCELLED}),
     Status.FINISHED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),

@@ -1,0 +1,42 @@
+"""What the tables are made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import DateTime, MetaData, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql import func
+from sqlalchemy.sql.elements import ColumnElement
+
+
+class Base(DeclarativeBase):
+    """All tables of Academy."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
+    }
+
+
+def now() -> ColumnElement[datetime]:
+    """PostgreSQL's clock, the only one that leases and ages are measured by."""
+    return func.clock_timestamp(type_=DateTime(timezone=True))
+
+
+def from_now(seconds: float) -> ColumnElement[datetime]:
+    """A moment by PostgreSQL's clock, `seconds` after now (or before, if negative)."""
+    return now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -1,0 +1,43 @@
+"""Datasets, named by the digest of their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from academy.errors import NotFound
+from academy.store.tables import Dataset
+
+
+def register(session: Session, **values: Any) -> Dataset:
+    """Record a dataset; one with the same digest is the same dataset and stays as it is."""
+    session.execute(insert(Dataset).values(**values).on_conflict_do_nothing())
+    return session.scalars(select(Dataset).where(Dataset.digest == values["digest"])).one()
+
+
+def get(session: Session, dataset_id: str) -> Dataset:
+    """The dataset; raises `NotFound`."""
+    dataset = session.get(Dataset, dataset_id)
+    if dataset is None:
+        raise NotFound(noun="dataset", id=dataset_id)
+    return dataset
+
+
+def newest(session: Session) -> Dataset | None:
+    """The dataset that was made last, if there is one."""
+    return session.scalars(select(Dataset).order_by(Dataset.created_at.desc()).limit(1)).first()
+
+
+def page(session: Session, *, limit: int, after: str | None = None) -> list[Dataset]:
+    """Datasets newest first, strictly after `after`; one more than `limit` if there is more."""
+    query = select(Dataset).order_by(Dataset.created_at.desc(), Dataset.id).limit(limit + 1)
+    if after is not None:
+        last = get(session, after)
+        query = query.where(
+            (Dataset.created_at < last.created_at)
+            | ((Dataset.created_at == last.created_at) & (Dataset.id > last.id))
+        )
+    return list(session.scalars(query))

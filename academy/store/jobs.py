@@ -1,0 +1,128 @@
+"""Reading jobs. What changes a status is in `academy.store.transitions`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from academy.errors import NotFound
+from academy.lifecycle import HELD, TERMINAL, JobKind, Status
+from academy.store.base import from_now, now
+from academy.store.tables import Job, JobTransition
+
+
+def new_id(kind: JobKind) -> str:
+    """An id such as ``training_20240101_120000_x7k2p9``: kind, UTC time, six random characters."""
+    moment = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    return f"{kind}_{moment}_{''.join(secrets.choice(alphabet) for _ in range(6))}"
+
+
+def get(session: Session, job_id: str, kind: JobKind | None = None) -> Job:
+    """The job; raises `NotFound`."""
+    job = session.get(Job, job_id, populate_existing=True)
+    if job is None or (kind is not None and job.kind != kind):
+        raise NotFound(noun=f"{kind} job" if kind else "job", id=job_id)
+    return job
+
+
+def page(
+    session: Session,
+    *,
+    limit: int,
+    after: str | None = None,
+    status: Status | None = None,
+    kind: JobKind | None = None,
+    role: str | None = None,
+) -> list[Job]:
+    """Jobs newest first, strictly after the job `after`; one more than `limit` if there is more."""
+    query = select(Job).order_by(Job.created_at.desc(), Job.id).limit(limit + 1)
+    if after is not None:
+        last = get(session, after)
+        query = query.where(
+            (Job.created_at < last.created_at)
+            | ((Job.created_at == last.created_at) & (Job.id > last.id))
+        )
+    for column, value in ((Job.status, status), (Job.kind, kind), (Job.role, role)):
+        if value is not None:
+            query = query.where(column == value)
+    return list(session.scalars(query))
+
+
+def counts(session: Session, kind: JobKind | None = None) -> dict[str, int]:
+    """How many jobs are in each status; a status without jobs is missing."""
+    query = select(Job.status, func.count()).group_by(Job.status)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    return dict(session.execute(query).tuples().all())
+
+
+def queue_depths(session: Session) -> dict[str, int]:
+    """How many jobs wait in each queue."""
+    query = select(Job.queue, func.count()).where(Job.status == Status.QUEUED).group_by(Job.queue)
+    return dict(session.execute(query).tuples().all())
+
+
+def transitions(session: Session, job_id: str) -> Sequence[JobTransition]:
+    """A job's history, oldest first."""
+    return session.scalars(
+        select(JobTransition).where(JobTransition.job_id == job_id).order_by(JobTransition.id)
+    ).all()
+
+
+def held_by(session: Session, worker_id: str) -> Sequence[Job]:
+    """The jobs that a worker holds."""
+    return session.scalars(
+        select(Job).where(Job.worker_id == worker_id, Job.status.in_(HELD))
+    ).all()
+
+
+def with_open_events(
+    session: Session, *, finished_before_seconds: float, limit: int = 100
+) -> Sequence[Job]:
+    """Jobs that are over, whose events nobody has archived to the end; locked for the caller."""
+    return session.scalars(
+        select(Job)
+        .where(
+            Job.status.in_(TERMINAL),
+            Job.events_closed_at.is_(None),
+            Job.finished_at < from_now(-finished_before_seconds),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def close_events(session: Session, job_id: str) -> None:
+    """Remember that a job's events are in the archive to the end."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.events_closed_at.is_(None))
+        .values(events_closed_at=now())
+    )
+
+
+def closed_streams(
+    session: Session, *, closed_before_seconds: float, job_ids: Sequence[str]
+) -> set[str]:
+    """Those of `job_ids` whose events were archived so long ago that the stream can go."""
+    return set(
+        session.scalars(
+            select(Job.id).where(
+                Job.id.in_(job_ids), Job.events_closed_at < from_now(-closed_before_seconds)
+            )
+        )
+    )
+
+
+def last_training_time(session: Session) -> datetime | None:
+    """When the latest training finished, if any has."""
+    return session.scalar(
+        select(func.max(Job.finished_at)).where(
+            Job.kind == JobKind.TRAINING, Job.status == Status.FINISHED
+        )
+    )

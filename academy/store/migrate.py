@@ -1,0 +1,71 @@
+"""Bringing the schema up to date, and saying how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, pool
+
+from academy.errors import AcademyError
+from academy.store.engine import sqlalchemy_url
+
+
+@dataclass(frozen=True)
+class SchemaState:
+    """The revision of the database (None: empty) and the one this code needs."""
+
+    current: str | None
+    needed: str
+
+    @property
+    def in_order(self) -> bool:
+        return self.current == self.needed
+
+
+class SchemaMismatch(AcademyError):
+    """The database schema is at revision {current!r}, but this version needs {needed!r}."""
+
+    code = "schema_mismatch"
+    status = 503
+    next_step = "Run `academy migrate` with the newest version of Academy that you deploy."
+
+
+def upgrade(database_url: str) -> SchemaState:
+    """Apply every missing migration, one migrator at a time; the state afterwards."""
+    command.upgrade(_config(database_url), "head")
+    return state(database_url)
+
+
+def state(database_url: str) -> SchemaState:
+    """Which revision the database has, and which one this code needs."""
+    engine = create_engine(
+        sqlalchemy_url(database_url),
+        poolclass=pool.NullPool,
+        connect_args={"connect_timeout": 10},
+    )
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    engine.dispose()
+    needed = ScriptDirectory.from_config(_config(database_url)).get_current_head()
+    return SchemaState(current=current, needed=str(needed))
+
+
+def require_in_order(database_url: str) -> None:
+    """Raise `SchemaMismatch` unless the schema is the one that this code was written for."""
+    found = state(database_url)
+    if not found.in_order:
+        raise SchemaMismatch(current=found.current, needed=found.needed)
+
+
+def _config(database_url: str) -> Config:
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(__file__).resolve().parents[2] / "migrations")
+    )
+    config.attributes["database_url"] = database_url
+    return config

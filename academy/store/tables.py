@@ -1,0 +1,267 @@
+"""The tables of jobs and of what jobs make. Migrations in ``migrations/versions`` create them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from academy.lifecycle import HELD, TERMINAL, JobKind, Status
+from academy.store.base import Base, now
+
+
+def _among(values: Any) -> str:
+    return "(" + ", ".join(f"'{value}'" for value in sorted(values)) + ")"
+
+
+class Job(Base):
+    """A piece of work that a worker carries out under a lease. Postgres is the job."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(f"kind IN {_among(JobKind)}", "kind"),
+        CheckConstraint(f"status IN {_among(Status)}", "status"),
+        CheckConstraint(
+            f"(status IN {_among(TERMINAL)}) = (finished_at IS NOT NULL)", "finished_at"
+        ),
+        CheckConstraint(f"(status IN {_among(HELD)}) = (lease_expires_at IS NOT NULL)", "lease"),
+        CheckConstraint("(status = 'failed') = (failure_code IS NOT NULL)", "failure"),
+        # A claim reads the best queued job of a queue from here, and nothing else.
+        Index(
+            "jobs_claim_idx",
+            "queue",
+            text("priority DESC"),
+            "created_at",
+            postgresql_where=text("status = 'queued'"),
+        ),
+        # The keeper's sweep for dead leases.
+        Index(
+            "jobs_lease_idx",
+            "lease_expires_at",
+            postgresql_where=text("lease_expires_at IS NOT NULL"),
+        ),
+        # Listing, newest first, with and without a status.
+        Index("jobs_created_at_idx", text("created_at DESC"), "id"),
+        Index("jobs_status_idx", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    queue: Mapped[str]
+    status: Mapped[str]
+    priority: Mapped[int] = mapped_column(default=0)
+    #: The group that a job belongs to, such as ``coder``.
+    role: Mapped[str | None]
+    #: Raised by each claim; a write under an older fence is refused.
+    fence: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: How often the job was claimed; the first claim makes it 1.
+    attempt: Mapped[int] = mapped_column(default=0)
+    #: Crashes since the last checkpoint progress.
+    crashes: Mapped[int] = mapped_column(default=0)
+    #: What the client asked for, with every default and ``"auto"`` filled in.
+    parameters: Mapped[dict[str, Any]]
+    dataset_id: Mapped[str | None]
+    base_model: Mapped[str | None]
+    created_by: Mapped[str | None]
+    worker_id: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    #: A queued job is not claimed before this moment (back-off).
+    not_before: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    #: The latest metrics, written with a lease renewal.
+    progress: Mapped[dict[str, Any] | None]
+    #: The last verified checkpoint: ``step``, ``key`` in the artifact store, ``digest``.
+    checkpoint: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+    failure_code: Mapped[str | None]
+    failure_message: Mapped[str | None]
+    failure_next_step: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    #: When the job's events were archived to the end.
+    events_closed_at: Mapped[datetime | None]
+
+
+class JobTransition(Base):
+    """The history of a job's status; exactly one row leads into a terminal state."""
+
+    __tablename__ = "job_transitions"
+    __table_args__ = (
+        Index("job_transitions_job_id_idx", "job_id", "id"),
+        Index(
+            "job_transitions_terminal_key",
+            "job_id",
+            unique=True,
+            postgresql_where=text(f"to_status IN {_among(TERMINAL)}"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    from_status: Mapped[str | None]
+    to_status: Mapped[str]
+    reason: Mapped[str]
+    fence: Mapped[int] = mapped_column(BigInteger)
+    attempt: Mapped[int]
+    worker_id: Mapped[str | None]
+    detail: Mapped[dict[str, Any] | None]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Hint(Base):
+    """The outbox: a message for the broker, written in the transaction that queues a job."""
+
+    __tablename__ = "hints"
+    __table_args__ = (
+        Index("hints_unpublished_idx", "id", postgresql_where=text("published_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    queue: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    published_at: Mapped[datetime | None]
+
+
+class EventChunk(Base):
+    """A run of a job's events, compressed: the archive behind the live stream."""
+
+    __tablename__ = "event_chunks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    first_seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    #: zlib over JSON lines, one event a line, in order.
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Worker(Base):
+    """A worker process that was seen, and what it runs on."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    queue: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    versions: Mapped[dict[str, Any]]
+    #: One entry per device: ``uuid``, ``name``, ``memory_bytes``, ``utilization``.
+    gpus: Mapped[list[Any]] = mapped_column(JSONB)
+    started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    drain_requested_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+
+
+class Lesson(Base):
+    """A situation and what solved it."""
+
+    __tablename__ = "lessons"
+    __table_args__ = (Index("lessons_created_at_idx", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    situation: Mapped[str]
+    solution: Mapped[str]
+    tags: Mapped[list[Any]] = mapped_column(JSONB)
+    source: Mapped[str | None]
+    quality: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Task(Base):
+    """A finished conversation and how it ended."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (Index("tasks_created_at_idx", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    messages: Mapped[list[Any]] = mapped_column(JSONB)
+    outcome: Mapped[str]
+    tags: Mapped[list[Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Dataset(Base):
+    """A curated training set, named by the digest of its files."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (Index("datasets_created_at_idx", text("created_at DESC"), "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    #: Where its folder lies in the artifact store.
+    key: Mapped[str]
+    format: Mapped[str]
+    train_rows: Mapped[int]
+    heldout_rows: Mapped[int]
+    statistics: Mapped[dict[str, Any]]
+    request: Mapped[dict[str, Any]]
+    job_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Adapter(Base):
+    """A trained LoRA adapter. It never changes: a database trigger refuses updates."""
+
+    __tablename__ = "adapters"
+    __table_args__ = (Index("adapters_created_at_idx", text("created_at DESC"), "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    key: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(unique=True)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("adapters.id"))
+    base_model: Mapped[str]
+    base_digest: Mapped[str | None]
+    dataset_id: Mapped[str | None]
+    role: Mapped[str | None]
+    parameters: Mapped[dict[str, Any]]
+    #: Held-out losses with their paired interval, throughput, versions.
+    metrics: Mapped[dict[str, Any]]
+    code_version: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Alias(Base):
+    """A name that clients use for a model, and the adapter it points at (none: the base)."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("adapters.id"))
+    #: Raised by each move; a move names the generation that it saw.
+    generation: Mapped[int] = mapped_column(BigInteger, default=0)
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=text("clock_timestamp()"), onupdate=now()
+    )
+
+
+class AliasMove(Base):
+    """What an alias pointed at, since when, and who moved it why."""
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (UniqueConstraint("alias", "generation"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    alias: Mapped[str] = mapped_column(ForeignKey("aliases.name"))
+    generation: Mapped[int] = mapped_column(BigInteger)
+    from_adapter_id: Mapped[str | None]
+    to_adapter_id: Mapped[str | None]
+    moved_by: Mapped[str | None]
+    reason: Mapped[str | None]
+    #: Seconds that load, digest check, probe and the move took.
+    swap_seconds: Mapped[float | None]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -1,0 +1,341 @@
+"""The one place that changes a job's status.
+
+Each transition is a named function. It issues one guarded UPDATE (id, expected status and, for an
+owner, the fence) and writes the transition row and, where the job becomes queued, the hint in the
+same transaction. Zero rows updated means that the caller is stale: `StaleFence` for an owner,
+`Conflict` for a client.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from academy.errors import Conflict, NotFound, StaleFence
+from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
+from academy.store.base import from_now, now
+from academy.store.tables import Hint, Job, JobTransition
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job held by this worker under a fence; every write for the job carries it."""
+
+    job_id: str
+    fence: int
+    attempt: int
+    worker_id: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed and what to do: a published code, a cause, a next step."""
+
+    code: FailureCode
+    message: str
+    next_step: str
+
+
+def submit(session: Session, job: Job) -> None:
+    """Insert a job as queued, with its first transition and its hint."""
+    job.status = Status.QUEUED
+    session.add(job)
+    session.flush()
+    _record(session, job, None, Status.QUEUED, Reason.SUBMITTED, None)
+    session.execute(insert(Hint).values(job_id=job.id, queue=job.queue))
+
+
+def claim(session: Session, queue: str, worker_id: str, lease_seconds: float) -> Job | None:
+    """Take the best queued job of `queue` under a new fence and lease; None if there is none.
+
+    Highest priority first, then oldest. Rows that another worker is claiming are skipped.
+    """
+    best = (
+        select(Job.id)
+        .where(Job.queue == queue, Job.status == Status.QUEUED, Job.not_before <= now())
+        .order_by(Job.priority.desc(), Job.created_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    job = session.scalars(
+        update(Job)
+        .where(Job.id == best, Job.status == Status.QUEUED)
+        .values(
+            status=Status.PREPARING,
+            fence=Job.fence + 1,
+            attempt=Job.attempt + 1,
+            worker_id=worker_id,
+            lease_expires_at=from_now(lease_seconds),
+            started_at=_once(Job.started_at),
+        )
+        .returning(Job),
+        execution_options={"populate_existing": True},
+    ).one_or_none()
+    if job is not None:
+        _record(session, job, Status.QUEUED, Status.PREPARING, Reason.CLAIMED, None)
+    return job
+
+
+def start(session: Session, held: Claim) -> None:
+    """Preparing to running: the worker's process reports work."""
+    _move_held(session, held, {Status.PREPARING}, Status.RUNNING, Reason.STARTED)
+
+
+def finish(session: Session, held: Claim, result: dict[str, Any]) -> Job:
+    """To finished, with the result. A cancel that was requested before wins: `StaleFence`."""
+    return _move_held(
+        session,
+        held,
+        {Status.PREPARING, Status.RUNNING, Status.PAUSING},
+        Status.FINISHED,
+        Reason.COMPLETED,
+        result=result,
+        finished_at=now(),
+        **_RELEASED,
+    )
+
+
+def fail_or_retry(
+    session: Session,
+    held: Claim,
+    failure: Failure,
+    *,
+    max_crashes: int,
+    retry_seconds: float,
+) -> Status:
+    """What becomes of a job whose attempt failed; the new status.
+
+    An infrastructure failure goes back to the queue after a back-off until `max_crashes` attempts
+    in a row made no checkpoint progress; anything else fails at once. A cancel that was requested
+    meanwhile makes it cancelled.
+    """
+    job = _locked(session, held.job_id)
+    _require_held(job, held)
+    if job.status == Status.CANCELLING:
+        return stopped(session, held)
+    crashes = job.crashes + 1
+    if failure.code not in RETRIED:
+        _fail(session, job, failure, Reason.ERROR)
+    elif crashes >= max_crashes:
+        _fail(session, job, failure, Reason.CRASHED_TOO_OFTEN, crashes=crashes)
+    elif job.status == Status.PAUSING:
+        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, crashes=crashes, **_RELEASED)
+    else:
+        _requeue(session, job, Reason.RETRY, crashes, retry_seconds, _detail(failure))
+    return Status(job.status)
+
+
+def stopped(session: Session, held: Claim) -> Status:
+    """The worker stopped its process as it was asked: cancelled, paused, or queued by a drain."""
+    job = _locked(session, held.job_id)
+    _require_held(job, held)
+    if job.status == Status.CANCELLING:
+        _move(session, job, Status.CANCELLED, Reason.CANCEL_DONE, finished_at=now(), **_RELEASED)
+    elif job.status == Status.PAUSING:
+        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, **_RELEASED)
+    else:
+        _requeue(session, job, Reason.DRAINED, job.crashes, 0.0, None)
+    return Status(job.status)
+
+
+def request_cancel(session: Session, job_id: str) -> Job:
+    """A client's cancel: at once if nobody holds the job, else its worker is asked to stop.
+
+    Raises `NotFound`, or `Conflict` for a job that is over.
+    """
+    job = _locked(session, job_id)
+    if job.status in TERMINAL:
+        raise Conflict(detail=f"Job {job_id} is already {job.status}; it cannot be cancelled.")
+    if job.status in {Status.QUEUED, Status.PAUSED}:
+        _move(session, job, Status.CANCELLED, Reason.CANCEL_REQUESTED, finished_at=now())
+    elif job.status != Status.CANCELLING:
+        _move(session, job, Status.CANCELLING, Reason.CANCEL_REQUESTED)
+    return job
+
+
+def request_pause(session: Session, job_id: str) -> Job:
+    """A client's pause: at once if queued, else the worker writes a checkpoint first."""
+    job = _locked(session, job_id)
+    if job.status == Status.QUEUED:
+        _move(session, job, Status.PAUSED, Reason.PAUSE_REQUESTED)
+    elif job.status in {Status.PREPARING, Status.RUNNING}:
+        _move(session, job, Status.PAUSING, Reason.PAUSE_REQUESTED)
+    elif job.status not in {Status.PAUSING, Status.PAUSED}:
+        raise Conflict(detail=f"Job {job_id} is {job.status}; only a live job can be paused.")
+    return job
+
+
+def request_resume(session: Session, job_id: str) -> Job:
+    """A client's resume: a paused job goes back to the queue and continues its checkpoint."""
+    job = _locked(session, job_id)
+    if job.status != Status.PAUSED:
+        raise Conflict(detail=f"Job {job_id} is {job.status}; only a paused job can be resumed.")
+    _requeue(session, job, Reason.RESUMED, job.crashes, 0.0, None)
+    return job
+
+
+def reap(session: Session, *, max_crashes: int, retry_seconds: float, limit: int = 100) -> int:
+    """Take the jobs whose lease ran out away from their workers; how many."""
+    expired = session.scalars(
+        select(Job)
+        .where(Job.lease_expires_at < now())
+        .order_by(Job.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True),
+        execution_options={"populate_existing": True},
+    ).all()
+    for job in expired:
+        lost = Failure(
+            FailureCode.WORKER_LOST,
+            f"The worker {job.worker_id} was not heard of in time ({job.crashes + 1} times"
+            " in a row without checkpoint progress).",
+            "Look into that worker's log; submit the job again when the host is well.",
+        )
+        crashes = job.crashes + 1
+        if job.status == Status.CANCELLING:
+            _move(
+                session,
+                job,
+                Status.CANCELLED,
+                Reason.CANCEL_ORPHANED,
+                finished_at=now(),
+                **_RELEASED,
+            )
+        elif crashes >= max_crashes:
+            _fail(session, job, lost, Reason.CRASHED_TOO_OFTEN, crashes=crashes)
+        elif job.status == Status.PAUSING:
+            _move(session, job, Status.PAUSED, Reason.LEASE_LOST, crashes=crashes, **_RELEASED)
+        else:
+            _requeue(session, job, Reason.LEASE_LOST, crashes, retry_seconds, _detail(lost))
+    return len(expired)
+
+
+_RELEASED: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
+
+
+def _requeue(
+    session: Session,
+    job: Job,
+    reason: Reason,
+    crashes: int,
+    retry_seconds: float,
+    detail: dict[str, Any] | None,
+) -> None:
+    # The back-off doubles with each crash; jitter keeps a fleet from coming back in step.
+    wait = retry_seconds * 2 ** max(0, crashes - 1) * random.uniform(0.75, 1.25) if crashes else 0
+    _move(
+        session,
+        job,
+        Status.QUEUED,
+        reason,
+        detail=detail,
+        crashes=crashes,
+        not_before=from_now(wait),
+        **_RELEASED,
+    )
+    session.execute(insert(Hint).values(job_id=job.id, queue=job.queue))
+
+
+def _fail(session: Session, job: Job, failure: Failure, reason: Reason, **values: Any) -> None:
+    _move(
+        session,
+        job,
+        Status.FAILED,
+        reason,
+        detail=_detail(failure),
+        failure_code=failure.code,
+        failure_message=failure.message,
+        failure_next_step=failure.next_step,
+        finished_at=now(),
+        **values,
+        **_RELEASED,
+    )
+
+
+def _move_held(
+    session: Session,
+    held: Claim,
+    expected: Collection[Status],
+    to: Status,
+    reason: Reason,
+    **values: Any,
+) -> Job:
+    job = _locked(session, held.job_id)
+    if job.status not in expected:
+        raise StaleFence(job_id=held.job_id, fence=held.fence)
+    _require_held(job, held)
+    _move(session, job, to, reason, **values)
+    return job
+
+
+def _move(
+    session: Session,
+    job: Job,
+    to: Status,
+    reason: Reason,
+    *,
+    detail: dict[str, Any] | None = None,
+    **values: Any,
+) -> None:
+    """The guarded UPDATE behind every transition, and its row of history."""
+    before = Status(job.status)
+    if to not in ALLOWED[before]:
+        raise Conflict(detail=f"Job {job.id} is {before}; it cannot become {to}.")
+    moved = session.scalars(
+        update(Job)
+        .where(Job.id == job.id, Job.status == before, Job.fence == job.fence)
+        .values(status=to, **values)
+        .returning(Job),
+        execution_options={"populate_existing": True},
+    ).one_or_none()
+    if moved is None:
+        raise StaleFence(job_id=job.id, fence=job.fence)
+    _record(session, moved, before, to, reason, detail)
+
+
+def _record(
+    session: Session,
+    job: Job,
+    before: Status | None,
+    to: Status,
+    reason: Reason,
+    detail: dict[str, Any] | None,
+) -> None:
+    session.execute(
+        insert(JobTransition).values(
+            job_id=job.id,
+            from_status=before,
+            to_status=to,
+            reason=reason,
+            fence=job.fence,
+            attempt=job.attempt,
+            worker_id=job.worker_id,
+            detail=detail,
+        )
+    )
+
+
+def _locked(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise NotFound(noun="job", id=job_id)
+    return job
+
+
+def _require_held(job: Job, held: Claim) -> None:
+    if job.fence != held.fence or job.status not in HELD:
+        raise StaleFence(job_id=held.job_id, fence=held.fence)
+
+
+def _once(column: Any) -> ColumnElement[Any]:
+    return func.coalesce(column, now())
+
+
+def _detail(failure: Failure) -> dict[str, Any]:
+    return {"code": failure.code, "message": failure.message, "next_step": failure.next_step}

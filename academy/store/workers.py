@@ -1,0 +1,63 @@
+"""Workers that were seen: registration, heart-beats, drains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from academy.errors import NotFound
+from academy.store.base import from_now, now
+from academy.store.tables import Worker
+
+
+def seen(
+    session: Session,
+    worker_id: str,
+    *,
+    queue: str,
+    host: str,
+    pid: int,
+    versions: dict[str, Any],
+    gpus: list[Any],
+) -> bool:
+    """Note that a worker is alive; whether somebody asked it to drain."""
+    facts = {"queue": queue, "host": host, "pid": pid, "versions": versions, "gpus": gpus}
+    row = session.execute(
+        insert(Worker)
+        .values(id=worker_id, **facts)
+        .on_conflict_do_update(
+            index_elements=[Worker.id], set_={**facts, "last_seen_at": now(), "stopped_at": None}
+        )
+        .returning(Worker.drain_requested_at)
+    ).one()
+    return row[0] is not None
+
+
+def stopped(session: Session, worker_id: str) -> None:
+    """Note that a worker ended in good order."""
+    session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=now()))
+
+
+def request_drain(session: Session, worker_id: str) -> None:
+    """Ask a worker to let go of its job and stop; raises `NotFound`."""
+    asked = session.execute(
+        update(Worker)
+        .where(Worker.id == worker_id)
+        .values(drain_requested_at=now())
+        .returning(Worker.id)
+    ).first()
+    if asked is None:
+        raise NotFound(noun="worker", id=worker_id)
+
+
+def alive(session: Session, *, seen_within_seconds: float) -> Sequence[Worker]:
+    """The workers that were heard of lately and have not stopped."""
+    return session.scalars(
+        select(Worker)
+        .where(Worker.last_seen_at > from_now(-seen_within_seconds), Worker.stopped_at.is_(None))
+        .order_by(Worker.queue, Worker.host, Worker.id)
+    ).all()
