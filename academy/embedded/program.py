@@ -37,6 +37,13 @@ class PortTaken(AcademyError):
     next_step = "Stop that program, or name another port (0 takes a free one)."
 
 
+class FolderInUse(AcademyError):
+    """Another {name} already works on {folder}."""
+
+    code = "already_running"
+    next_step = "Stop the process that started it (`academy down`) before starting again."
+
+
 class WheelMissing(AcademyError):
     """The Python package {package!r} with the {name} program is not installed here."""
 

@@ -8,8 +8,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+from academy.embedded.lock import FileLock
 from academy.embedded.program import (
     LOOPBACK,
+    FolderInUse,
     ServerFailed,
     WheelMissing,
     choose_port,
@@ -39,13 +41,35 @@ class EmbeddedValkey:
         self.durable = durable
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self._lock = FileLock(self.folder / "lock")
 
     def start(self) -> str:
         """Start it and wait until it has read its file; returns ``redis://:…@127.0.0.1:PORT/0``.
 
-        Raises `ServerFailed`, `PortTaken` or `WheelMissing`.
+        Raises `ServerFailed`, `PortTaken`, `FolderInUse` or `WheelMissing`.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._lock.acquire():
+            raise FolderInUse(name="Valkey", folder=self.folder)
+        try:
+            return self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM writes out the append-only file and ends it; SIGKILL if that takes too long."""
+        self._end_process()
+        self._lock.release()
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "valkey.log"
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "valkey.conf"
+
+    def _start(self) -> str:
         password = secret(self.folder / "password")
         for _ in range(5):
             self.port = choose_port(self.folder, self.asked_port, "Valkey")
@@ -60,24 +84,15 @@ class EmbeddedValkey:
             if why is None:
                 (self.folder / "port").write_text(f"{self.port}\n")
                 return f"redis://:{password}@{LOOPBACK}:{self.port}/0"
-            self.stop()
+            self._end_process()
             if "Address already in use" not in log_tail(self.log):
                 break  # only a port that was taken in the meantime is worth another try
         raise ServerFailed(name="Valkey", why=why, log=self.log, tail=log_tail(self.log))
 
-    def stop(self) -> None:
-        """SIGTERM writes out the append-only file and ends it; SIGKILL if that takes too long."""
+    def _end_process(self) -> None:
         if self.process is not None:
             stop_process(self.process, [(signal.SIGTERM, 15.0)])
             self.process = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "valkey.log"
-
-    @property
-    def _config(self) -> Path:
-        return self.folder / "valkey.conf"
 
     def _write_config(self, password: str) -> None:
         """The password goes by file, because everybody may read a command line."""

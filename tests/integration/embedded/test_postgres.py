@@ -1,0 +1,156 @@
+"""The embedded PostgreSQL: what it keeps, what it survives, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from academy.embedded.postgres import EmbeddedPostgres, WrongDataVersion
+from academy.embedded.program import FolderInUse, PortTaken, ServerFailed
+from academy.processes import is_alive
+
+STARTER = """
+import signal, sys
+from pathlib import Path
+from academy.embedded.postgres import EmbeddedPostgres
+server = EmbeddedPostgres(Path(sys.argv[1]))
+url = server.start()
+print(url, server.process.pid, flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an initialised, stopped server, to be copied: initdb takes a second."""
+    folder = tmp_path_factory.mktemp("made") / "postgres"
+    server = EmbeddedPostgres(folder, durable=False)
+    server.start()
+    server.stop()
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    # The copies of root belong to root: that the server gives itself its data is tested by this.
+    shutil.copytree(made, tmp_path / "postgres", copy_function=shutil.copy2)
+    (tmp_path / "postgres" / "port").unlink()
+    return tmp_path / "postgres"
+
+
+def test_data_port_and_password_outlive_a_restart(folder: Path) -> None:
+    server = EmbeddedPostgres(folder, durable=False)
+    first = server.start()
+    with psycopg.connect(first) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 41 + 1 AS answer")
+    server.stop()
+    again = EmbeddedPostgres(folder, durable=False)
+    assert again.start() == first
+    with psycopg.connect(first) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+        settings = connection.execute(
+            "SELECT current_setting('listen_addresses'), current_setting('max_connections')::int,"
+            " current_setting('unix_socket_directories')"
+        ).fetchone()
+    again.stop()
+    assert settings == ("127.0.0.1", 200, "")
+    assert stat.S_IMODE((folder / "password").stat().st_mode) == 0o600
+
+
+def test_killing_the_starter_ends_the_server_and_the_next_start_finds_every_commit(
+    folder: Path,
+) -> None:
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    url, pid = starter.stdout.readline().split()
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    starter.send_signal(signal.SIGKILL)
+    starter.wait(timeout=10)
+    starter.stdout.close()
+    # No waiting here: the next start itself has to cope with a server that is still going down.
+    server = EmbeddedPostgres(folder)
+    assert server.start() == url
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+    assert not is_alive(int(pid))
+    server.stop()
+
+
+def test_a_lock_file_that_names_a_living_stranger_is_no_obstacle(folder: Path) -> None:
+    (folder / "data" / "postmaster.pid").write_text(
+        f"{os.getpid()}\n{folder}/data\n1\n5432\n\n127.0.0.1\n0 0\nready\n"
+    )
+    server = EmbeddedPostgres(folder, durable=False)
+    url = server.start()
+    psycopg.connect(url).close()
+    server.stop()
+
+
+def test_a_second_server_on_the_folder_is_refused_at_once(folder: Path) -> None:
+    server = EmbeddedPostgres(folder, durable=False)
+    server.start()
+    with pytest.raises(FolderInUse, match="already works on"):
+        EmbeddedPostgres(folder).start()
+    server.stop()
+
+
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"127.0.0.1:{port}"):
+            EmbeddedPostgres(folder, port=port).start()
+
+
+def test_the_kept_port_is_left_when_another_program_has_it(folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        (folder / "port").write_text(str(other.getsockname()[1]))
+        server = EmbeddedPostgres(folder, durable=False)
+        url = server.start()
+        assert f":{other.getsockname()[1]}/" not in url
+        server.stop()
+
+
+def test_data_of_another_major_version_is_refused_with_both_versions(folder: Path) -> None:
+    (folder / "data" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(
+        WrongDataVersion, match="made by PostgreSQL 15, but the installed one is 18"
+    ):
+        EmbeddedPostgres(folder).start()
+
+
+def test_a_failed_start_shows_the_end_of_the_log_and_frees_the_folder(folder: Path) -> None:
+    conf = folder / "data" / "postgresql.conf"
+    whole = conf.read_text()
+    conf.write_text(whole + "\nshared_buffers = 'plenty'\n")
+    server = EmbeddedPostgres(folder, durable=False)
+    with pytest.raises(ServerFailed, match=r"ended with status 1[\s\S]*shared_buffers.*plenty"):
+        server.start()
+    conf.write_text(whole)
+    server.start()
+    server.stop()
+
+
+def test_a_half_made_cluster_of_a_killed_first_start_is_made_anew(tmp_path: Path) -> None:
+    half = tmp_path / "data.new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    server = EmbeddedPostgres(tmp_path, durable=False)
+    psycopg.connect(server.start()).close()
+    server.stop()
+    assert not half.exists()
