@@ -82,6 +82,8 @@ class FailureCode(StrEnum):
     BAD_SPEC = "bad_spec"  # the request cannot be carried out as written
     BAD_DATASET = "bad_dataset"  # rows missing, of another format, or fully masked
     DATASET_TOO_SMALL = "dataset_too_small"
+    NOTHING_CURATED = "nothing_curated"  # every row was dropped, or there was none
+    SOURCE_FAILED = "source_failed"  # a source broke off in the middle
     REPOSITORY_REFUSED = "repository_refused"  # outside the roots, or no repository
     BASE_MODEL_UNAVAILABLE = "base_model_unavailable"
     OUT_OF_MEMORY = "out_of_memory"  # retried

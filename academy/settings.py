@@ -69,6 +69,12 @@ class Settings:
     cancel_grace_seconds: float = setting(
         10.0, "time between SIGTERM and SIGKILL for a process that is asked to stop", low=0.1
     )
+    pause_grace_seconds: float = setting(
+        120.0, "time that a trainer has to write its checkpoint when it is paused or drained", low=1
+    )
+    job_timeout_seconds: float = setting(
+        172800.0, "longest wall-clock time of one attempt of a job", low=1
+    )
     blind_seconds: float = setting(
         900.0, "time that a trainer goes on while Postgres cannot be reached", low=1
     )

@@ -47,6 +47,11 @@ def count_live_admins(session: Session) -> int:
     return int(session.scalar(select(func.count()).select_from(ApiKey).where(live)) or 0)
 
 
+def lock_bootstrap(session: Session) -> None:
+    """Wait until no other process makes the first admin key; held until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("admin.key", 0))))
+
+
 def revoke_key(session: Session, key_id: str) -> ApiKey:
     """Revoke a key; revoking it again changes nothing. Raises `NotFound`."""
     key = session.get(ApiKey, key_id, with_for_update=True)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from academy.errors import BadSetting
 from academy.settings import Settings
 
+__all__ = ["Session", "Sessions", "StoreError", "make_engine", "make_sessions", "sqlalchemy_url"]
+
 Sessions = sessionmaker[Session]
+#: What every failure of the database is: away, too slow, or refusing.
+StoreError = SQLAlchemyError
 
 
 def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:

@@ -28,6 +28,18 @@ def renew(
     return Status(_write(session, held, **values))
 
 
+def status(session: Session, held: Claim) -> Status:
+    """The status of the held job, without prolonging the lease; raises `StaleFence`."""
+    found = session.scalar(
+        select(Job.status).where(
+            Job.id == held.job_id, Job.fence == held.fence, Job.status.in_(HELD)
+        )
+    )
+    if found is None:
+        raise StaleFence(job_id=held.job_id, fence=held.fence)
+    return Status(found)
+
+
 def record_checkpoint(session: Session, held: Claim, checkpoint: dict[str, Any]) -> None:
     """A verified checkpoint (``step``, ``key``, ``digest``) is in the store: progress was made."""
     _write(session, held, checkpoint=checkpoint, crashes=0)

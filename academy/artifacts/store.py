@@ -1,0 +1,165 @@
+"""The artifact store: folders by key, on a disk or in any place that fsspec reaches.
+
+A folder is published by writing its manifest last, and its key ends in its digest: publishing the
+same content twice is harmless, and a reader can always tell whether what it got is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from academy.artifacts.manifest import NAME, read_manifest, verify_manifest
+from academy.errors import AcademyError
+from academy.settings import Settings
+
+
+class StorageFailure(AcademyError):
+    """The artifact store {url!r} did not {action} {key!r}: {why}."""
+
+    code = "storage"
+    status = 503
+    next_step = "Check free space, permissions and the address in ACADEMY_ARTIFACTS."
+
+
+class ArtifactStore:
+    """Publishes, fetches and deletes folders under keys such as ``adapters/0f3a…``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.artifacts_url
+        self._cache = settings.home / "cache"
+        self._files: fsspec.AbstractFileSystem
+        self._files, self._root = url_to_fs(self.url)
+        #: The store's folder where it is one of this machine, else None.
+        self.local_root = Path(self._root) if "file" in _protocols(self._files) else None
+
+    def publish(self, folder: Path, kind: str) -> str:
+        """Copy a whole folder into the store; its key, ``kind/<sha256>``.
+
+        Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
+        """
+        digest = verify_manifest(folder)
+        key = f"{kind}/{digest.removeprefix('sha256:')}"
+        try:
+            if self._files.exists(self._path(key, NAME)):
+                return key
+            names = [*read_manifest(folder)["files"], NAME]  # the manifest comes last
+            if self.local_root is not None:
+                self._link_folder(folder, names, self.local_root / key)
+            else:
+                for name in names:
+                    self._files.put_file(str(folder / name), self._path(key, name))
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="take", key=key, why=str(error)) from error
+        return key
+
+    def fetch(self, key: str, digest: str | None = None) -> Path:
+        """A verified local folder with the content of `key`; it must not be changed.
+
+        Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
+        """
+        if self.local_root is not None:
+            folder = self.local_root / _safe(key)
+        else:
+            folder = self._download(key)
+        verify_manifest(folder, digest)
+        return folder
+
+    def delete(self, key: str) -> None:
+        """Remove a folder, manifest first, so that nobody takes the rest for whole."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm(self._path(key, NAME))
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm(self._path(key), recursive=True)
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="delete", key=key, why=str(error)) from error
+
+    def write_note(self, key: str, note: dict[str, Any]) -> None:
+        """Keep a small JSON document under `key`; replaces what was there at once."""
+        try:
+            path = self._path(key)
+            self._files.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+            temporary = f"{path}.{uuid.uuid4().hex}"
+            self._files.pipe_file(temporary, json.dumps(note).encode())
+            self._files.mv(temporary, path)
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="take", key=key, why=str(error)) from error
+
+    def read_note(self, key: str) -> dict[str, Any] | None:
+        """The JSON document under `key`; None if there is none."""
+        try:
+            note = json.loads(self._files.cat_file(self._path(key)))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="give", key=key, why=str(error)) from error
+        return note if isinstance(note, dict) else None
+
+    def probe(self) -> None:
+        """Write, read and delete a small document; raises `StorageFailure`."""
+        key = f"probe/{uuid.uuid4().hex}.json"
+        self.write_note(key, {"probe": key})
+        if self.read_note(key) != {"probe": key}:
+            raise StorageFailure(url=self.url, action="give back", key=key, why="other content")
+        self.delete(key)
+
+    def _link_folder(self, folder: Path, names: list[str], target: Path) -> None:
+        """Hard links cost nothing; where they cannot be made, copies do."""
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            for name in names:
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(folder / name, temporary / name)
+                except OSError:
+                    shutil.copyfile(folder / name, temporary / name)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not (target / NAME).exists():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _download(self, key: str) -> Path:
+        target = self._cache / _safe(key)
+        if (target / NAME).exists():
+            return target
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            manifest = json.loads(self._files.cat_file(self._path(key, NAME)))
+            for name in [*manifest["files"], NAME]:
+                local = temporary / _safe(name)
+                local.parent.mkdir(parents=True, exist_ok=True)
+                self._files.get_file(self._path(key, name), str(local))
+            if not target.exists():
+                temporary.rename(target)
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="give", key=key, why=str(error)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    def _path(self, *parts: str) -> str:
+        return "/".join([str(self._root), *(str(_safe(part)) for part in parts)])
+
+
+def _safe(key: str) -> PurePosixPath:
+    path = PurePosixPath(key)
+    if path.is_absolute() or ".." in path.parts:
+        raise StorageFailure(url="", action="take", key=key, why="the key leaves the store")
+    return path
+
+
+def _protocols(files: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    protocol = files.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

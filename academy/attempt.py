@@ -1,0 +1,198 @@
+"""An attempt at a job by the worker that holds it, and how it ends.
+
+Whatever the work was, its end is recorded the same way: one guarded transition, tried again while
+Postgres is away, then the status as an event, and the events archived to the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis
+
+from academy.artifacts.store import ArtifactStore
+from academy.errors import AcademyError, StaleFence
+from academy.events.closing import close_events, failure_of
+from academy.events.stream import connect
+from academy.events.writer import EventWriter
+from academy.holding import Hold, Stop
+from academy.lifecycle import TERMINAL, FailureCode, Status
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Session, Sessions, StoreError
+from academy.store.tables import Job
+from academy.store.transitions import Claim, Failure
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class StoppedOnRequest(Exception):
+    """The work stopped because its `Hold` wanted it to."""
+
+
+class JobFailed(Exception):
+    """The work failed for a known reason."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the work on a job needs: the job, its events, its lease, the stores."""
+
+    settings: Settings
+    sessions: Sessions
+    store: ArtifactStore
+    job: Job
+    claim: Claim
+    events: EventWriter
+    hold: Hold
+
+    def check(self) -> None:
+        """Raise `StoppedOnRequest` if the work should stop."""
+        if self.hold.wanted is not None:
+            raise StoppedOnRequest
+
+    def record(self, write: Callable[[Session], Answer]) -> Answer:
+        """Run `write` in a transaction, again while Postgres is away, until the job is lost.
+
+        Raises `StaleFence` if somebody else has the job, and `StoreError` when the outage outlasts
+        ``blind_seconds``.
+        """
+        began = time.monotonic()
+        pause = 0.2
+        while True:
+            try:
+                with self.sessions.begin() as session:
+                    return write(session)
+            except StoreError:
+                over = time.monotonic() - began > self.settings.blind_seconds
+                if over or self.hold.wanted == Stop.LOST:
+                    raise
+                log.warning("recording waits for Postgres", extra={"job_id": self.job.id})
+                time.sleep(pause * random.uniform(0.75, 1.25))
+                pause = min(5.0, pause * 2)
+
+
+def carry_out(
+    settings: Settings,
+    sessions: Sessions,
+    job: Job,
+    draining: threading.Event,
+    work: Callable[[Attempt], Callable[[Session], None]],
+) -> Status | None:
+    """Do a claimed job's `work` under its lease and record how it ended.
+
+    `work` returns the function that records its success. Returns the job's status afterwards; None
+    if the job was lost to another owner, in which case nothing is written.
+    """
+    claim = Claim(job.id, job.fence, job.attempt, job.worker_id or "")
+    with (
+        EventWriter(settings, sessions, job.id, job.attempt) as events,
+        Hold(settings, sessions, claim, draining) as hold,
+    ):
+        attempt = Attempt(settings, sessions, ArtifactStore(settings), job, claim, events, hold)
+        events.emit("status", status=Status.PREPARING, attempt=job.attempt, worker=job.worker_id)
+        try:
+            status = _settle(attempt, work)
+        except StaleFence:
+            log.warning("another owner has the job; nothing was written", extra={"job_id": job.id})
+            return None
+        ended = _announce(attempt, status)
+    if ended:
+        _close(attempt)
+    log.info("attempt over", extra={"job_id": job.id, "attempt": job.attempt, "status": status})
+    return status
+
+
+def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None]]) -> Status:
+    settings, claim = attempt.settings, attempt.claim
+    try:
+        succeed = work(attempt)
+    except StoppedOnRequest:
+        return _let_go(attempt)
+    except StaleFence:
+        raise
+    except Exception as error:
+        failure = _failure(error)
+        log.warning(
+            "the attempt failed: %s",
+            failure.message,
+            extra={"job_id": attempt.job.id},
+            exc_info=failure.code == FailureCode.INTERNAL,
+        )
+        return attempt.record(
+            lambda session: transitions.fail_or_retry(
+                session,
+                claim,
+                failure,
+                max_crashes=settings.max_crashes,
+                retry_seconds=settings.retry_seconds,
+            )
+        )
+    try:
+        attempt.record(succeed)
+    except StaleFence:
+        # A cancel that was requested before the success could be recorded wins.
+        return _let_go(attempt)
+    return Status.FINISHED
+
+
+def _let_go(attempt: Attempt) -> Status:
+    if attempt.hold.wanted == Stop.LOST:
+        raise StaleFence(job_id=attempt.claim.job_id, fence=attempt.claim.fence)
+    return attempt.record(lambda session: transitions.stopped(session, attempt.claim))
+
+
+def _announce(attempt: Attempt, status: Status) -> bool:
+    """Write the status that the attempt ended with into the events; whether the job is over."""
+    job = attempt.record(lambda session: jobs.get(session, attempt.job.id))
+    attempt.events.emit("status", status=status, failure=failure_of(job))
+    return status in TERMINAL
+
+
+def _close(attempt: Attempt) -> None:
+    client = connect(attempt.settings)
+    try:
+        close_events(attempt.sessions, client, attempt.job.id)
+    except (StoreError, redis.RedisError) as error:
+        log.warning(
+            "the keeper will close the events: %s",
+            type(error).__name__,
+            extra={"job_id": attempt.job.id},
+        )
+    finally:
+        client.close()
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, JobFailed):
+        return error.failure
+    if isinstance(error, AcademyError):
+        known = error.code in set(FailureCode)
+        code = FailureCode(error.code) if known else FailureCode.INTERNAL
+        return Failure(code, str(error), error.next_step)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        return Failure(
+            FailureCode.STORAGE,
+            f"{error.filename or 'A file'} could not be written: {error.strerror}.",
+            "Free space on that disk.",
+        )
+    if isinstance(error, MemoryError):
+        return Failure(FailureCode.OUT_OF_MEMORY, "The worker ran out of memory.", "Ask for less.")
+    return Failure(
+        FailureCode.INTERNAL,
+        f"{type(error).__name__}: {error}",
+        "This is a fault of Academy's own; the worker's log has the details.",
+    )

@@ -1,0 +1,38 @@
+"""Admitting a curation: its repositories are readable, then one row makes it a job."""
+
+from __future__ import annotations
+
+from academy import basemodels
+from academy.curation.request import CurationRequest
+from academy.lifecycle import JobKind
+from academy.queues import QUEUE_OF_KIND
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Session
+from academy.store.tables import Job
+
+
+def submit_curation(
+    session: Session, settings: Settings, request: CurationRequest, created_by: str | None
+) -> Job:
+    """Queue a curation; the job row, its first transition and its hint are one transaction.
+
+    Raises `RepositoryRefused` or `BaseModelUnavailable` before anything is written.
+    """
+    if request.git_commits_limit > 0:
+        # Opening a repository brings GitPython in, which the API need not load before.
+        from academy.curation.git.examples import open_repositories
+
+        open_repositories(request.repositories, settings.allowed_repo_roots)
+    if request.base_model is not None:
+        basemodels.find(request.base_model, settings.model_folders)
+    job = Job(
+        id=jobs.new_id(JobKind.CURATION),
+        kind=JobKind.CURATION,
+        queue=QUEUE_OF_KIND[JobKind.CURATION],
+        parameters=request.model_dump(mode="json"),
+        base_model=request.base_model,
+        created_by=created_by,
+    )
+    transitions.submit(session, job)
+    return job

@@ -1,0 +1,104 @@
+"""Carrying a claimed curation through: stream the sources, curate, publish, record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from academy.attempt import Attempt, StoppedOnRequest
+from academy.curation.curate import curate
+from academy.curation.errors import CurationStopped
+from academy.curation.progress import Progress
+from academy.curation.request import CurationRequest
+from academy.curation.sources import Lesson, TaskRecord
+from academy.lifecycle import Status
+from academy.store import datasets, lessons, transitions
+from academy.store.engine import Session
+
+
+def curate_job(attempt: Attempt) -> Callable[[Session], None]:
+    """The work of a curation job; returns what records its success (see `attempt.carry_out`)."""
+    request = CurationRequest.model_validate(attempt.job.parameters)
+    folder = attempt.settings.home / "work" / attempt.job.id
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    attempt.record(lambda session: transitions.start(session, attempt.claim))
+    attempt.events.emit("status", status=Status.RUNNING, attempt=attempt.job.attempt)
+    try:
+        with attempt.sessions() as session:
+            result = curate(
+                request,
+                lessons=_lessons(session, request),
+                tasks=_tasks(session, request),
+                out=folder / "dataset",
+                allowed_roots=attempt.settings.allowed_repo_roots,
+                progress=lambda progress: _tell(attempt, progress),
+                should_stop=lambda: attempt.hold.wanted is not None,
+            )
+        key = attempt.store.publish(result.folder, "datasets")
+    except CurationStopped as error:
+        raise StoppedOnRequest from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _recorder(attempt, request, key, result.digest, result.statistics)
+
+
+def _recorder(
+    attempt: Attempt, request: CurationRequest, key: str, digest: str, statistics: dict[str, Any]
+) -> Callable[[Session], None]:
+    dataset_id = "dataset_" + digest.removeprefix("sha256:")[:16]
+
+    def record(session: Session) -> None:
+        registered = datasets.register(
+            session,
+            id=dataset_id,
+            digest=digest,
+            key=key,
+            format=request.format,
+            train_rows=statistics["train_rows"],
+            heldout_rows=statistics["heldout_rows"],
+            statistics=statistics,
+            request=attempt.job.parameters,
+            job_id=attempt.job.id,
+        )
+        transitions.finish(
+            session,
+            attempt.claim,
+            {
+                "dataset_id": registered.id,
+                "dataset_path": f"{attempt.store.url}/{registered.key}/dataset.jsonl",
+                "statistics": statistics,
+            },
+        )
+
+    return record
+
+
+def _lessons(session: Session, request: CurationRequest) -> Iterator[Lesson]:
+    for row in lessons.newest_lessons(session, request.lessons_limit):
+        yield Lesson(
+            id=row.id,
+            situation=row.situation,
+            solution=row.solution,
+            tags=row.tags,
+            source=row.source or "",
+            quality=row.quality,
+            created_at=row.created_at,
+        )
+
+
+def _tasks(session: Session, request: CurationRequest) -> Iterator[TaskRecord]:
+    if not request.include_task_history:
+        return
+    for row in lessons.newest_tasks(session, request.tasks_limit):
+        yield TaskRecord(
+            id=row.id, messages=row.messages, outcome=row.outcome, created_at=row.created_at
+        )
+
+
+def _tell(attempt: Attempt, progress: Progress) -> None:
+    figures = asdict(progress)
+    attempt.hold.progress = figures
+    attempt.events.emit("progress", **figures)

@@ -1,0 +1,62 @@
+"""Bringing a job's events to their end: into the archive, with the terminal status last."""
+
+from __future__ import annotations
+
+import redis
+
+from academy.events import archive, stream
+from academy.events.event import Event, EventId, timestamp
+from academy.store import jobs
+from academy.store.engine import Sessions
+from academy.store.tables import Job
+
+BATCH = 1000
+
+
+def archive_stream(
+    sessions: Sessions, client: redis.Redis, job_id: str, *, before_attempt: int | None = None
+) -> EventId:
+    """Copy what the stream has beyond the archive into it; the last archived id afterwards."""
+    with sessions.begin() as session:
+        last = archive.last_id(session, job_id)
+        while batch := stream.read(client, job_id, last, BATCH):
+            wanted = [
+                event
+                for event in batch
+                if before_attempt is None or event.id.attempt < before_attempt
+            ]
+            archive.append(session, job_id, wanted)
+            last = wanted[-1].id if wanted else last
+            if len(wanted) < len(batch):
+                break
+    return last
+
+
+def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
+    """Archive a finished job's events to the end, adding the terminal status if it is missing."""
+    last = archive_stream(sessions, client, job_id)
+    with sessions.begin() as session:
+        job = jobs.get(session, job_id)
+        tail = archive.read(session, job_id, EventId(last.attempt, max(0, last.seq - 1)), 1)
+        if not (tail and tail[-1].is_last):
+            seq = last.seq + 1 if last.attempt >= job.attempt else 1
+            end = Event(
+                EventId(max(last.attempt, job.attempt), seq),
+                "status",
+                timestamp(),
+                {"status": job.status, "failure": failure_of(job)},
+            )
+            archive.append(session, job_id, [end])
+            stream.append(client, job_id, [end])
+        jobs.close_events(session, job_id)
+
+
+def failure_of(job: Job) -> dict[str, str | None] | None:
+    """Why a job failed, as clients see it; None if it did not."""
+    if job.failure_code is None:
+        return None
+    return {
+        "code": job.failure_code,
+        "message": job.failure_message,
+        "next_step": job.failure_next_step,
+    }

@@ -1,0 +1,65 @@
+"""Reading a job's events from wherever they are: the live stream, else the archive."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import redis
+
+from academy.events import archive, stream
+from academy.events.event import START, Event, EventId
+from academy.store.engine import Sessions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events after a cursor, in order; `gap` says that some before them are missing for now."""
+
+    events: list[Event]
+    gap: bool = False
+
+
+def read(
+    sessions: Sessions, client: redis.Redis, job_id: str, after: EventId = START, limit: int = 1000
+) -> Page:
+    """Up to `limit` events strictly after `after`.
+
+    The stream answers alone where its first event directly follows the cursor. Where it does not
+    (trimmed, flushed, another attempt, Redis away) the archive is asked first.
+    """
+    live: list[Event] = []
+    try:
+        live = stream.read(client, job_id, after, limit)
+    except redis.RedisError as error:
+        log.warning("the live stream cannot be read: %s", error, extra={"job_id": job_id})
+    if live and after.is_followed_by(live[0].id):
+        return Page(_without_gap(live))
+    with sessions() as session:
+        archived = archive.read(session, job_id, after, limit)
+    if archived:
+        return Page(archived)
+    starts_afresh = bool(live) and live[0].id.seq == 1
+    return Page(_without_gap(live), gap=bool(live) and not starts_afresh)
+
+
+def read_all(
+    sessions: Sessions, client: redis.Redis, job_id: str, after: EventId = START
+) -> list[Event]:
+    """Every event after `after` that there is now."""
+    found: list[Event] = []
+    while True:
+        page = read(sessions, client, job_id, found[-1].id if found else after)
+        if not page.events:
+            return found
+        found.extend(page.events)
+
+
+def _without_gap(events: list[Event]) -> list[Event]:
+    """The events up to the first hole: what is behind it is read again with its own cursor."""
+    for index in range(1, len(events)):
+        if not events[index - 1].id.is_followed_by(events[index].id):
+            return events[:index]
+    return events

@@ -1,0 +1,74 @@
+"""The live log: one Redis Stream for each job, and one channel that wakes the hubs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from academy.events.event import Event, EventId
+from academy.settings import Settings
+
+WAKE_CHANNEL = "academy:wake"
+#: Entries kept live; the archive has the rest.
+LONGEST_STREAM = 100_000
+
+
+def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:
+    """A client whose every wait ends; it reconnects by itself, and never repeats a command."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=min(timeout_seconds, 5.0),
+        socket_keepalive=True,
+        health_check_interval=25,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def key_of(job_id: str) -> str:
+    """The stream's name."""
+    return f"academy:events:{job_id}"
+
+
+def append(client: redis.Redis, job_id: str, events: Sequence[Event]) -> None:
+    """Add events under their own ids and wake the hubs.
+
+    Redis refuses an id that is not above the stream's last one, so an event that was sent before,
+    or that an earlier attempt still sends, changes nothing. Raises `redis.RedisError`.
+    """
+    key = key_of(job_id)
+    pipeline = client.pipeline(transaction=False)
+    for event in events:
+        pipeline.xadd(
+            key, {"e": event.to_json()}, id=str(event.id), maxlen=LONGEST_STREAM, approximate=True
+        )
+    pipeline.publish(WAKE_CHANNEL, job_id)
+    for answer in pipeline.execute(raise_on_error=False):
+        if isinstance(answer, redis.ResponseError) and "equal or smaller" in str(answer):
+            continue
+        if isinstance(answer, Exception):
+            raise answer
+
+
+def read(client: redis.Redis, job_id: str, after: EventId, count: int) -> list[Event]:
+    """Up to `count` events after `after`, in order."""
+    # XRANGE's "(" makes the lower bound exclusive.
+    entries: Any = client.xrange(key_of(job_id), min=f"({after}", max="+", count=count)
+    return [Event.from_json(fields[b"e"]) for _, fields in entries]
+
+
+def last_id(client: redis.Redis, job_id: str) -> EventId | None:
+    """The id of the last event in the stream; None if there is none."""
+    newest: Any = client.xrevrange(key_of(job_id), count=1)
+    return EventId.parse(newest[0][0].decode()) if newest else None
+
+
+def subscribe(client: redis.Redis) -> redis.client.PubSub:
+    """Listen for wake-ups; each message's data is a job id. Raises `redis.RedisError`."""
+    subscription = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    subscription.subscribe(WAKE_CHANNEL)
+    return cast(redis.client.PubSub, subscription)

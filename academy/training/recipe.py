@@ -1,0 +1,258 @@
+"""The recipe of a training: every knob, its range, and what "auto" stands for.
+
+A `Recipe` is what a client asks for; `Recipe.resolved` turns each "auto" into the value that is
+used, given the rows and the hardware. Standard library and pydantic only, as the API publishes
+this class as its schema.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from academy.errors import AcademyError
+
+Auto = Literal["auto"]
+ModuleName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.\-]+$")]
+
+
+class RecipeImpossible(AcademyError):
+    """The recipe cannot be carried out on this machine: {detail}."""
+
+    code = "bad_spec"
+    status = 422
+    next_step = "Change the named field of the recipe, or leave it at 'auto'."
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a machine offers to a training; `Recipe.resolved` chooses by it."""
+
+    device: Literal["cpu", "cuda"]
+    bf16: bool  # the device multiplies bfloat16 matrices in hardware
+    four_bit: bool = False  # bitsandbytes can quantise for this device
+
+
+class Recipe(BaseModel):
+    """How to fine-tune. Unknown fields, wrong types and NaN are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    method: Literal["sft"] = Field(
+        default="sft",
+        description="'sft': supervised fine-tuning on the answers.",
+    )
+
+    lora_rank: int = Field(
+        default=16,
+        ge=1,
+        le=512,
+        description="Rank of the LoRA update. Above 512 it is hardly smaller than the layers.",
+    )
+    lora_alpha: Auto | Annotated[float, Field(gt=0, le=2048)] = Field(
+        default="auto",
+        description="Scale of the update, alpha / rank. 'auto' is twice the rank; far above that "
+        "the first steps destroy what the model knows.",
+    )
+    lora_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="Share of the adapter's inputs dropped while training.",
+    )
+    target_modules: (
+        Literal["all-linear"]
+        | Annotated[tuple[ModuleName, ...], Field(min_length=1, max_length=64, strict=False)]
+    ) = Field(
+        default="all-linear",
+        description="Layers that get an adapter: all linear ones but the output head, or names.",
+    )
+    use_dora: bool = Field(
+        default=False,
+        description="Learn magnitude and direction apart (DoRA); slower, often better.",
+    )
+    use_rslora: bool = Field(
+        default=False,
+        description="Scale by alpha / sqrt(rank) (rsLoRA); keeps high ranks stable.",
+    )
+
+    learning_rate: float = Field(
+        default=2e-4,
+        gt=0,
+        le=0.1,
+        description="Peak step size of AdamW. LoRA wants 5e-5 to 1e-3; above 0.1 all diverges.",
+    )
+    lr_scheduler: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine",
+        description="How the learning rate falls after the warm-up.",
+    )
+    warmup_ratio: float = Field(
+        default=0.03,
+        ge=0,
+        le=0.5,
+        description="Share of the steps over which the learning rate rises.",
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="AdamW's decay of the adapter's weights per unit of step size.",
+    )
+    max_grad_norm: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="Gradients longer than this are shortened to it.",
+    )
+
+    num_epochs: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Passes over the rows. Past 100 a row is learnt by heart.",
+    )
+    max_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Stop after so many steps, if the epochs last longer.",
+    )
+    batch_size: int = Field(
+        default=4,
+        ge=1,
+        le=1024,
+        description="Rows that go through the model at once; bounds the memory.",
+    )
+    gradient_accumulation: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Batches per optimizer step; the same step as with one large batch.",
+    )
+    max_seq_length: int = Field(
+        default=2048,
+        ge=16,
+        le=131_072,
+        description="Longest row in tokens. A longer row's prompt is cut, its answer never; below "
+        "16 a chat template alone does not fit.",
+    )
+    group_by_length: bool = Field(
+        default=True,
+        description="Put rows of like length into one batch, which saves padding.",
+    )
+    seed: int = Field(
+        default=42,
+        ge=0,
+        le=2**32 - 1,
+        description="Decides initial weights, order of rows and dropout.",
+    )
+
+    gradient_checkpointing: Auto | bool = Field(
+        default="auto",
+        description="Trade a third more time for memory. 'auto' is on for GPUs only.",
+    )
+    neftune_noise_alpha: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Strength of noise on the embeddings (NEFTune); often 5.",
+    )
+    load_in_4bit: Auto | bool = Field(
+        default="auto",
+        description="Hold the base model in 4 bits, on GPUs (QLoRA); 'auto' if possible.",
+    )
+    dtype: Auto | Literal["float32", "bfloat16"] = Field(
+        default="auto",
+        description="Number format of the base model. 'auto' is bfloat16 where the device has "
+        "instructions for it, since without them it is up to a hundred times slower.",
+    )
+    device: Auto | Literal["cpu", "cuda"] = Field(
+        default="auto",
+        description="Where to train. 'auto' takes a GPU if there is one.",
+    )
+
+    eval_interval_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Also evaluate on held-out rows every so many steps; always before and after.",
+    )
+    max_eval_rows: int = Field(
+        default=256,
+        ge=2,
+        le=100_000,
+        description="Held-out rows to evaluate on; the same ones each time.",
+    )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Stop after so many evaluations without a better loss, and keep the best.",
+    )
+    checkpoint_interval_steps: Auto | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="Steps between checkpoints. 'auto' is a tenth of all, at most 100.",
+    )
+    log_interval_steps: int = Field(
+        default=1,
+        ge=1,
+        le=10_000,
+        description="Steps between two metrics events.",
+    )
+    divergence_patience: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Steps in a row with a loss of NaN or infinity after which training stops.",
+    )
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        if self.early_stopping_patience is not None and self.eval_interval_steps is None:
+            raise ValueError("early_stopping_patience needs eval_interval_steps to be set")
+        if self.load_in_4bit is True and self.device == "cpu":
+            raise ValueError("load_in_4bit is true, which needs a GPU, but device is 'cpu'")
+        return self
+
+    def total_steps(self, rows: int) -> int:
+        """Optimizer steps that a training on so many usable rows takes."""
+        steps = self.num_epochs * self.steps_per_epoch(rows)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Optimizer steps in one pass over the rows; the last one may hold fewer rows."""
+        return math.ceil(rows / (self.batch_size * self.gradient_accumulation))
+
+    def resolved(self, *, rows: int, hardware: Hardware) -> Recipe:
+        """This recipe with every "auto" replaced by the value that will be used.
+
+        `rows` counts the usable training rows. Raises `RecipeImpossible` when a field asks for
+        what `hardware` does not have.
+        """
+        device = hardware.device if self.device == "auto" else self.device
+        if device == "cuda" and hardware.device != "cuda":
+            raise RecipeImpossible(detail="device is 'cuda', but there is no usable CUDA GPU")
+        on_gpu = device == "cuda"
+        four_bit = self.load_in_4bit
+        if four_bit == "auto":
+            four_bit = on_gpu and hardware.four_bit
+        if four_bit and not on_gpu:
+            raise RecipeImpossible(detail="load_in_4bit is true, which needs a CUDA GPU")
+        if four_bit and not hardware.four_bit:
+            raise RecipeImpossible(detail="load_in_4bit is true, but bitsandbytes is not installed")
+        has_bf16 = hardware.bf16 and device == hardware.device
+        if self.dtype == "bfloat16" and not has_bf16:
+            raise RecipeImpossible(detail=f"dtype is 'bfloat16', but this {device} lacks bfloat16")
+        interval = max(1, min(100, math.ceil(self.total_steps(rows) / 10)))
+        auto = {
+            "lora_alpha": 2.0 * self.lora_rank,
+            "gradient_checkpointing": on_gpu,
+            "load_in_4bit": four_bit,
+            "dtype": "bfloat16" if has_bf16 else "float32",
+            "device": device,
+            "checkpoint_interval_steps": interval,
+        }
+        replaced = {name: value for name, value in auto.items() if getattr(self, name) == "auto"}
+        return self.model_copy(update=replaced)

@@ -1,0 +1,40 @@
+"""What a client asks of a training: a recipe, and what to train on what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from academy.training.recipe import Recipe
+
+#: The fields of a request that are not the recipe's.
+_AROUND = {"dataset_id", "base_model", "role", "priority", "name"}
+
+
+class TrainingRequest(Recipe):
+    """A recipe with its dataset and base model. Unknown fields, wrong types and NaN are refused."""
+
+    dataset_id: str | None = Field(
+        None, max_length=200, description="Dataset to train on; left out: the newest one."
+    )
+    base_model: str | None = Field(
+        None, max_length=200, description="Model to fine-tune; left out: the configured one."
+    )
+    role: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+        description="Group of the adapter, such as 'coder'; usable as an alias.",
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Jobs with a higher priority are claimed first."
+    )
+    name: str | None = Field(None, max_length=200, description="A name for people.")
+
+    def recipe(self) -> Recipe:
+        """The part that the trainer gets."""
+        return Recipe.model_validate(self.model_dump(exclude=_AROUND))
+
+    def parameters(self) -> dict[str, Any]:
+        """The recipe's fields as JSON, stored with the job."""
+        return self.recipe().model_dump(mode="json")

@@ -1,0 +1,96 @@
+"""The result of a training: spooled to the artifact store first, then recorded in one transaction.
+
+The spool makes a lost finish harmless: whoever claims the job next finds the note and records it
+instead of training again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import academy
+from academy.artifacts.manifest import verify_manifest
+from academy.artifacts.store import ArtifactStore
+from academy.errors import AcademyError
+from academy.store import adapters, transitions
+from academy.store.engine import Session
+from academy.store.tables import Adapter, Job
+from academy.store.transitions import Claim
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """An adapter in the artifact store, and what its training measured."""
+
+    key: str
+    digest: str
+    base_digest: str | None
+    summary: dict[str, Any]
+
+
+def spool(store: ArtifactStore, job_id: str, message: dict[str, Any]) -> TrainingResult:
+    """Publish the adapter that a ``result`` message names, and note it beside the job's id.
+
+    Raises `DigestMismatch`, `ManifestMissing` or `StorageFailure`.
+    """
+    folder = Path(message["adapter_path"])
+    digest = verify_manifest(folder, message["digest"])
+    summary = dict(message.get("summary") or {})
+    result = TrainingResult(
+        key=store.publish(folder, "adapters"),
+        digest=digest,
+        base_digest=summary.get("base_model_digest"),
+        summary=summary,
+    )
+    store.write_note(_note_key(job_id), asdict(result))
+    return result
+
+
+def spooled(store: ArtifactStore, job_id: str) -> TrainingResult | None:
+    """The verified result of an earlier attempt whose finish was not recorded, if there is one."""
+    note = store.read_note(_note_key(job_id))
+    if note is None:
+        return None
+    try:
+        result = TrainingResult(**note)
+        store.fetch(result.key, result.digest)
+    except (TypeError, AcademyError):
+        store.delete(_note_key(job_id))  # it cannot be used, so the job trains again
+        return None
+    return result
+
+
+def record_result(session: Session, held: Claim, job: Job, result: TrainingResult) -> None:
+    """Finish the job and register its adapter, both or neither; raises `StaleFence`."""
+    finished = transitions.finish(
+        session,
+        held,
+        {
+            "adapter_id": job.id,
+            "adapter_key": result.key,
+            "digest": result.digest,
+            "summary": {k: v for k, v in result.summary.items() if k != "heldout_rows"},
+        },
+    )
+    adapters.register(
+        session,
+        Adapter(
+            id=job.id,
+            digest=result.digest,
+            key=result.key,
+            job_id=job.id,
+            base_model=finished.base_model,
+            base_digest=result.base_digest,
+            dataset_id=finished.dataset_id,
+            role=finished.role,
+            parameters=finished.parameters,
+            metrics=result.summary,
+            code_version=academy.__version__,
+        ),
+    )
+
+
+def _note_key(job_id: str) -> str:
+    return f"results/{job_id}.json"

@@ -1,0 +1,228 @@
+"""Carrying a claimed training through: stage, start the trainer, watch it, spool its result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from academy import basemodels
+from academy.artifacts.manifest import ManifestMissing
+from academy.artifacts.store import StorageFailure
+from academy.attempt import Attempt, JobFailed, StoppedOnRequest
+from academy.errors import DigestMismatch, StaleFence
+from academy.holding import Stop
+from academy.lifecycle import FailureCode, Status
+from academy.store import datasets, leases, transitions
+from academy.store.engine import Session, StoreError
+from academy.store.transitions import Failure
+from academy.training import outcome
+from academy.training.progress import ProgressFigures
+from academy.training.result import TrainingResult, record_result, spool, spooled
+from academy.training.trainer_process import TrainerProcess
+
+log = logging.getLogger(__name__)
+
+#: Checkpoints of a job that stay in the artifact store.
+KEPT_CHECKPOINTS = 2
+
+
+def train(attempt: Attempt) -> Callable[[Session], None]:
+    """The work of a training job; returns what records its success (see `attempt.carry_out`)."""
+    folder = attempt.settings.home / "work" / attempt.job.id / str(attempt.job.attempt)
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        result = spooled(attempt.store, attempt.job.id)
+        if result is None:
+            result = _train(attempt, folder)
+        else:
+            attempt.events.emit(
+                "log", level="info", message="An earlier attempt had finished; its result is taken."
+            )
+    finally:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    return _recorder(attempt, result)
+
+
+def _recorder(attempt: Attempt, result: TrainingResult) -> Callable[[Session], None]:
+    def record(session: Session) -> None:
+        record_result(session, attempt.claim, attempt.job, result)
+
+    return record
+
+
+def _train(attempt: Attempt, folder: Path) -> TrainingResult:
+    spec = folder / "spec.json"
+    spec.write_text(json.dumps(_spec(attempt), indent=1))
+    attempt.check()
+    with TrainerProcess(spec, folder / "out", attempt.events, env={}) as trainer:
+        watch = _Watch(attempt, trainer)
+        watch.until_over()
+        status = trainer.end(grace_seconds=1.0)
+    if watch.stop_wanted:
+        raise StoppedOnRequest
+    if status != outcome.DONE or watch.result is None:
+        raise JobFailed(outcome.failure_of(status, watch.error, list(trainer.last_noise)))
+    attempt.hold.progress = watch.figures
+    return spool(attempt.store, attempt.job.id, watch.result)
+
+
+def _spec(attempt: Attempt) -> dict[str, Any]:
+    """What the trainer is told: verified local folders and the recipe."""
+    job = attempt.job
+    dataset = attempt.record(lambda session: datasets.get(session, str(job.dataset_id)))
+    dataset_folder = attempt.store.fetch(dataset.key, dataset.digest)
+    model = basemodels.find(str(job.base_model), attempt.settings.model_folders)
+    return {
+        "schema_version": 1,
+        "job_id": job.id,
+        "attempt": job.attempt,
+        "base_model": {"name": model.name, "path": str(model.path)},
+        "dataset": {"path": str(dataset_folder), "digest": dataset.digest},
+        "recipe": job.parameters,
+        "resume_from": _resume_from(attempt),
+    }
+
+
+def _resume_from(attempt: Attempt) -> str | None:
+    """The newest checkpoint in the store that verifies; damaged ones are said and passed over."""
+    checkpoint = attempt.job.checkpoint
+    for candidate in (checkpoint or {}).get("kept", []):
+        try:
+            folder = attempt.store.fetch(candidate["key"], candidate["digest"])
+        except (DigestMismatch, ManifestMissing, StorageFailure) as error:
+            attempt.events.emit("log", level="warning", message=f"Not resuming from it: {error}")
+            continue
+        attempt.events.emit(
+            "log",
+            level="info",
+            message=f"Resuming from the checkpoint of step {candidate['step']}.",
+        )
+        return str(folder)
+    return None
+
+
+class _Watch:
+    """Follows one trainer process until it is over, and stops it when the hold wants that."""
+
+    def __init__(self, attempt: Attempt, trainer: TrainerProcess) -> None:
+        self.result: dict[str, Any] | None = None
+        self.error: dict[str, Any] | None = None
+        self.stop_wanted: Stop | None = None
+        self.figures: dict[str, Any] | None = None
+        self._attempt = attempt
+        self._trainer = trainer
+        self._progress = ProgressFigures()
+        self._started = False
+        self._kept: list[dict[str, Any]] = list((attempt.job.checkpoint or {}).get("kept", []))
+        self._unrecorded = False
+
+    def until_over(self) -> None:
+        """Handle messages until the trainer has ended and everything it said was handled."""
+        settings = self._attempt.settings
+        over_at = time.monotonic() + settings.job_timeout_seconds
+        kill_at: float | None = None
+        while not self._trainer.is_over:
+            message = self._trainer.next_message(timeout_seconds=0.1)
+            if message is not None:
+                self._handle(message)
+            wanted = self._attempt.hold.wanted
+            if wanted == Stop.LOST:
+                self.stop_wanted = Stop.LOST
+                self._trainer.kill()
+            elif wanted is not None and self.stop_wanted is None and self.result is None:
+                self.stop_wanted = wanted
+                self._trainer.ask_to_stop()
+                grace = (
+                    settings.cancel_grace_seconds
+                    if wanted == Stop.CANCEL
+                    else settings.pause_grace_seconds
+                )
+                kill_at = time.monotonic() + grace
+            if kill_at is not None and time.monotonic() > kill_at:
+                self._trainer.kill()
+            if time.monotonic() > over_at:
+                self._trainer.kill()
+                raise JobFailed(_timed_out(settings.job_timeout_seconds))
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "checkpoint":
+            self._keep(message)
+        elif kind == "result":
+            self.result = message
+        elif kind == "error":
+            self.error = message
+        else:
+            self.figures = self._attempt.hold.progress = self._progress.add(message)
+            if not self._started:
+                self._start()
+        if self._unrecorded:
+            self._record_checkpoints()
+
+    def _start(self) -> None:
+        """Preparing to running; a cancel or pause that came first is left to the hold."""
+        try:
+            with self._attempt.sessions.begin() as session:
+                transitions.start(session, self._attempt.claim)
+        except StaleFence:
+            self._started = True
+            return
+        except StoreError as error:
+            log.warning(
+                "the start is recorded later: %s",
+                type(error).__name__,
+                extra={"job_id": self._attempt.job.id},
+            )
+            return
+        self._started = True
+        self._attempt.events.emit(
+            "status", status=Status.RUNNING, attempt=self._attempt.job.attempt
+        )
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        """Publish a checkpoint; a store that refuses costs the checkpoint, not the training."""
+        attempt = self._attempt
+        try:
+            key = attempt.store.publish(Path(message["path"]), f"checkpoints/{attempt.job.id}")
+        except (StorageFailure, ManifestMissing, DigestMismatch) as error:
+            attempt.events.emit("log", level="warning", message=f"A checkpoint was lost: {error}")
+            return
+        self._kept.insert(0, {"step": message["step"], "key": key, "digest": message["digest"]})
+        self._unrecorded = True
+
+    def _record_checkpoints(self) -> None:
+        attempt = self._attempt
+        newest = self._kept[0]
+        document = {**newest, "kept": self._kept[:KEPT_CHECKPOINTS]}
+        try:
+            with attempt.sessions.begin() as session:
+                leases.record_checkpoint(session, attempt.claim, document)
+        except StoreError as error:
+            log.warning(
+                "a checkpoint is recorded later: %s",
+                type(error).__name__,
+                extra={"job_id": attempt.job.id},
+            )
+            return
+        except StaleFence:
+            return  # the hold finds out by itself and stops the trainer
+        self._unrecorded = False
+        kept = {each["key"] for each in self._kept[:KEPT_CHECKPOINTS]}
+        for old in self._kept[KEPT_CHECKPOINTS:]:
+            if old["key"] not in kept:
+                attempt.store.delete(old["key"])
+        del self._kept[KEPT_CHECKPOINTS:]
+
+
+def _timed_out(seconds: float) -> Failure:
+    return Failure(
+        FailureCode.TIMEOUT,
+        f"The training ran longer than {seconds:.0f} seconds.",
+        "Train fewer steps, or raise ACADEMY_JOB_TIMEOUT_SECONDS.",
+    )

@@ -1,0 +1,60 @@
+"""``python -m workers QUEUE``: one worker process for one queue.
+
+It runs Celery's solo pool: the job runs in the main thread of this process, so SIGTERM reaches it
+and SIGKILL takes everything with it. More slots are more processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from academy import logs, queues
+from academy.settings import Settings
+
+
+def main() -> None:
+    """Work on one queue until SIGTERM; a held job then goes back with its checkpoint."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("queue", choices=queues.QUEUES)
+    queue = parser.parse_args().queue
+    settings = Settings.from_env()
+    logs.setup(f"worker-{queue}", settings.log_level)
+
+    from celery import signals
+
+    from academy.store.migrate import require_in_order
+    from workers import tasks
+    from workers.app import app
+    from workers.process import WorkerProcess
+
+    require_in_order(settings.database_url)
+    process = tasks.process = WorkerProcess(settings, queue)
+    process.start()
+
+    def drain(**_: object) -> None:
+        process.draining.set()
+
+    signals.worker_shutting_down.connect(drain)
+    try:
+        app.worker_main(
+            [
+                "worker",
+                f"--queues={queue}",
+                f"--hostname={process.id}@%h",
+                "--pool=solo",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                f"--loglevel={settings.log_level}",
+            ]
+        )
+    finally:
+        process.stop()
+
+
+if __name__ == "__main__":
+    # Celery looks for celeryconfig.py beside this package.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    main()
