@@ -89,8 +89,26 @@ class Hub:
         self._feeds: dict[str, Feed] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closing = False
         # Missing events reach the archive within its interval, or never.
         self._patience = 2 * settings.archive_seconds + 1
+
+    def __enter__(self) -> Hub:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the reader thread and every watcher."""
+        self._closing = True
+        with self._lock:
+            thread, feeds = self._thread, list(self._feeds.values())
+        for feed in feeds:
+            feed.end()
+        if thread is not None:
+            thread.join(timeout=10)
+        self._client.close()
 
     def watch(self, job_id: str, after: EventId | None = None) -> Iterator[list[Event]]:
         """Batches of events strictly after `after`, in order, each event once.
@@ -112,7 +130,7 @@ class Hub:
                         return
                     # Everything of one tick goes into one frame.
                     time.sleep(self._settings.tick_seconds)
-                elif feed.over and cursor >= feed.last:
+                elif self._closing or (feed.over and cursor >= feed.last):
                     return
                 elif not self._wait(feed, cursor):
                     yield []
@@ -161,10 +179,11 @@ class Hub:
         while True:
             with self._lock:
                 feeds = dict(self._feeds)
-                if not feeds:
+                over = self._closing or not feeds
+                if over:
                     # The next watcher starts a new reader.
                     self._thread = None
-            if not feeds:
+            if over:
                 if subscription is not None:
                     subscription.close()
                 return

@@ -1,0 +1,196 @@
+"""Every watcher gets every event once, in order, whatever is restarted or flushed meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from academy.errors import InvalidRequest
+from academy.events import archive, replay, stream
+from academy.events.closing import close_events
+from academy.events.event import START, Event, EventId
+from academy.events.hub import Hub
+from academy.events.writer import EventWriter
+from academy.lifecycle import JobKind, Status
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Sessions
+from academy.store.tables import Job
+
+
+@pytest.fixture
+def job_id(sessions: Sessions) -> str:
+    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
+    with sessions.begin() as session:
+        transitions.submit(session, job)
+    return job.id
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    made = stream.connect(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hub(settings: Settings, sessions: Sessions) -> Iterator[Hub]:
+    with Hub(settings, sessions) as made:
+        yield made
+
+
+def write(
+    settings: Settings, sessions: Sessions, job_id: str, lines: int, *, attempt: int = 1, end: bool
+) -> None:
+    with EventWriter(settings, sessions, job_id, attempt) as events:
+        for number in range(lines):
+            events.emit("log", message=f"line {number}")
+        if end:
+            events.emit("status", status=Status.FINISHED)
+
+
+def watch(hub: Hub, job_id: str, after: EventId | None = None) -> list[Event]:
+    return [event for batch in hub.watch(job_id, after) for event in batch]
+
+
+def ids(events: list[Event]) -> list[str]:
+    return [str(event.id) for event in events]
+
+
+def expected(attempt: int, count: int) -> list[str]:
+    return [f"{attempt}-{seq}" for seq in range(1, count + 1)]
+
+
+def test_late_and_live_watchers_get_every_event_once_in_order(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    seen: dict[int, list[Event]] = {}
+
+    def follow(number: int) -> None:
+        seen[number] = watch(hub, job_id)
+
+    live = [threading.Thread(target=follow, args=(number,)) for number in range(5)]
+    for thread in live:
+        thread.start()
+    write(settings, sessions, job_id, 2500, end=True)
+    for thread in live:
+        thread.join(timeout=30)
+    seen[99] = watch(hub, job_id)
+    assert len(seen) == 6
+    for events in seen.values():
+        assert ids(events) == expected(1, 2501)
+        assert events[-1].is_last
+
+
+def test_a_watcher_that_reconnects_five_times_misses_and_repeats_nothing(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    writer = threading.Thread(
+        target=write, args=(settings, sessions, job_id, 600), kwargs={"end": True}
+    )
+    writer.start()
+    seen: list[Event] = []
+    for _ in range(5):
+        for batch in hub.watch(job_id, seen[-1].id if seen else None):
+            seen.extend(batch[:60])
+            if batch:
+                break
+    seen.extend(watch(hub, job_id, seen[-1].id))
+    writer.join(timeout=30)
+    assert ids(seen) == expected(1, 601)
+
+
+def test_the_archive_answers_when_redis_was_flushed(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    write(settings, sessions, job_id, 300, end=True)
+    client.flushall()
+    assert ids(watch(hub, job_id)) == expected(1, 301)
+    assert ids(watch(hub, job_id, EventId(1, 299))) == ["1-300", "1-301"]
+
+
+def test_a_flush_in_the_middle_loses_nothing(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    seen: list[Event] = []
+    follower = threading.Thread(target=lambda: seen.extend(watch(hub, job_id)))
+    follower.start()
+    with EventWriter(settings, sessions, job_id, 1) as events:
+        for number in range(100):
+            events.emit("log", message=str(number))
+            if number == 50:
+                client.flushall()
+        events.emit("status", status=Status.FINISHED)
+    follower.join(timeout=30)
+    assert ids(seen) == expected(1, 101)
+
+
+def test_a_second_attempt_follows_the_first_and_zombies_are_refused(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    write(settings, sessions, job_id, 3, end=False)
+    write(settings, sessions, job_id, 2, attempt=2, end=True)
+    zombie = Event(EventId(1, 4), "log", "now", {"message": "from the grave"})
+    stream.append(client, job_id, [zombie])
+    events = watch(hub, job_id)
+    assert ids(events) == [*expected(1, 3), *expected(2, 3)]
+
+
+def test_what_a_killed_writer_left_in_the_stream_is_archived_by_the_next(
+    settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    stream.append(client, job_id, [Event(EventId(1, n), "log", "now", {}) for n in range(1, 6)])
+    write(settings, sessions, job_id, 1, attempt=2, end=True)
+    client.flushall()
+    found = replay.read_all(sessions, client, job_id)
+    assert ids(found) == [*expected(1, 5), *expected(2, 2)]
+
+
+def test_events_wait_while_redis_is_away_and_are_archived_all_the_same(
+    settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    from dataclasses import replace
+
+    nowhere = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    write(nowhere, sessions, job_id, 10, end=True)
+    with sessions() as session:
+        assert ids(archive.read(session, job_id, START, 100)) == expected(1, 11)
+
+
+def test_a_job_cancelled_in_the_queue_gets_its_terminal_status_once(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    with sessions.begin() as session:
+        transitions.request_cancel(session, job_id)
+    close_events(sessions, client, job_id)
+    close_events(sessions, client, job_id)
+    events = watch(hub, job_id)
+    assert [(event.type, event.fields["status"]) for event in events] == [("status", "cancelled")]
+    assert watch(hub, job_id, events[-1].id) == []
+
+
+def test_an_idle_watcher_gets_an_empty_batch_for_its_ping(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    watching = hub.watch(job_id)
+    assert next(watching) == []
+    watching.close()
+
+
+def test_events_that_are_gone_for_good_are_announced(
+    hub: Hub, settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    lost = [Event(EventId(1, n), "log", "now", {}) for n in (5, 6)]
+    end = Event(EventId(1, 7), "status", "now", {"status": Status.FINISHED})
+    stream.append(client, job_id, [*lost, end])
+    events = watch(hub, job_id)
+    assert [event.type for event in events] == ["truncated", "log", "log", "status"]
+
+
+@pytest.mark.parametrize("text", ["", "1", "a-b", "1-", "-1", "1-2-3", "9" * 40 + "-1"])
+def test_a_cursor_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="event id"):
+        EventId.parse(text)
