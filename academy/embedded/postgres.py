@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from academy.embedded.account import Account, server_account
@@ -15,8 +16,10 @@ from academy.embedded.program import (
     LOOPBACK,
     FolderInUse,
     ServerFailed,
+    before_exec,
     choose_port,
     log_tail,
+    running_address,
     secret,
     spawn_server,
     stop_process,
@@ -47,10 +50,18 @@ class EmbeddedPostgres:
     may then lose everything.
     """
 
-    def __init__(self, folder: Path, port: int | None = None, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        durable: bool = True,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.folder = folder.absolute()
         self.asked_port = port
         self.durable = durable
+        self.interrupted = interrupted  # asked while waiting; True gives the start up
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._lock = FileLock(self.folder / "lock")
@@ -99,7 +110,7 @@ class EmbeddedPostgres:
             why = self._launch(account)
             if why is None:
                 (self.folder / "port").write_text(f"{self.port}\n")
-                return f"postgresql://academy:{password}@{LOOPBACK}:{self.port}/academy"
+                return _url(password, self.port)
             self._end_process()
             if "could not bind" not in self._log_since(before):
                 break  # only a port that was taken in the meantime is worth another try
@@ -149,7 +160,7 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 env=_environment(),
                 cwd=self.folder,
-                preexec_fn=account.become if account is not None else None,
+                preexec_fn=before_exec(account, signal.SIGKILL),
                 timeout=_START_SECONDS,
                 check=False,
             )
@@ -212,7 +223,7 @@ class EmbeddedPostgres:
             account=account,
             death_signal=signal.SIGINT,
         )
-        return wait_until(self._is_ready, self.process, _START_SECONDS)
+        return wait_until(self._is_ready, self.process, _START_SECONDS, self.interrupted)
 
     def _is_ready(self) -> bool:
         """The postmaster writes "ready" into the last line of its lock file (pidfile.h)."""
@@ -227,6 +238,15 @@ class EmbeddedPostgres:
         with self.log.open("rb") as file:
             file.seek(offset)
             return file.read().decode(errors="replace")
+
+
+def embedded_postgres_url(folder: Path) -> str:
+    """The URL of the PostgreSQL that runs in `folder` now. Raises `NoServer`."""
+    return _url(*running_address(folder, "PostgreSQL", "ACADEMY_DATABASE_URL"))
+
+
+def _url(password: str, port: int) -> str:
+    return f"postgresql://academy:{password}@{LOOPBACK}:{port}/academy"
 
 
 def _environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from academy.embedded.account import Account
+from academy.embedded.lock import is_held
 from academy.errors import AcademyError
 
 LOOPBACK = "127.0.0.1"
@@ -42,6 +43,13 @@ class FolderInUse(AcademyError):
 
     code = "already_running"
     next_step = "Stop the process that started it (`academy down`) before starting again."
+
+
+class NoServer(AcademyError):
+    """{variable} is not set, and no {name} of ours runs in {folder}."""
+
+    code = "no_server"
+    next_step = "Set that variable to a server of your own, or start `academy up` first."
 
 
 class WheelMissing(AcademyError):
@@ -91,6 +99,13 @@ def choose_port(folder: Path, asked: int | None, name: str) -> int:
     return free_port()
 
 
+def running_address(folder: Path, name: str, variable: str) -> tuple[str, int]:
+    """Password and port of the server that runs in `folder` now. Raises `NoServer`."""
+    if not is_held(folder / "lock") or not (folder / "port").exists():
+        raise NoServer(variable=variable, name=name, folder=folder)
+    return (folder / "password").read_text().strip(), int((folder / "port").read_text())
+
+
 def secret(path: Path) -> str:
     """The password kept in `path` (mode 0600), made at the first call."""
     if path.exists():
@@ -119,17 +134,6 @@ def spawn_server(
     Unlike `academy.processes.spawn` it may change the account first: the kernel forgets the death
     signal at that change, so the order matters.
     """
-    parent = os.getpid()
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def in_child() -> None:
-        if account is not None:
-            account.become()
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
-            if os.getppid() != parent:  # the parent died before prctl took effect
-                os._exit(1)
-
     if log.exists() and log.stat().st_size > _LARGEST_OLD_LOG_BYTES:
         log.replace(log.with_name(log.name + ".1"))
     with log.open("ab") as output:
@@ -141,8 +145,24 @@ def spawn_server(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=in_child,
+            preexec_fn=before_exec(account, death_signal),
         )
+
+
+def before_exec(account: Account | None, death_signal: signal.Signals) -> Callable[[], None]:
+    """What a child does between fork and exec: become the account, then die with its parent."""
+    parent = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def in_child() -> None:
+        if account is not None:
+            account.become()
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
+            if os.getppid() != parent:  # the parent died before prctl took effect
+                os._exit(1)
+
+    return in_child
 
 
 def log_tail(log: Path, lines: int = 15) -> str:
@@ -159,10 +179,13 @@ def wait_until(
     ready: Callable[[], bool],
     process: subprocess.Popen[bytes],
     timeout_seconds: float,
+    interrupted: Callable[[], bool],
 ) -> str | None:
-    """Wait until `ready()`; the reason in words if the process ended or the time ran out."""
+    """Wait until `ready()`; else the reason in words: it ended, the time ran out, we gave up."""
     deadline = time.monotonic() + timeout_seconds
     while not ready():
+        if interrupted():
+            return "the start was interrupted"
         status = process.poll()
         if status is not None:
             return f"it ended with status {status}"

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from academy.embedded.lock import FileLock
@@ -16,6 +17,7 @@ from academy.embedded.program import (
     WheelMissing,
     choose_port,
     log_tail,
+    running_address,
     secret,
     spawn_server,
     stop_process,
@@ -35,10 +37,18 @@ class EmbeddedValkey:
     nothing: every answered write is in the append-only file, and Postgres is the job anyway.
     """
 
-    def __init__(self, folder: Path, port: int | None = None, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int | None = None,
+        *,
+        durable: bool = True,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.folder = folder.absolute()
         self.asked_port = port
         self.durable = durable
+        self.interrupted = interrupted  # asked while waiting; True gives the start up
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._lock = FileLock(self.folder / "lock")
@@ -80,10 +90,12 @@ class EmbeddedValkey:
                 env=os.environ,
                 cwd=self.folder,
             )
-            why = wait_until(lambda: self._answers(password), self.process, _START_SECONDS)
+            why = wait_until(
+                lambda: self._answers(password), self.process, _START_SECONDS, self.interrupted
+            )
             if why is None:
                 (self.folder / "port").write_text(f"{self.port}\n")
-                return f"redis://:{password}@{LOOPBACK}:{self.port}/0"
+                return _url(password, self.port)
             self._end_process()
             if "Address already in use" not in log_tail(self.log):
                 break  # only a port that was taken in the meantime is worth another try
@@ -128,6 +140,15 @@ class EmbeddedValkey:
         except OSError:
             return False
         return answer == b"+OK\r\n+PONG\r\n"
+
+
+def embedded_valkey_url(folder: Path) -> str:
+    """The URL of the Valkey that runs in `folder` now. Raises `NoServer`."""
+    return _url(*running_address(folder, "Valkey", "ACADEMY_REDIS_URL"))
+
+
+def _url(password: str, port: int) -> str:
+    return f"redis://:{password}@{LOOPBACK}:{port}/0"
 
 
 def _program() -> Path:

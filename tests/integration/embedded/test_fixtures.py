@@ -41,3 +41,10 @@ def test_valkey_is_empty_at_the_start_of_the_next_test_too(valkey_url: str) -> N
 
 def test_a_free_port_is_free(free_port: int) -> None:
     assert port_is_free(free_port)
+
+
+def test_a_database_is_migrated_and_has_no_rows_of_another_test(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert row is not None and row[0]

@@ -1,0 +1,99 @@
+"""All commands in one place, and how an error reaches the person at the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from academy import __version__
+from academy.cli import data, jobs, keys, local, models, single
+from academy.errors import AcademyError
+from academy.logs import cause_chain
+
+app = typer.Typer(
+    name="academy",
+    help="Turn an agent's daily work into a better model, on hardware of your own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # `main` tells errors in words
+)
+
+_HERE = "This machine"
+_WORK = "Lessons, data and training"
+_SERVE = "Models in use"
+_ACCESS = "Access"
+_PARTS = "Single processes (docker-compose uses these)"
+
+for command, panel in (
+    (local.up, _HERE),
+    (local.down, _HERE),
+    (local.doctor, _HERE),
+    (jobs.status, _HERE),
+    (data.dataset, _WORK),
+    (jobs.train, _WORK),
+    (jobs.logs, _WORK),
+    (jobs.jobs, _WORK),
+    (jobs.cancel, _WORK),
+    (models.adapters, _SERVE),
+    (models.activate, _SERVE),
+    (models.rollback, _SERVE),
+    (models.chat, _SERVE),
+    (single.migrate, _PARTS),
+    (single.api, _PARTS),
+    (single.worker, _PARTS),
+    (single.keeper, _PARTS),
+    (single.runtime, _PARTS),
+):
+    app.command(rich_help_panel=panel)(command)
+app.add_typer(data.lessons, name="lessons", rich_help_panel=_WORK)
+app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
+
+
+def main() -> None:
+    """Run the command line. Errors print what happened and the way out, and exit with 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; Python must not flush into it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        _tell(error)
+        sys.exit(1)
+
+
+def _tell(error: Exception) -> None:
+    typer.secho(f"academy: {cause_chain(error)}", fg="red", err=True)
+    if isinstance(error, AcademyError):
+        # The server's own advice, if the error came from there, is nearer to the cause.
+        typer.echo(getattr(error, "problem_next_step", "") or error.next_step, err=True)
+    if _wants_traceback():
+        traceback.print_exception(error)
+    elif not isinstance(error, AcademyError):
+        typer.echo("Run it again with --debug for the traceback.", err=True)
+
+
+def _wants_traceback() -> bool:
+    return "--debug" in sys.argv[1:] or os.environ.get("ACADEMY_LOG_LEVEL", "").upper() == "DEBUG"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"academy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Turn an agent's daily work into a better model, on hardware of your own."""

@@ -1,0 +1,98 @@
+"""`academy lessons …` and `academy dataset`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from academy.cli.arguments import AsJson, More
+
+lessons = typer.Typer(help="Record and list lessons: a situation and its solution.")
+
+#: Lessons sent in one request; far below the server's limit on bodies.
+_BATCH = 500
+
+
+@lessons.command("add")
+def add_lesson(
+    situation: Annotated[str, typer.Option(help="What was asked or went wrong.")],
+    solution: Annotated[str, typer.Option(help="What was right.")],
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given often.")] = None,
+) -> None:
+    """Record one lesson."""
+    from academy.cli.output import connect, print_json
+
+    with connect() as client:
+        body = {"situation": situation, "solution": solution, "tags": tag or []}
+        print_json(client.post("/lessons", body))
+
+
+@lessons.command("import")
+def import_lessons(
+    file: Annotated[Path, typer.Argument(help="One JSON lesson a line.", exists=True)],
+) -> None:
+    """Record many lessons from a JSONL file; sending it again changes nothing."""
+    from academy.cli.output import connect
+
+    lines = [line for line in file.read_text().splitlines() if line.strip()]
+    with connect() as client:
+        for start in range(0, len(lines), _BATCH):
+            batch = "\n".join(lines[start : start + _BATCH]) + "\n"
+            client.post_lines("/lessons", batch)
+    typer.echo(f"{len(lines)} lessons of {file} are recorded.")
+
+
+@lessons.command("list")
+def list_lessons(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest lessons."""
+    from academy.cli.output import connect, print_json, print_table, short_time
+
+    with connect() as client:
+        answer = client.get("/lessons", limit=limit)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (each["id"], short_time(each.get("created_at")), each["situation"], each["solution"])
+        for each in answer["lessons"]
+    ]
+    print_table(("lesson", "recorded", "situation", "solution"), rows, "There are no lessons yet.")
+
+
+def dataset(
+    lessons_limit: Annotated[int | None, typer.Option(help="Newest lessons to read.")] = None,
+    git_commits_limit: Annotated[int | None, typer.Option(help="Newest commits to read.")] = None,
+    repository: Annotated[
+        list[Path] | None, typer.Option(help="A git repository; may be given often.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="alpaca, sharegpt, openai or prompt-completion.")
+    ] = None,
+    more: More = None,
+    as_json: AsJson = False,
+) -> None:
+    """Curate a dataset from lessons and git history, and show what it holds."""
+    from academy.cli.output import connect, print_json, print_table, request_body
+
+    body = request_body(
+        more,
+        lessons_limit=lessons_limit,
+        git_commits_limit=git_commits_limit,
+        repositories=[str(each.absolute()) for each in repository] if repository else None,
+        format=format,
+    )
+    with connect() as client:
+        answer = client.curate(body)
+    if as_json:
+        print_json(answer)
+        return
+    typer.echo(answer["message"])
+    rows = [(name, each) for name, each in answer["statistics"].items()]
+    rows.append(("dataset_path", answer["dataset_path"]))
+    rows.append(("dataset_id", answer.get("dataset_id")))
+    print_table(("what", "value"), rows, "It has no statistics.")

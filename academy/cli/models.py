@@ -1,0 +1,106 @@
+"""`academy adapters`, `activate`, `rollback` and `chat`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from academy.cli.arguments import AsJson
+
+if TYPE_CHECKING:
+    from academy.client import Client
+
+Alias = Annotated[str, typer.Option(help="The name that clients ask for.")]
+
+
+def adapters(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List trained adapters; the active ones are marked."""
+    from academy.cli.output import connect, print_json, print_table, short_time
+
+    with connect() as client:
+        answer = client.get("/adapters", limit=limit)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            "●" if each["is_active"] else "",
+            each["adapter_id"],
+            each["base_model"],
+            short_time(each["created_at"]),
+            each["adapter_path"],
+        )
+        for each in answer
+    ]
+    columns = ("", "adapter", "base model", "made", "path")
+    print_table(columns, rows, "There are no adapters yet.")
+
+
+def activate(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter's id.")],
+    alias: Alias = "default",
+) -> None:
+    """Let an alias point at an adapter, without a restart."""
+    from academy.cli.output import connect
+
+    with connect() as client:
+        # Loading and probing an adapter on a busy CPU takes a while.
+        answer = client.post(
+            "/adapters/activate", {"adapter_id": adapter, "alias": alias}, timeout_seconds=120
+        )
+    typer.echo(answer["message"])
+
+
+def rollback(alias: Alias = "default") -> None:
+    """Let an alias point at the base model again."""
+    from academy.cli.output import connect
+
+    with connect() as client:
+        answer = client.post("/adapters/deactivate", {"alias": alias}, timeout_seconds=120)
+    typer.echo(answer["message"])
+
+
+def chat(
+    question: Annotated[str | None, typer.Argument(help="One question; empty: a dialogue.")] = None,
+    model: Annotated[
+        str, typer.Option(help="An alias, a base model or an adapter's id.")
+    ] = "default",
+    system: Annotated[str | None, typer.Option(help="An instruction that comes first.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 512,
+) -> None:
+    """Talk to a model; without a question read one a line until the end of input."""
+    from academy.cli.output import connect
+
+    messages = [{"role": "system", "content": system}] if system else []
+    with connect() as client:
+        if question is not None:
+            _answer(client, model, [*messages, {"role": "user", "content": question}], max_tokens)
+            return
+        while line := _next_line():
+            messages.append({"role": "user", "content": line})
+            said = _answer(client, model, messages, max_tokens)
+            messages.append({"role": "assistant", "content": said})
+
+
+def _answer(client: Client, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:
+    pieces = []
+    for piece in client.chat(model, messages, max_tokens=max_tokens):
+        pieces.append(piece)
+        typer.echo(piece, nl=False)
+        sys.stdout.flush()
+    typer.echo()
+    return "".join(pieces)
+
+
+def _next_line() -> str:
+    """The next line that is not empty; empty at the end of input."""
+    while True:
+        typer.echo("> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line or line.strip():
+            return line.strip()

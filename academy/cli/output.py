@@ -1,0 +1,69 @@
+"""How answers are printed: tables for people, JSON for programs, and fields from options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from academy.client import Client
+from academy.errors import AcademyError
+from academy.settings import Settings
+
+
+class BadPair(AcademyError):
+    """{text!r} is not of the form NAME=VALUE."""
+
+    code = "bad_option"
+    next_step = "Write --set max_steps=100 or, for text, --set name=coder."
+
+
+def connect() -> Client:
+    """The client for the running home, or for ACADEMY_URL and ACADEMY_API_KEY."""
+    return Client.from_settings(Settings.from_env())
+
+
+def request_body(more: Sequence[str] | None, **given: Any) -> dict[str, Any]:
+    """The request's fields: the options that were given, then those of ``--set``.
+
+    A value is read as JSON where it is JSON (numbers, true, lists), else it is text.
+    """
+    body = {name: value for name, value in given.items() if value is not None}
+    for text in more or []:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise BadPair(text=text)
+        try:
+            body[name] = json.loads(value)
+        except ValueError:
+            body[name] = value
+    return body
+
+
+def print_json(answer: Any) -> None:
+    """The answer as it came, indented."""
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """A table of plain texts, or the sentence `empty` if there are no rows."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if each is None else escape(str(each)) for each in row))
+    if table.row_count:
+        Console().print(table)
+    else:
+        typer.echo(empty)
+
+
+def short_time(text: str | None) -> str:
+    """An ISO 8601 time to the second, without its zone (all times are UTC)."""
+    return (text or "")[:19].replace("T", " ")

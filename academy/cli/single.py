@@ -1,0 +1,96 @@
+"""The single processes of Academy, each in the place of this command (exec)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from academy.settings import Settings
+
+
+class Queue(StrEnum):
+    GPU = "gpu"
+    CURATION = "curation"
+
+
+def migrate() -> None:
+    """Bring the database schema up to date, and make the first admin key."""
+    from academy import logs
+    from academy.access import bootstrap_admin_key
+    from academy.embedded.postgres import embedded_postgres_url
+    from academy.store.migrate import upgrade
+
+    settings = Settings.from_env()
+    if not settings.database_url:
+        url = embedded_postgres_url(settings.home / "postgres")
+        settings = replace(settings, database_url=url)
+    logs.setup("migrate", settings.log_level)
+    state = upgrade(settings.database_url)
+    typer.echo(f"The schema is at revision {state.current}.")
+    typer.echo(f"The admin key lies in {bootstrap_admin_key(settings)}.")
+
+
+def api() -> None:
+    """Serve the HTTP API, the dashboard and the gateway."""
+    _become(Settings.from_env(), "academy.api")
+
+
+def worker(
+    queue: Annotated[Queue, typer.Option(help="The queue to work on.")],
+    slots: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Jobs at the same time on this host.")
+    ] = None,
+) -> None:
+    """Work on one queue: curation on CPUs, training on GPUs."""
+    arguments = [queue.value] if slots is None else [queue.value, "--slots", str(slots)]
+    _become(Settings.from_env(), "workers", *arguments)
+
+
+def keeper() -> None:
+    """Publish hints, end dead leases, run the schedule. Run as many as you like."""
+    _become(Settings.from_env(), "workers.keeper")
+
+
+def runtime(
+    model: Annotated[
+        str | None, typer.Option(help="Base model: its name; empty: ACADEMY_BASE_MODEL.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8100,
+) -> None:
+    """Serve one base model and its adapters over OpenAI's chat API."""
+    from academy import basemodels
+
+    settings = Settings.from_env()
+    found = basemodels.find(model or settings.base_model, settings.model_folders)
+    place = ("--model", str(found.path), "--name", found.name, "--host", host, "--port", str(port))
+    _become(settings, "academy.runtime", *place, needs_servers=False)
+
+
+def _become(
+    settings: Settings, module_name: str, *arguments: str, needs_servers: bool = True
+) -> None:
+    """Replace this process, so that signals and the exit status go straight to the real one."""
+    from academy.embedded.plans import environment, module
+
+    if needs_servers:
+        settings = _with_servers(settings)
+    command = module(module_name, *arguments)
+    os.execve(command[0], command, environment(settings))
+
+
+def _with_servers(settings: Settings) -> Settings:
+    """With the addresses of the home's running embedded servers where none are set."""
+    from academy.embedded.postgres import embedded_postgres_url
+    from academy.embedded.valkey import embedded_valkey_url
+
+    home = settings.home
+    return replace(
+        settings,
+        database_url=settings.database_url or embedded_postgres_url(home / "postgres"),
+        redis_url=settings.redis_url or embedded_valkey_url(home / "valkey"),
+    )

@@ -1,0 +1,283 @@
+"""A client of Academy's HTTP API, in Python; the command line is made of it.
+
+Every method is one request (`follow` is a stream of them) and returns the answer's JSON. Errors of
+the server are raised as `ApiError` with the server's own words.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from academy.errors import AcademyError, Unavailable
+from academy.settings import Settings
+
+BASE = "/api/v1/academy"
+TERMINAL = frozenset({"finished", "failed", "cancelled"})
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+#: The server sends a ping every 20 s; a stream that is silent for longer is a dead connection.
+_STREAM_TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)
+_MOST_RECONNECTS = 30
+
+
+class ApiError(AcademyError):
+    """{detail}"""
+
+    def __init__(self, *, detail: str, code: str, status: int, next_step: str = "") -> None:
+        super().__init__(detail=detail, code=code, status=status, next_step=next_step)
+        self.problem_code = code
+        self.problem_status = status
+        self.problem_next_step = next_step
+
+
+class NoKey(AcademyError):
+    """There is no API key: ACADEMY_API_KEY is not set and {path} cannot be read."""
+
+    code = "no_key"
+    next_step = "Start `academy up` in this home once, or ask an admin for a key."
+
+
+class WaitedTooLong(AcademyError):
+    """The job {job_id!r} is still {status} after {seconds:g} s."""
+
+    code = "waited_too_long"
+    next_step = "It goes on; watch it with `academy logs -f JOB`."
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a job: ``connected``, ``log``, ``metrics``, ``status``, ``error``, …"""
+
+    id: str  # attempt-seq; empty for events that are not part of the record
+    type: str
+    data: dict[str, Any]
+
+
+class Client:
+    """One connection pool to one Academy. Use it as a context manager."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key}", "User-Agent": "academy-client"}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The client for the running home, or for ACADEMY_URL. Raises `NoKey`."""
+        return cls(address_of(settings), settings.api_key or key_of_home(settings.home))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content: bytes | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> httpx.Response:
+        """One request below ``/api/v1/academy`` (or to a path that starts with ``//``).
+
+        Raises `ApiError` for an error answer and `Unavailable` if nobody answers.
+        """
+        where = path[1:] if path.startswith("//") else BASE + path
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        try:
+            answer = self._http.request(
+                method,
+                where,
+                json=body,
+                content=content,
+                params=given,
+                headers=dict(headers or {}),
+                timeout=_TIMEOUT if timeout_seconds is None else timeout_seconds,
+            )
+        except httpx.TransportError as error:
+            raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
+        if answer.is_error:
+            raise _problem(answer)
+        return answer
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON behind a path; parameters that are None are left out."""
+        return self.request("GET", path, params=params).json()
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        """Send `body` as JSON (its None fields too) and return the answer's JSON."""
+        return self.request("POST", path, body={} if body is None else body, **more).json()
+
+    def post_lines(self, path: str, text: str) -> Any:
+        """Send many objects at once, one JSON object a line (NDJSON)."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        return self.request("POST", path, content=text.encode(), headers=headers).json()
+
+    def ticket(self) -> str:
+        """A one-time pass for a browser or a websocket."""
+        return str(self.post("/tickets")["ticket"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The state of a job of any kind."""
+        found: dict[str, Any] = self.get(f"/train/{job_id}/status")
+        return found
+
+    def wait(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
+        """Wait for a job's end; its last state. Raises `WaitedTooLong`."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            state = self.job(job_id)
+            if state["status"] in TERMINAL:
+                return state
+            if time.monotonic() > deadline:
+                status, seconds = state["status"], timeout_seconds
+                raise WaitedTooLong(job_id=job_id, status=status, seconds=seconds)
+            time.sleep(0.3)
+
+    def curate(self, body: dict[str, Any], timeout_seconds: float = 900.0) -> dict[str, Any]:
+        """``POST /dataset`` and wait for its end, however long the server lets us wait at once."""
+        answer = self.request(
+            "POST", "/dataset", body=body, headers={"Prefer": "wait=25"}, timeout_seconds=60
+        )
+        found: dict[str, Any] = answer.json()
+        if answer.status_code == 202:
+            self.wait(found["job_id"], timeout_seconds)
+            location = answer.headers["Location"]
+            found = self.request("GET", location.removeprefix(self.url).removeprefix(BASE)).json()
+        return found
+
+    def follow(self, job_id: str, after: str = "") -> Iterator[Event]:
+        """A job's events from `after` on (an event's id) until its terminal status.
+
+        A broken connection is taken up again where it broke, so every event comes once. Raises
+        `Unavailable` after 30 attempts in a row that brought nothing.
+        """
+        failures = 0
+        while True:
+            try:
+                for event in self._events(job_id, after):
+                    failures = 0
+                    after = event.id or after
+                    yield event
+                    if event.type == "status" and event.data.get("status") in TERMINAL:
+                        return
+                why = "the stream ended before the job did"
+            except (httpx.TransportError, httpx.StreamError) as error:
+                why = str(error) or type(error).__name__
+            failures += 1
+            if failures > _MOST_RECONNECTS:
+                raise Unavailable(what=f"the log of {job_id}", why=why)
+            time.sleep(min(5.0, 0.1 * 2 ** min(failures, 6)))
+
+    def chat(self, model: str, messages: list[dict[str, str]], **more: Any) -> Iterator[str]:
+        """The pieces of an answer of ``/v1/chat/completions``, as they come."""
+        body = {"model": model, "messages": messages, "stream": True, **more}
+        with self._http.stream(
+            "POST", "/v1/chat/completions", json=body, timeout=httpx.Timeout(300.0, connect=5.0)
+        ) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _problem(answer)
+            for event in read_events(answer.iter_lines()):
+                if "error" in event.data:
+                    raise ApiError(
+                        detail=str(event.data["error"].get("message")), code="chat", status=502
+                    )
+                for choice in event.data.get("choices", []):
+                    yield choice.get("delta", {}).get("content") or ""
+
+    def _events(self, job_id: str, after: str) -> Iterator[Event]:
+        headers = {"Accept": "text/event-stream"}
+        if after:
+            headers["Last-Event-ID"] = after
+        path = f"{BASE}/train/{job_id}/logs/stream"
+        with self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as answer:
+            if answer.status_code in {502, 503, 504}:  # restarting: the caller tries again
+                raise httpx.RemoteProtocolError(f"HTTP {answer.status_code}")
+            if answer.is_error:
+                answer.read()
+                raise _problem(answer)
+            yield from read_events(answer.iter_lines())
+
+
+def read_events(lines: Iterator[str]) -> Iterator[Event]:
+    """Server-sent events whose data is a JSON object (WHATWG HTML, section 9.2.6).
+
+    ``data: [DONE]``, which OpenAI's streams end with, ends this one; comments are skipped.
+    """
+    name, identity, data = "", "", []
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "event":
+                name = value
+            elif field == "id":
+                identity = value
+            elif field == "data":
+                data.append(value)
+            continue
+        if data == ["[DONE]"]:
+            return
+        if data:
+            found = json.loads("\n".join(data))
+            yield Event(identity, name or str(found.get("type", "message")), found)
+        name, identity, data = "", "", []
+
+
+def address_of(settings: Settings) -> str:
+    """ACADEMY_URL, else the address of the running home, else what the settings say."""
+    if settings.url:
+        return settings.url
+    from academy.embedded.runfile import running  # only a home that runs needs the process list
+
+    run = running(settings.home)
+    return run.url if run is not None else f"http://{settings.host}:{settings.port}"
+
+
+def key_of_home(home: Path) -> str:
+    """The admin key that the first start wrote. Raises `NoKey`."""
+    path = home / "admin.key"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise NoKey(path=path) from error
+
+
+def _problem(answer: httpx.Response) -> ApiError:
+    """The server's problem+json in words, with each named field."""
+    try:
+        found = answer.json()
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        found = {}
+    detail = str(found.get("detail") or found.get("title") or f"HTTP {answer.status_code}")
+    for each in found.get("errors") or []:
+        where = each.get("pointer") or each.get("line") or ""
+        detail += f"\n  {where}: {each.get('detail') or each.get('message') or each}"
+    return ApiError(
+        detail=detail,
+        code=str(found.get("code", "http_error")),
+        status=answer.status_code,
+        next_step=str(found.get("next_step", "")),
+    )

@@ -1,0 +1,160 @@
+"""Academy's own processes under `academy up`: started, asked whether they are ready, restarted.
+
+A child that dies is started again after a pause that doubles. One that keeps dying young is given
+up, because a crash loop hides its cause behind its noise.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from academy import processes
+from academy.embedded.program import log_tail
+from academy.errors import AcademyError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_YOUNG_SECONDS = 30.0
+_YOUNG_DEATHS = 5
+_LARGEST_LOG_BYTES = 20 << 20
+
+
+class ChildFailed(AcademyError):
+    """The process {name!r} {why}. Its log {log} ends with:
+    {tail}"""
+
+    code = "process_failed"
+    next_step = "Read the log, correct the cause and start again."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one child is started and stopped."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path
+    grace_seconds: float = 10.0  # between SIGTERM and SIGKILL
+    health: str = ""  # host:port/path that answers 200 when it is ready; empty: ready at once
+    essential: bool = False  # without it nothing works: giving it up ends the stack
+
+
+class Change(StrEnum):
+    """What `Child.tend` found."""
+
+    NOTHING = "nothing"
+    RESTARTED = "restarted"
+    GIVEN_UP = "given_up"
+
+
+class Child:
+    """One process and its restarts. Start it from the thread that lives as long as the stack."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.process: subprocess.Popen[bytes] | None = None
+        self.given_up = False
+        self._since = 0.0
+        self._young_deaths = 0
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        """Start it; its output is appended to its log."""
+        self.plan.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.plan.log.open("ab") as output:
+            self.process = processes.spawn(
+                self.plan.command, env=self.plan.env, stdout=output, stderr=subprocess.STDOUT
+            )
+        self._since = time.monotonic()
+
+    def tend(self) -> Change:
+        """Restart it if it died and its pause is over. Call this every fraction of a second."""
+        if self.given_up:
+            return Change.NOTHING
+        now = time.monotonic()
+        if self.process is not None:
+            status = self.process.poll()
+            if status is None:
+                return Change.NOTHING
+            if self._note_death(status, now):
+                return Change.GIVEN_UP
+        if now < self._not_before:
+            return Change.NOTHING
+        self.start()
+        return Change.RESTARTED
+
+    def is_ready(self) -> bool:
+        """Whether it runs and its health page answers 200. Waits two seconds for it at most."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        if not self.plan.health:
+            return True
+        address, _, path = self.plan.health.partition("/")
+        connection = http.client.HTTPConnection(address, timeout=2)
+        try:
+            connection.request("GET", f"/{path}")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False  # not listening yet, or busy
+        finally:
+            connection.close()
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM to the process alone: it knows how to wind up what it started."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self) -> None:
+        """End it and its whole group; harmless if it has ended."""
+        if self.process is not None:
+            processes.end_group(self.process, 0)
+            self.process = None
+
+    def failure(self, why: str) -> ChildFailed:
+        """What to tell the user when it will not run."""
+        plan = self.plan
+        return ChildFailed(name=plan.name, why=why, log=plan.log, tail=log_tail(plan.log))
+
+    def limit_log(self) -> None:
+        """Copy a large log aside and empty it. It was opened for appending, so writing goes on."""
+        log = self.plan.log
+        if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            with log.open("r+b") as file:
+                file.truncate()
+
+    def _note_death(self, status: int, now: float) -> bool:
+        """Set the pause before the next start; True if there will be none."""
+        if self.process is not None:  # what it left in its group dies with it
+            processes.end_group(self.process, 0)
+        self.process = None
+        lived = now - self._since
+        self._young_deaths = self._young_deaths + 1 if lived < _YOUNG_SECONDS else 1
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._young_deaths - 1))
+        self._not_before = now + pause
+        self.given_up = self._young_deaths >= _YOUNG_DEATHS
+        logger.error(
+            "A process died and is given up." if self.given_up else "A process died.",
+            extra={
+                "child": self.plan.name,
+                "status": status,
+                "lived_seconds": round(lived, 1),
+                "pause_seconds": pause,
+                "log": str(self.plan.log),
+            },
+        )
+        return self.given_up

@@ -1,0 +1,81 @@
+"""``HOME/run.json``: which stack runs in a home, for `academy down` and the other commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from academy.embedded.lock import FileLock, is_held
+
+
+@dataclass(frozen=True)
+class Run:
+    """A running stack. `started` is the process's start time, which tells a reused id apart."""
+
+    pid: int
+    started: float  # seconds since the epoch, as the kernel knows it
+    state: str  # starting, ready or stopping
+    url: str  # where clients of this machine reach the API
+    host: str
+    port: int
+    ports: dict[str, int] = field(default_factory=dict)  # of the other servers, by name
+    children: dict[str, int] = field(default_factory=dict)  # process ids by name
+
+
+def home_lock(home: Path) -> FileLock:
+    """The lock that a running stack holds on its home."""
+    return FileLock(home / "up.lock")
+
+
+def write_run(home: Path, run: Run) -> None:
+    """Replace ``run.json`` in one step, so that readers never see half of one."""
+    half = home / f"run.json.{os.getpid()}"
+    half.write_text(json.dumps(dataclasses.asdict(run), indent=2) + "\n")
+    half.replace(home / "run.json")
+
+
+def remove_run(home: Path) -> None:
+    """Forget the run; harmless if there is none."""
+    (home / "run.json").unlink(missing_ok=True)
+
+
+def running(home: Path) -> Run | None:
+    """The stack that runs in this home now; None if none does or a killed one left its file."""
+    run = _read(home / "run.json")
+    if run is None or not is_held(home / "up.lock"):
+        return None
+    started = started_at(run.pid)
+    # The kernel counts from the boot, whose wall-clock time may be corrected by a second.
+    return run if started is not None and abs(started - run.started) < 2 else None
+
+
+def request_stop(home: Path) -> Run | None:
+    """Send SIGTERM to the stack of this home; the run that was asked, or None if none runs."""
+    run = running(home)
+    if run is None:
+        return None
+    os.kill(run.pid, signal.SIGTERM)
+    return run
+
+
+def started_at(pid: int) -> float | None:
+    """When a process started, or None if there is none with this id."""
+    import psutil  # costs 20 ms, which a command that asks no home should not pay
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _read(path: Path) -> Run | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        return Run(**found)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None  # none, or that of another version: the lock tells whether one runs

@@ -1,0 +1,102 @@
+"""`academy doctor` says what is in order, what is not, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from academy.cli import checkup
+from academy.cli.checks import CHECKS, Finding, State
+from academy.settings import Settings
+
+Doctor = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def doctor(tmp_path: Path) -> Doctor:
+    def run(**environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "academy.cli", "doctor", "--json"],
+            env={**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def by_name(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    return {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+
+
+def test_a_fresh_machine_is_healthy_and_nothing_is_left_behind(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    done = doctor(ACADEMY_MODELS=str(tmp_path / "models"))
+    found = by_name(done)
+    assert done.returncode == 0, done.stdout
+    assert list(found) == [name for name, _ in CHECKS]
+    assert "PostgreSQL" in found["PostgreSQL"]["detail"]
+    assert found["model cache"]["state"] == "missing"
+    assert str(tmp_path / "models") in found["model cache"]["detail"]
+    assert found["model cache"]["todo"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_servers_of_ones_own_are_asked(doctor: Doctor, database_url: str, valkey_url: str) -> None:
+    done = doctor(ACADEMY_DATABASE_URL=database_url, ACADEMY_REDIS_URL=valkey_url)
+    found = by_name(done)
+    assert done.returncode == 0, done.stdout
+    assert {found[name]["state"] for name in ("PostgreSQL", "Redis", "migrations")} == {"ok"}
+    assert database_url.partition("@")[0].rpartition(":")[2] not in done.stdout  # the password
+
+
+def test_a_schema_that_is_behind_makes_it_fail(doctor: Doctor, empty_database_url: str) -> None:
+    done = doctor(ACADEMY_DATABASE_URL=empty_database_url)
+    assert done.returncode == 1
+    assert by_name(done)["migrations"]["todo"] == "Run `academy migrate`."
+
+
+def test_servers_that_do_not_answer_are_broken(doctor: Doctor, free_port: int) -> None:
+    done = doctor(
+        ACADEMY_DATABASE_URL=f"postgresql://a:b@127.0.0.1:{free_port}/x",
+        ACADEMY_REDIS_URL=f"redis://127.0.0.1:{free_port}/0",
+    )
+    found = by_name(done)
+    assert done.returncode == 1
+    assert found["PostgreSQL"]["state"] == found["Redis"]["state"] == "broken"
+    assert "ACADEMY_REDIS_URL" in found["Redis"]["todo"]
+
+
+def test_an_artifact_store_that_cannot_be_written_is_broken(doctor: Doctor) -> None:
+    done = doctor(ACADEMY_ARTIFACTS="/proc/none")
+    assert done.returncode == 1
+    assert by_name(done)["artifact store"]["state"] == "broken"
+
+
+def test_a_check_that_hangs_is_a_finding_after_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = threading.Event()
+
+    def hang(settings: Settings) -> Finding:
+        release.wait(30)
+        return Finding("slow", State.OK, "late")
+
+    def fail(settings: Settings) -> Finding:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(checkup, "CHECKS", (("slow", hang), ("failing", fail)))
+    slow, failing = checkup.examine(Settings.from_env({}), timeout_seconds=0.2)
+    release.set()
+    assert (slow.state, slow.detail) == (State.BROKEN, "no answer within 0.2 s")
+    assert failing.detail == "OSError: no such thing"

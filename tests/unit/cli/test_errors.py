@@ -1,0 +1,71 @@
+"""An error at the terminal is one sentence, the way out, and exit status 1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Academy = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def academy(tmp_path: Path) -> Academy:
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "academy.cli", *arguments],
+            env={**os.environ, "ACADEMY_HOME": str(tmp_path), **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_bad_setting_names_the_variable_its_value_and_the_range(academy: Academy) -> None:
+    done = academy("jobs", ACADEMY_PORT="high")
+    assert done.returncode == 1
+    assert "ACADEMY_PORT is 'high', but it must be a whole number." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_key_the_command_says_where_it_looked(academy: Academy, tmp_path: Path) -> None:
+    done = academy("jobs")
+    assert done.returncode == 1
+    assert str(tmp_path / "admin.key") in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_named_with_the_cause(
+    academy: Academy, free_port: int
+) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    done = academy("jobs", ACADEMY_URL=url, ACADEMY_API_KEY="k")
+    assert done.returncode == 1
+    assert f"{url} cannot be reached" in done.stderr and "refused" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_adds_the_traceback(academy: Academy, free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    assert "Traceback" in academy("--debug", "jobs", ACADEMY_URL=url, ACADEMY_API_KEY="k").stderr
+    by_level = academy("jobs", ACADEMY_URL=url, ACADEMY_API_KEY="k", ACADEMY_LOG_LEVEL="debug")
+    assert "Traceback" in by_level.stderr
+
+
+def test_migrate_without_a_database_says_how_to_get_one(academy: Academy) -> None:
+    done = academy("migrate")
+    assert done.returncode == 1
+    assert "ACADEMY_DATABASE_URL is not set" in done.stderr and "`academy up`" in done.stderr
+
+
+def test_down_where_nothing_runs_says_so_and_succeeds(academy: Academy, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    done = academy("down")
+    assert done.returncode == 0
+    assert done.stdout == f"Nothing runs in {tmp_path}.\n"
