@@ -46,7 +46,7 @@ class Settings:
     api_key: str = setting("", "key that the CLI sends; empty: HOME/admin.key")
     url: str = setting("", "address of the API for the CLI; empty: that of the running home")
     runtime_url: str = setting(
-        "http://127.0.0.1:8100", "address of the model server that the gateway talks to"
+        "http://127.0.0.1:8100", "addresses of the model servers, separated by ','"
     )
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     max_body_bytes: int = setting(16 << 20, "largest request body", low=1024)
@@ -124,6 +124,11 @@ class Settings:
         if self.models:
             return [Path(each).expanduser().absolute() for each in self.models.split(":") if each]
         return [self.home / "models", Path("~/.cache/academy/models").expanduser()]
+
+    @property
+    def runtime_urls(self) -> list[str]:
+        """The addresses of the model servers."""
+        return [url.strip().rstrip("/") for url in self.runtime_url.split(",") if url.strip()]
 
     @property
     def allowed_repo_roots(self) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Which adapter version serves under which name, and how that changes without losing a request."""
