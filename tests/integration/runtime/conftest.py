@@ -1,0 +1,103 @@
+"""A tiny base model, two adapters that answer differently, and a real server process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from academy.artifacts.manifest import write_manifest
+from academy.processes import end_group, spawn
+from academy.runtime.drivers import AdapterRef
+
+NAME = "tiny"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server process that is up."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers with a byte-level tokenizer."""
+    from academy.trainer.tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / NAME)
+
+
+@pytest.fixture(scope="session")
+def red(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AdapterRef:
+    """An adapter on every linear layer."""
+    return make_adapter(base_folder, tmp_path_factory.mktemp("red"), "red-v1.0", 1, "all-linear")
+
+
+@pytest.fixture(scope="session")
+def blue(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AdapterRef:
+    """An adapter on two kinds of layers, with another rank, that answers differently."""
+    targets = ["q_proj", "v_proj", "down_proj"]
+    return make_adapter(base_folder, tmp_path_factory.mktemp("blue"), "blue-v2.0", 2, targets)
+
+
+def make_adapter(
+    base: Path, folder: Path, name: str, seed: int, targets: str | list[str]
+) -> AdapterRef:
+    """Write a LoRA with random weights, large enough to change every answer."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = LoraConfig(r=2 + seed, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM")
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+        for parameter_name, parameter in model.named_parameters():
+            if "lora_B" in parameter_name:
+                torch.nn.init.normal_(parameter, std=0.5)
+        model.save_pretrained(folder)
+    return AdapterRef(name, folder, write_manifest(folder))
+
+
+@pytest.fixture(scope="session")
+def server(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server process that tests share; each test leaves it without adapters of its own."""
+    served = start_server(base_folder, tmp_path_factory.mktemp("server") / "log")
+    wait_until_ready(served)
+    yield served
+    end_group(served.process, grace_seconds=20)
+
+
+def start_server(model: Path, log: Path, options: Sequence[str] = ()) -> Served:
+    """Start `python -m academy.runtime` on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "academy.runtime", "--model", str(model), "--name", NAME]
+    command += ["--port", str(port), *options]
+    with log.open("wb") as stream:
+        process = spawn(command, stderr=stream, stdout=stream)
+    return Served(f"http://127.0.0.1:{port}", process, log)
+
+
+def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:
+    """Wait until `/health` answers 200; fails with the server's log."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and served.process.poll() is None:
+        try:
+            if httpx.get(f"{served.url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.05)
+    pytest.fail(f"the model server did not become ready:\n{served.log.read_text()}")
