@@ -1,0 +1,166 @@
+"""Curation from end to end: read, filter, redact, de-duplicate, split, write.
+
+Sources are read as streams and rows wait on disk, so memory does not grow with the input but for
+about 220 bytes a row. Everything is a function of the request and the records: a second run writes
+the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from academy.curation.contamination import Protected
+from academy.curation.dedup import Duplicates, find_duplicates
+from academy.curation.errors import NothingCurated
+from academy.curation.folder import DatasetFolder, dataset_folder, decided_before, writing
+from academy.curation.git.examples import open_repositories, read_examples
+from academy.curation.git.repository import Repository
+from academy.curation.intake import Intake
+from academy.curation.output import write_dataset
+from academy.curation.progress import Progress, Ticker
+from academy.curation.request import CurationRequest
+from academy.curation.sources import Lesson, Row, RunRecord, TaskRecord
+from academy.curation.split import Candidate, held_out
+from academy.curation.spool import Spool, content_of
+from academy.curation.statistics import CountTokens
+
+
+@dataclass(frozen=True)
+class CurationResult:
+    """The finished dataset: its folder, its digest (``sha256:…``) and its statistics."""
+
+    folder: Path
+    digest: str
+    statistics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Records:
+    """The sources that callers hand over."""
+
+    lessons: Iterable[Lesson]
+    tasks: Iterable[TaskRecord]
+    runs: Iterable[RunRecord]
+    uploads: Iterable[Row]
+
+
+def curate(
+    request: CurationRequest,
+    *,
+    lessons: Iterable[Lesson] = (),
+    tasks: Iterable[TaskRecord] = (),
+    runs: Iterable[RunRecord] = (),
+    uploads: Iterable[Row] = (),
+    out: Path,
+    allowed_roots: Sequence[Path],
+    progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    protected: Iterable[str] = (),
+    previous: Sequence[Path] = (),
+    count_tokens: CountTokens | None = None,
+) -> CurationResult:
+    """Make the dataset that `request` describes in the new folder `out`.
+
+    `lessons`, `tasks` and `runs` are read at most up to their limits, in the order in which they
+    come (the newest first, if the newest are wanted). `protected` are texts that must not be
+    trained on (the Arena's items); `previous` are earlier dataset folders, whose held-out rows
+    stay held out. `count_tokens` counts the tokens of a batch of texts for the histogram.
+
+    Raises `RepositoryRefused` before anything is read, `CurationStopped` when `should_stop`
+    answers yes, `SourceFailed` when a source breaks off, `NothingCurated` when no row is left and
+    `DatasetNotWritten` when the disk refuses. In all of these cases `out` does not exist after.
+    """
+    wants_git = request.git_commits_limit > 0
+    repositories = open_repositories(request.repositories, allowed_roots) if wants_git else []
+    decided = decided_before(previous)
+    guarded = Protected(protected)
+    ticker = Ticker(progress, should_stop)
+    with dataset_folder(out, ticker) as folder, writing(out, ticker):
+        with Spool(folder.scratch / "rows") as spool:
+            intake = Intake(request, spool, ticker, guarded)
+            _read(intake, _Records(lessons, tasks, runs, uploads), repositories, folder)
+            kept, duplicates = _deduplicate(intake)
+            if not kept:
+                raise NothingCurated(rows_read=ticker.rows_read, why=intake.why_nothing())
+            rows = [_candidate(spool, index, duplicates) for index in kept]
+            statistics = write_dataset(
+                folder.content,
+                spool,
+                kept,
+                held_out(rows, request.heldout_fraction, request.seed, decided),
+                request=request,
+                repositories=[name for name, _ in repositories],
+                collected=intake.collected,
+                drops=intake.drops,
+                count_tokens=count_tokens,
+                ticker=ticker,
+            )
+        ticker.check()
+        digest = folder.publish()
+    return CurationResult(folder=out, digest=digest, statistics=statistics)
+
+
+def _read(
+    intake: Intake,
+    records: _Records,
+    repositories: Sequence[tuple[str, Repository]],
+    folder: DatasetFolder,
+) -> None:
+    intake.read_records(records.lessons, records.tasks, records.runs, records.uploads)
+    for name, repository in repositories:
+        intake.ticker.begin(f"reading git {name}", intake.request.git_commits_limit)
+        intake.read_repository(
+            read_examples(name, repository, intake.request, folder.scratch, intake.ticker.poll)
+        )
+    intake.spool.flush()
+
+
+def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
+    """The rows that stay, the earliest first, and what is known of the others."""
+    request, spool, ticker = intake.request, intake.spool, intake.ticker
+    ticker.begin("deduplicating", len(spool))
+    order = _in_order(spool)
+    duplicates = find_duplicates(
+        order,
+        spool.exact if request.uses("exact_duplicate") else None,
+        intake.sketches,
+        lambda index: content_of(spool.read(index)),
+        request.near_duplicate_jaccard,
+        ticker.poll,
+    )
+    named = (("exact_duplicate", duplicates.exact), ("near_duplicate", duplicates.near))
+    for name, found in named:
+        for index, stays in found.items():
+            ticker.poll()
+            row = spool.read(index)
+            matched = f"like {spool.read(stays).id}"
+            intake.drops.add(row.id, row.source, name, matched, content_of(row))
+    kept = [
+        index for index in order if index not in duplicates.exact and index not in duplicates.near
+    ]
+    ticker.rows_kept = len(kept)
+    return kept, duplicates
+
+
+def _in_order(spool: Spool) -> list[int]:
+    """The spooled rows, the earliest first; rows of one second by the hash of their id."""
+    import numpy as np
+
+    ties = np.frombuffer(spool.ties, dtype=np.uint64)
+    times = np.frombuffer(spool.times, dtype=np.int64)
+    order: list[int] = np.lexsort((ties, times)).tolist()
+    return order
+
+
+def _candidate(spool: Spool, index: int, duplicates: Duplicates) -> Candidate:
+    return Candidate(
+        index=index,
+        source=spool.sources[index],
+        group=spool.groups[index],
+        time=spool.times[index],
+        tie=spool.ties[index],
+        cluster=duplicates.clusters.get(index),
+    )

@@ -1,0 +1,74 @@
+"""A canonical row in the format that a user asked for. Each conversion is a pure function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from academy.curation.git.examples import CHANGE_PROMPT, MESSAGE_PROMPT
+from academy.curation.request import DatasetFormat
+
+_SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+def in_format(row: dict[str, Any], format: DatasetFormat) -> dict[str, Any]:
+    """The row's messages in `format`; nothing else of the row is kept."""
+    messages: list[dict[str, str]] = row["messages"]
+    if format == "alpaca":
+        return alpaca(messages)
+    if format == "sharegpt":
+        return sharegpt(messages)
+    if format == "openai":
+        return {"messages": messages}
+    return {"prompt": messages[:-1], "completion": messages[-1:]}
+
+
+def alpaca(messages: list[dict[str, str]]) -> dict[str, Any]:
+    """``instruction``, ``input``, ``output`` (Stanford Alpaca).
+
+    A commit's fixed request is the instruction and its diff the input. Earlier turns and the
+    system message go to ``history`` and ``system``, as LLaMA-Factory reads them; rows without
+    have neither.
+    """
+    *before, question, answer = messages if len(messages) > 1 else [{"content": ""}, *messages]
+    instruction, given = question["content"], ""
+    for fixed in (MESSAGE_PROMPT, CHANGE_PROMPT):
+        if instruction.startswith(fixed + "\n\n"):
+            instruction, given = fixed, instruction[len(fixed) + 2 :]
+    row: dict[str, Any] = {
+        "instruction": instruction,
+        "input": given,
+        "output": answer["content"],
+    }
+    system = "\n\n".join(each["content"] for each in before if each["role"] == "system")
+    if system:
+        row["system"] = system
+    history = _pairs([each for each in before if each["role"] != "system"])
+    if history:
+        row["history"] = history
+    return row
+
+
+def sharegpt(messages: list[dict[str, str]]) -> dict[str, Any]:
+    """``conversations`` of ``from`` (system, human, gpt) and ``value`` (ShareGPT, FastChat)."""
+    return {
+        "conversations": [
+            {"from": _SHAREGPT_ROLES[each["role"]], "value": each["content"]} for each in messages
+        ]
+    }
+
+
+def _pairs(turns: list[dict[str, str]]) -> list[list[str]]:
+    """Turns as [question, answer] pairs; neighbours of one role are joined."""
+    pairs: list[list[str]] = []
+    last_role = ""
+    for turn in turns:
+        content = turn["content"]
+        if turn["role"] == "user" and last_role != "user":
+            pairs.append([content, ""])
+        elif not pairs:
+            pairs.append(["", content])
+        else:
+            side = 0 if turn["role"] == "user" else 1
+            pairs[-1][side] = f"{pairs[-1][side]}\n\n{content}" if pairs[-1][side] else content
+        last_role = turn["role"]
+    return pairs

@@ -1,0 +1,142 @@
+"""From a repository's history to training rows: read, filter, render."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from academy.curation.git.change import Change, parse_change
+from academy.curation.git.filters import CHANGE_FILTERS, MESSAGE_FILTERS
+from academy.curation.git.history import Commit, read_commits
+from academy.curation.git.repository import Repository, inspect, is_repository
+from academy.curation.git.shadow import Shadow
+from academy.curation.request import CurationRequest
+from academy.curation.sources import Row, clean
+
+MESSAGE_PROMPT = "Write a commit message for this change:"
+CHANGE_PROMPT = "Write the change for this commit message:"
+_TRAILER = re.compile(
+    r"^(?:signed-off-by|co-authored-by|reviewed-by|acked-by|tested-by|reported-by|suggested-by|cc"
+    r"|change-id|git-svn-id|reviewed-on|pull-request|bug|closes|fixes|refs?|see-also|generated-by"
+    r"|co-developed-by|approved-by|differential revision|commit-queue|auto-submit|backport-of):",
+    re.IGNORECASE,
+)
+_LATEST = 2**53  # the largest time that JSON readers keep exact
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A commit that a filter dropped: which one, what it matched, and a name for the sample."""
+
+    id: str
+    filter: str
+    matched: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A commit that passed, as a row, with the author to be masked in it."""
+
+    row: Row
+    author: str
+
+
+def open_repositories(
+    paths: Sequence[str] | None, allowed_roots: Sequence[Path]
+) -> list[tuple[str, Repository]]:
+    """The repositories to read, each with a name of its own within this data set.
+
+    With `paths` None every allowed root that is a repository itself is read. A repository that is
+    named twice is read once. Raises `RepositoryRefused` before anything is read.
+    """
+    if paths is None:
+        paths = [str(root) for root in allowed_roots if is_repository(root)]
+    found: dict[Path, Repository] = {}
+    for path in paths:
+        repository = inspect(path, allowed_roots)
+        found.setdefault(repository.git_dir, repository)
+    named: list[tuple[str, Repository]] = []
+    for repository in found.values():
+        taken = sum(repository.name == each.name for _, each in named)
+        named.append((f"{repository.name}-{taken + 1}" if taken else repository.name, repository))
+    return named
+
+
+def read_examples(
+    name: str,
+    repository: Repository,
+    request: CurationRequest,
+    scratch: Path,
+    tick: Callable[[], None],
+) -> Iterator[Example | Dropped]:
+    """Yield each commit read, kept or dropped, newest first, until enough were kept.
+
+    `scratch` is a folder in which the shadow repository lives meanwhile.
+    """
+    kept = 0
+    if request.git_commits_limit == 0:
+        return
+    with tempfile.TemporaryDirectory(prefix="shadow-", dir=scratch) as folder:
+        for commit in read_commits(Shadow(repository, Path(folder)), tick):
+            outcome = judge(name, commit, request)
+            yield outcome
+            kept += isinstance(outcome, Example)
+            if kept >= request.git_commits_limit:
+                return
+
+
+def judge(name: str, commit: Commit, request: CurationRequest) -> Example | Dropped:
+    """Put one commit through the filters, those on the message before its diff is parsed."""
+    for by_message in MESSAGE_FILTERS:
+        if request.uses(by_message.__name__):
+            matched = by_message(commit, request)
+            if matched is not None:
+                return _dropped(name, commit, by_message.__name__, matched)
+    change = parse_change(commit.diff)
+    for by_change in CHANGE_FILTERS:
+        if request.uses(by_change.__name__):
+            matched = by_change(commit, change, request)
+            if matched is not None:
+                return _dropped(name, commit, by_change.__name__, matched)
+    return Example(row=_row(name, commit, change, request), author=commit.author_name)
+
+
+def _row(name: str, commit: Commit, change: Change, request: CurationRequest) -> Row:
+    message = commit.subject if request.commit_message == "subject" else without_trailers(commit)
+    if request.git_example == "message":
+        prompt, answer = f"{MESSAGE_PROMPT}\n\n{clean(change.text)}", clean(message)
+    else:
+        files = "\n".join(f"{file.kind} {file.path}" for file in change.files)
+        prompt, answer = (
+            f"{CHANGE_PROMPT}\n\n{clean(message)}\n\n{clean(files)}",
+            clean(change.text),
+        )
+    return Row(
+        id=f"git:{name}:{commit.id}",
+        messages=({"role": "user", "content": prompt}, {"role": "assistant", "content": answer}),
+        source="git",
+        group=f"git:{name}",
+        time=min(max(commit.time, 0), _LATEST),
+        provenance={
+            "repository": name,
+            "commit": commit.id,
+            "committed_at": min(max(commit.time, 0), _LATEST),
+            "files": len(change.files),
+        },
+    )
+
+
+def without_trailers(commit: Commit) -> str:
+    """The whole message without the trailers, which name people and systems."""
+    lines = [line for line in commit.message.split("\n") if not _TRAILER.match(line.strip())]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _dropped(name: str, commit: Commit, filter_name: str, matched: str) -> Dropped:
+    return Dropped(
+        id=f"git:{name}:{commit.id}", filter=filter_name, matched=matched, text=commit.subject
+    )

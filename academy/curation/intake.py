@@ -1,0 +1,183 @@
+"""Taking records in: filters, secrets and names, and the checks that no request can switch off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from academy.curation import filters
+from academy.curation.contamination import Protected
+from academy.curation.dedup import Sketches
+from academy.curation.drops import Drops
+from academy.curation.errors import SourceFailed
+from academy.curation.git.examples import Dropped, Example
+from academy.curation.progress import Ticker
+from academy.curation.request import CurationRequest
+from academy.curation.secrets import mask_people, redact
+from academy.curation.sources import (
+    Lesson,
+    Row,
+    RunRecord,
+    TaskRecord,
+    row_of_lesson,
+    row_of_run,
+    row_of_task,
+)
+from academy.curation.spool import Spool, content_of
+from academy.curation.statistics import Collected
+from academy.errors import AcademyError
+
+_ROLES = frozenset({"system", "user", "assistant"})
+
+
+class Intake:
+    """Takes records in, and knows what was read, dropped and spooled so far."""
+
+    def __init__(
+        self, request: CurationRequest, spool: Spool, ticker: Ticker, protected: Protected
+    ) -> None:
+        self.request = request
+        self.spool = spool
+        self.ticker = ticker
+        self.protected = protected
+        self.collected = Collected()
+        self.drops = Drops(request.seed, request.mask_emails)
+        self.sketches = Sketches() if request.uses("near_duplicate") else None
+
+    def read_records(
+        self,
+        lessons: Iterable[Lesson],
+        tasks: Iterable[TaskRecord],
+        runs: Iterable[RunRecord],
+        uploads: Iterable[Row],
+    ) -> None:
+        """Read every source but git, each up to its limit."""
+        asked = self.request
+        self.ticker.begin("reading lessons", asked.lessons_limit or None)
+        for lesson in self._guard("lessons", islice(lessons, asked.lessons_limit)):
+            self._take(row_of_lesson(lesson), lesson, filters.LESSON_FILTERS)
+        if asked.include_task_history:
+            self.ticker.begin("reading tasks", asked.tasks_limit or None)
+            for task in self._guard("tasks", islice(tasks, asked.tasks_limit)):
+                self._take(row_of_task(task), task, filters.TASK_FILTERS)
+        if asked.include_runs:
+            self.ticker.begin("reading runs", asked.runs_limit or None)
+            for run in self._guard("runs", islice(runs, asked.runs_limit)):
+                self._take(row_of_run(run), run, filters.RUN_FILTERS)
+        self.ticker.begin("reading uploads")
+        for row in self._guard("uploads", iter(uploads)):
+            self._take(row, None, filters.UPLOAD_FILTERS)
+
+    def read_repository(self, commits: Iterator[Example | Dropped]) -> None:
+        """Read one repository's commits, which come judged already."""
+        for commit in commits:
+            self.ticker.rows_read += 1
+            self.collected.read["git"] += 1
+            if isinstance(commit, Dropped):
+                self.collected.commits_skipped += 1
+                self.drops.add(commit.id, "git", commit.filter, commit.matched, commit.text)
+                self.ticker.step(0)
+            else:
+                self._keep(commit.row, commit.author)
+                self.ticker.step()
+
+    def why_nothing(self) -> str:
+        """In words, where the rows went."""
+        dropped = self.drops.by_filter()
+        if not dropped:
+            return "no source gave any"
+        return "dropped by " + ", ".join(f"{name} ({count})" for name, count in dropped.items())
+
+    def _guard(self, source: str, records: Iterator[Any]) -> Iterator[Any]:
+        """Yield a source's records; when it breaks, say which one and after how many."""
+        count = 0
+        while True:
+            try:
+                record = next(records)
+            except StopIteration:
+                return
+            except AcademyError:
+                raise
+            except Exception as error:  # a source is the caller's code and may raise anything
+                raise SourceFailed(
+                    source=source, rows_read=count, why=f"{type(error).__name__}: {error}"
+                ) from error
+            count += 1
+            yield record
+
+    def _take(self, row: Row, record: filters.Record, rules: tuple[filters.Filter, ...]) -> None:
+        self.ticker.rows_read += 1
+        self.collected.read[row.source] += 1
+        found = filters.first_match(rules, record, row, self.request)
+        if found is None:
+            self._keep(row)
+        else:
+            self.drops.add(row.id, row.source, *found, content_of(row))
+        self.ticker.step()
+
+    def _keep(self, row: Row, author: str = "") -> None:
+        """What happens to each row that passed its filters: clean it, check it, spool it."""
+        clean, kinds = self._redacted(row, author)
+        found = self._last_checks(clean, kinds)
+        if found is not None:
+            self.drops.add(row.id, row.source, *found, content_of(clean))
+            return
+        self.spool.append(clean)
+        if self.sketches is not None:
+            self.sketches.add(content_of(clean))
+        self.ticker.rows_kept += 1
+
+    def _redacted(self, row: Row, author: str) -> tuple[Row, frozenset[str]]:
+        """The row without secrets and names, in its texts and in its provenance."""
+        kinds: set[str] = set()
+        masked = False
+
+        def safe(value: Any) -> Any:
+            nonlocal masked
+            if isinstance(value, list):
+                return [safe(each) for each in value]
+            if not isinstance(value, str):
+                return value
+            redacted = redact(value)
+            kinds.update(redacted.kinds)
+            if not self.request.mask_emails:
+                return redacted.text
+            text, changed = mask_people(redacted.text, author)
+            masked = masked or changed
+            return text
+
+        messages = tuple({**each, "content": safe(each["content"])} for each in row.messages)
+        provenance = {name: safe(value) for name, value in row.provenance.items()}
+        touched = [f"secret:{kind}" for kind in sorted(kinds)] + ["people"] * masked
+        if not touched:
+            return row, frozenset()
+        return (
+            replace(row, messages=messages, provenance=provenance, touched=tuple(touched)),
+            frozenset(kinds),
+        )
+
+    def _last_checks(self, row: Row, kinds: frozenset[str]) -> tuple[str, str] | None:
+        """Rules that cannot be switched off: without them the dataset would be wrong or unsafe."""
+        if kinds and self.request.secrets == "drop":
+            return "secret", ", ".join(sorted(kinds))
+        if not _is_trainable(row):
+            return "untrainable", "no question, no answer, or an unknown role"
+        if self.protected:
+            matched = self.protected.match(content_of(row))
+            if matched is not None:
+                return "contaminated", matched
+        return None
+
+
+def _is_trainable(row: Row) -> bool:
+    """Whether the row is what a trainer reads: known roles, a question, an answer at the end."""
+    roles = [each["role"] for each in row.messages]
+    return (
+        len(roles) >= 2
+        and _ROLES.issuperset(roles)
+        and roles[-1] == "assistant"
+        and bool(row.answer.strip())
+        and any(m["role"] == "user" and m["content"].strip() for m in row.messages)
+    )

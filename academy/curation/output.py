@@ -1,0 +1,108 @@
+"""Writing a dataset's files. No file holds a time or a path, so equal data has equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from academy import __version__
+from academy.curation.card import advice, write_card
+from academy.curation.drops import Drops
+from academy.curation.formats import in_format
+from academy.curation.progress import Ticker
+from academy.curation.request import CurationRequest
+from academy.curation.sources import Row
+from academy.curation.spool import Spool
+from academy.curation.statistics import Collected, CountTokens, Lengths, summarise
+
+
+def write_dataset(
+    folder: Path,
+    spool: Spool,
+    kept: Sequence[int],
+    heldout: set[int],
+    *,
+    request: CurationRequest,
+    repositories: Sequence[str],
+    collected: Collected,
+    drops: Drops,
+    count_tokens: CountTokens | None,
+    ticker: Ticker,
+) -> dict[str, Any]:
+    """Write every file but the manifest into `folder`; returns the statistics.
+
+    ``train.jsonl`` and ``heldout.jsonl`` hold canonical rows, ``dataset.jsonl`` the training rows
+    in the requested format, all in order of time.
+    """
+    lengths = Lengths(count_tokens)
+    ticker.begin("writing", len(kept))
+    with (
+        (folder / "train.jsonl").open("wb") as train,
+        (folder / "heldout.jsonl").open("wb") as held,
+        (folder / "dataset.jsonl").open("wb") as formatted,
+    ):
+        for index in kept:
+            row = spool.read(index)
+            side = "heldout" if index in heldout else "train"
+            canonical = canonical_row(row)
+            (held if side == "heldout" else train).write(_line(canonical))
+            if side == "train":
+                formatted.write(_line(in_format(canonical, request.format)))
+            lengths.add(row, side)
+            ticker.step()
+    settings = {
+        **request.model_dump(mode="json"),
+        # Names, because the paths of this host are nobody's business who gets the dataset.
+        "repositories": list(repositories),
+    }
+    statistics = summarise(collected, drops, lengths)
+    statistics["advice"] = advice(statistics)
+    statistics["request"] = settings
+    statistics["tools"] = tool_versions(with_git=bool(repositories))
+    with (folder / "drops.jsonl").open("wb") as stream:
+        for drop in drops.samples():
+            stream.write(
+                _line(
+                    {
+                        "id": drop.id,
+                        "source": drop.source,
+                        "filter": drop.filter,
+                        "matched": drop.matched,
+                        "text": drop.text,
+                    }
+                )
+            )
+    body = json.dumps(statistics, ensure_ascii=False, indent=1)
+    (folder / "statistics.json").write_text(body + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(write_card(statistics, settings), encoding="utf-8")
+    return statistics
+
+
+def canonical_row(row: Row) -> dict[str, Any]:
+    """The row as ``train.jsonl`` and ``heldout.jsonl`` hold it."""
+    return {
+        "id": row.id,
+        "messages": list(row.messages),
+        "source": row.source,
+        "group": row.group,
+        "provenance": {**row.provenance, "touched": list(row.touched)},
+    }
+
+
+def tool_versions(*, with_git: bool) -> dict[str, str]:
+    """The versions of everything that has a say in the bytes of a dataset."""
+    versions = {"academy": __version__}
+    for package in ("rensa", "google-re2"):
+        versions[package] = version(package)
+    if with_git:
+        from academy.curation.git.shadow import git_version
+
+        versions["git"] = ".".join(map(str, git_version()))
+    return versions
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"

@@ -1,0 +1,170 @@
+"""What a secret looks like: one rule a kind, in RE2's syntax.
+
+Provenance: these rules were written for Academy after the token formats that the vendors publish
+(prefix, alphabet, length; the vendor is in each rule's name). No rule was copied from another
+scanner, so they are under this project's licence. `academy.curation.secrets` applies them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SecretRule:
+    """A kind of secret. Group 1 is what gets replaced, or all of the match without a group.
+
+    `guess` marks rules that go by the name beside the value; their value must also look random.
+    """
+
+    kind: str
+    pattern: str
+    guess: bool = False
+
+
+def _prefixed(kind: str, body: str) -> SecretRule:
+    """A token with a prefix of its own, standing alone as a word."""
+    return SecretRule(kind, rf"(?:^|[^A-Za-z0-9_])({body})(?:[^A-Za-z0-9_]|$)")
+
+
+_QUOTE = r"""["'`]"""
+_KEY = r"[A-Za-z0-9_.\-]{0,40}"
+#: `name = "value"`, `name: value`, `name => value`, `--name value`, also with the name quoted.
+_ASSIGN = rf"{_QUOTE}?\]?\s{{0,3}}(?::=|=>|==?|:|,)\s{{0,3}}"
+
+
+def _named(kind: str, names: str, value: str, *, guess: bool = False) -> SecretRule:
+    """A value that only the name beside it gives away."""
+    return SecretRule(
+        kind,
+        rf"(?i)(?:{names}){_KEY}{_ASSIGN}[bru]?{_QUOTE}?({value})(?:[^A-Za-z0-9+/_\-]|$)",
+        guess,
+    )
+
+
+RULES: tuple[SecretRule, ...] = (
+    SecretRule(
+        "private_key",
+        r"-----BEGIN[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:[\s\S]*?-----END[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\\-]*)",
+    ),
+    SecretRule("private_key", r"-----BEGIN PRIVATE KEY-----[\s\S]*?-----END PRIVATE KEY-----"),
+    SecretRule("private_key", r"PuTTY-User-Key-File-\d:[\s\S]*?Private-MAC: ?[0-9a-fA-F]+"),
+    SecretRule(
+        "key_material", r"(?:\n[ +\-]?[A-Za-z0-9+/]{64}){3,}(?:\n[ +\-]?[A-Za-z0-9+/=]{1,64})?"
+    ),
+    _prefixed("age_key", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
+    _prefixed("aws_access_key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
+    _named("aws_secret_key", r"aws|secret_?access_?key|secret_?key", r"[A-Za-z0-9/+]{40}"),
+    _prefixed("github_token", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
+    _prefixed("github_token", r"github_pat_[A-Za-z0-9_]{40,255}"),
+    _prefixed("gitlab_token", r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|soat)-[A-Za-z0-9_\-.]{20,80}"),
+    _prefixed("bitbucket_token", r"ATBB[A-Za-z0-9]{32}"),
+    _prefixed("atlassian_token", r"ATATT3[A-Za-z0-9_\-=]{40,250}"),
+    _prefixed("slack_token", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,250}"),
+    _prefixed("slack_token", r"xapp-\d-[A-Za-z0-9\-]{20,250}"),
+    SecretRule(
+        "slack_webhook",
+        r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_\-]{20,})",
+    ),
+    _prefixed("stripe_key", r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,250}"),
+    _prefixed("stripe_webhook", r"whsec_[A-Za-z0-9+/=]{24,100}"),
+    _prefixed("google_api_key", r"AIza[A-Za-z0-9_\-]{35}"),
+    _prefixed("google_oauth_secret", r"GOCSPX-[A-Za-z0-9_\-]{20,40}"),
+    SecretRule("google_oauth_token", r"(?:^|[^A-Za-z0-9_])(ya29\.[A-Za-z0-9_\-]{20,})"),
+    _prefixed("anthropic_key", r"sk-ant-[A-Za-z0-9_\-]{20,200}"),
+    _prefixed("openai_key", r"sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_\-]{20,250}"),
+    _prefixed("openai_key", r"sk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}|sk-[A-Za-z0-9]{40,64}"),
+    _prefixed("openrouter_key", r"sk-or-v1-[0-9a-f]{64}"),
+    _prefixed("huggingface_token", r"(?:hf|api_org)_[A-Za-z0-9]{30,60}"),
+    _prefixed("groq_key", r"gsk_[A-Za-z0-9]{40,60}"),
+    _prefixed("replicate_token", r"r8_[A-Za-z0-9]{37,40}"),
+    _prefixed("nvidia_key", r"nvapi-[A-Za-z0-9_\-]{50,80}"),
+    _prefixed("npm_token", r"npm_[A-Za-z0-9]{36}"),
+    _prefixed("pypi_token", r"pypi-[A-Za-z0-9_\-]{50,250}"),
+    _prefixed("rubygems_key", r"rubygems_[0-9a-f]{48}"),
+    _prefixed("crates_token", r"cio[A-Za-z0-9]{32}"),
+    _prefixed("docker_token", r"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{27,40}"),
+    _prefixed("sendgrid_key", r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
+    _prefixed("mailgun_key", r"key-[0-9a-f]{32}"),
+    _prefixed("mailchimp_key", r"[0-9a-f]{32}-us\d{1,2}"),
+    _prefixed("twilio_key", r"SK[0-9a-f]{32}"),
+    _prefixed("twilio_account", r"AC[0-9a-f]{32}"),
+    _named("twilio_token", r"twilio", r"[0-9a-f]{32}"),
+    _prefixed(
+        "discord_token", r"[MNO][A-Za-z0-9_\-]{23,27}\.[A-Za-z0-9_\-]{6,7}\.[A-Za-z0-9_\-]{27,40}"
+    ),
+    SecretRule(
+        "discord_webhook", r"discord(?:app)?\.com/api/webhooks/(\d{15,22}/[A-Za-z0-9_\-]{50,80})"
+    ),
+    _prefixed("telegram_token", r"\d{8,10}:AA[A-Za-z0-9_\-]{32,34}"),
+    _prefixed("digitalocean_token", r"do[opr]_v1_[0-9a-f]{64}"),
+    _prefixed("heroku_key", r"HRKU-[A-Za-z0-9_\-]{36,70}"),
+    _named(
+        "heroku_key",
+        r"heroku",
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    ),
+    _prefixed("shopify_token", r"shp(?:at|ca|pa|ss|ua)_[0-9a-fA-F]{32}"),
+    _prefixed("square_token", r"sq0(?:atp|csp|idp)-[A-Za-z0-9_\-]{22,43}|EAAA[A-Za-z0-9_\-]{60}"),
+    _prefixed("facebook_token", r"EAA[A-Za-z0-9]{80,250}"),
+    _prefixed("azure_secret", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}"),
+    SecretRule(
+        "azure_storage_key",
+        r"(?i)(?:AccountKey|SharedAccessKey)\s{0,2}=\s{0,2}([A-Za-z0-9+/]{40,90}={0,2})",
+    ),
+    SecretRule("azure_sas", r"(?:[?&]|\b)sig=([A-Za-z0-9%+/]{40,80}(?:%3[dD]|=))"),
+    _prefixed("databricks_token", r"dapi[0-9a-f]{32}(?:-\d)?"),
+    _prefixed("new_relic_key", r"NR(?:AK|II|AL|JS)-[A-Z0-9a-z]{20,40}"),
+    _prefixed("sentry_token", r"sntry[su]_[A-Za-z0-9+/=_]{40,250}"),
+    _prefixed("grafana_token", r"gl(?:sa|c)_[A-Za-z0-9+/=_]{32,250}"),
+    _prefixed("vault_token", r"hv[sbr]\.[A-Za-z0-9_\-]{24,250}"),
+    SecretRule(
+        "terraform_token", r"(?:^|[^A-Za-z0-9])([A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-]{60,70})"
+    ),
+    _prefixed("linear_key", r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}"),
+    _prefixed("notion_token", r"ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43}"),
+    _prefixed("figma_token", r"figd_[A-Za-z0-9_\-]{38,44}"),
+    _prefixed("airtable_token", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
+    _prefixed("postman_key", r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}"),
+    _prefixed("supabase_key", r"sb(?:p|_secret|_publishable)_[A-Za-z0-9_\-]{20,60}"),
+    _prefixed("planetscale_token", r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_\-.]{32,64}"),
+    _prefixed("doppler_token", r"dp\.(?:pt|st|ct|scim|audit)\.[A-Za-z0-9._\-]{40,60}"),
+    _prefixed("tailscale_key", r"tskey-[a-z]+-[A-Za-z0-9\-]{15,60}"),
+    _prefixed("cloudflare_key", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,160}"),
+    _named("cloudflare_key", r"cloudflare|cf_api|cf_token", r"[A-Za-z0-9_\-]{37,40}", guess=True),
+    _named("datadog_key", r"datadog|dd_api|dd_app", r"[0-9a-f]{32,40}"),
+    _named("okta_token", r"okta|ssws", r"00[A-Za-z0-9_\-]{40}"),
+    _prefixed("jwt", r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{10,}"),
+    SecretRule(
+        "authorization_header",
+        rf"(?i)\b(?:bearer|token|basic|apikey)\s{{1,3}}{_QUOTE}?([A-Za-z0-9+/_\-.~]{{16,1000}}={{0,2}})",
+        guess=True,
+    ),
+    SecretRule(
+        "url_password",
+        r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'`<>{}$]{0,100}:([^\s/@\"'`<>{}$%*]{3,200})@[A-Za-z0-9\[]",
+    ),
+    SecretRule(
+        "netrc_password", r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+([^\s\"'<>{}$]{4,200})"
+    ),
+    SecretRule(
+        "password",
+        rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b){_KEY}{_ASSIGN}"
+        rf"[bru]?{_QUOTE}([^\s\"'`]{{6,200}}){_QUOTE}",
+        guess=True,
+    ),
+    SecretRule(
+        "password",
+        r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass)[\"']?\s{0,2}(?:=|:)\s{0,2}"
+        r"([^\s\"'`,;(){}\[\]<>$&|]{8,200})(?:[\s\"'`,;&]|$)",
+        guess=True,
+    ),
+    SecretRule(
+        "api_key",
+        rf"(?i)(?:api[_\-. ]?key|apikey|access[_\-]?key|auth[_\-]?token|access[_\-]?token|secret"
+        rf"|token|credential|private[_\-]?key|encryption[_\-]?key|signing[_\-]?key)"
+        rf"{_KEY}{_ASSIGN}[bru]?{_QUOTE}?([A-Za-z0-9+/_\-.=~!@#^*]{{16,500}})(?:[\s\"'`,;)}}\]]|$)",
+        guess=True,
+    ),
+)

@@ -1,0 +1,148 @@
+"""What curation reads, and the row that it makes of each: lessons, conversations, scored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A situation and the solution that worked, as an agent recorded it.
+
+    `quality` lies in 0..1, or is None where nobody judged it. `created_at` without a time zone
+    is read as UTC.
+    """
+
+    id: str
+    situation: str
+    solution: str
+    tags: Sequence[str]
+    source: str
+    quality: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """A conversation with the orchestrator; `messages` are ``{"role", "content"}`` mappings."""
+
+    id: str
+    messages: Sequence[Mapping[str, str]]
+    outcome: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run that was scored: `reward` lies in 0..1, `tests_passed` is None where none ran."""
+
+    id: str
+    messages: Sequence[Mapping[str, str]]
+    reward: float
+    tests_passed: bool | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training row on its way through the pipeline.
+
+    `group` is what the split must not tear apart, `time` (seconds since 1970) orders rows, and
+    `touched` names each rule that changed the text.
+    """
+
+    id: str
+    messages: tuple[dict[str, str], ...]
+    source: str
+    group: str
+    time: int
+    provenance: dict[str, Any] = field(default_factory=dict)
+    touched: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> str:
+        """Everything before the answer, system message included."""
+        return "\n".join(each["content"] for each in self.messages[:-1])
+
+    @property
+    def answer(self) -> str:
+        """The last message, which is what the model learns to say."""
+        return self.messages[-1]["content"] if self.messages else ""
+
+
+def row_of_lesson(lesson: Lesson) -> Row:
+    """One row; lessons about the same situation share a split group, whatever they answer."""
+    situation, solution = clean(lesson.situation), clean(lesson.solution)
+    return Row(
+        id=f"lesson:{lesson.id}",
+        messages=(
+            {"role": "user", "content": situation},
+            {"role": "assistant", "content": solution},
+        ),
+        source="lesson",
+        group=f"lesson:{fingerprint(situation)}",
+        time=seconds(lesson.created_at),
+        provenance={
+            "lesson_id": lesson.id,
+            "tags": sorted(set(lesson.tags)),
+            "origin": lesson.source,
+        },
+    )
+
+
+def row_of_task(task: TaskRecord) -> Row:
+    """One row that ends with the last answer; the conversation is its own split group."""
+    return Row(
+        id=f"task:{task.id}",
+        messages=_until_last_answer(task.messages),
+        source="task",
+        group=f"task:{task.id}",
+        time=seconds(task.created_at),
+        provenance={"task_id": task.id, "outcome": task.outcome},
+    )
+
+
+def row_of_run(run: RunRecord) -> Row:
+    """One row; runs on the same prompt share a split group."""
+    messages = _until_last_answer(run.messages)
+    prompt = "\n".join(each["content"] for each in messages[:-1])
+    return Row(
+        id=f"run:{run.id}",
+        messages=messages,
+        source="run",
+        group=f"run:{fingerprint(prompt)}",
+        time=seconds(run.created_at),
+        provenance={"run_id": run.id, "reward": run.reward, "tests_passed": run.tests_passed},
+    )
+
+
+def _until_last_answer(messages: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], ...]:
+    kept = [{"role": str(m["role"]), "content": clean(str(m["content"]))} for m in messages]
+    while kept and kept[-1]["role"] != "assistant":
+        kept.pop()
+    return tuple(kept)
+
+
+def clean(text: str) -> str:
+    """Normalise: line ends become ``\\n``; NUL and unpaired surrogates go; outer blanks go."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    if not text.isascii():
+        text = text.encode("utf-8", "ignore").decode("utf-8")
+    return text.strip()
+
+
+def fingerprint(text: str) -> str:
+    """64 bits of BLAKE2b over the text with its white space collapsed and its case folded."""
+    folded = " ".join(text.split()).casefold()
+    return blake2b(folded.encode("utf-8", "ignore"), digest_size=8).hexdigest()
+
+
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970; a naive moment is read as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
