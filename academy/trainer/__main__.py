@@ -1,0 +1,93 @@
+"""``python -m academy.trainer SPEC.json --out DIR [--lifeline]``: train one adapter.
+
+Standard output carries JSON events only, everything else goes to standard error. Exit status: 0
+done, 2 the spec or the data cannot be trained on as they are, 3 cancelled after a checkpoint,
+4 out of memory, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from academy.errors import AcademyError
+from academy.trainer.report import Report
+from academy.trainer.spec import read_spec
+from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
+
+DONE, OTHER, BAD_SPEC, CANCELLED, OUT_OF_MEMORY = 0, 1, 2, 3, 4
+_USERS_OWN = {"bad_spec", "bad_dataset", "base_model_unavailable", "digest_mismatch"}
+
+
+class OutOfMemory(AcademyError):
+    """There was not enough memory: {why}."""
+
+    code = "out_of_memory"
+    next_step = "Lower batch_size (and raise gradient_accumulation alike) or max_seq_length."
+
+
+class Internal(AcademyError):
+    """The trainer failed: {why}."""
+
+    code = "internal"
+    next_step = "The traceback is in the trainer's standard error; please report it."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as the command line says; the exit status."""
+    parser = argparse.ArgumentParser(prog="academy.trainer", description=__doc__)
+    parser.add_argument("spec", type=Path, help="the spec file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is made")
+    parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
+    given = parser.parse_args(arguments)
+    if given.lifeline:
+        follow_lifeline()
+    report = Report.on_stdout()
+    stop = StopRequest()
+    stop.on_signals()
+    try:
+        spec = read_spec(given.spec)
+        # The libraries read these when they are imported, which takes seconds and so comes last:
+        # a trainer never asks the network for anything, and its tokenizer needs no threads.
+        os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+        from academy.trainer.job import run_job
+
+        report.result(run_job(spec, given.out.absolute(), report, stop))
+    except Cancelled:
+        report.log("stopped as asked")
+        return CANCELLED
+    except AcademyError as error:
+        report.error(error)
+        return BAD_SPEC if error.code in _USERS_OWN else OTHER
+    except Exception as error:
+        traceback.print_exc()
+        if is_out_of_memory(error):
+            report.error(OutOfMemory(why=_first_line(error)))
+            return OUT_OF_MEMORY
+        report.error(Internal(why=f"{type(error).__name__}: {_first_line(error)}"))
+        return OTHER
+    return DONE
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out, on the GPU or on the host.
+
+    Torch's CPU allocator raises a plain RuntimeError, which only its text tells apart.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Which rows each optimizer step sees, and rows as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from academy.trainer.encoding import Encoded
+from academy.training.recipe import Recipe
+
+#: Rows are sorted by length within so many steps' worth of rows, so that batches stay random.
+_STEPS_SORTED_TOGETHER = 50
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that go through the model together, padded on the right.
+
+    `inputs` (rows, width) are token ids. The answer tokens of all rows lie behind each other:
+    `targets` (answers,) are their ids, `predictors` (answers,) the places in the flattened
+    `inputs` from which each is predicted, and `owners` (answers,) the rows they belong to.
+    A causal model never looks right, so no mask is needed for the padding there.
+    """
+
+    inputs: torch.Tensor
+    predictors: torch.Tensor
+    targets: torch.Tensor
+    owners: torch.Tensor
+
+
+def collate(rows: Sequence[Encoded], device: str = "cpu") -> Batch:
+    """Make one batch. The last token of a row is only a target and never an input."""
+    width = max(len(row.tokens) for row in rows) - 1
+    inputs = np.zeros((len(rows), width), dtype=np.int64)
+    predictors, targets, owners = [], [], []
+    for index, row in enumerate(rows):
+        inputs[index, : len(row.tokens) - 1] = row.tokens[:-1]
+        places = np.flatnonzero(row.learnt[1:])
+        predictors.append(index * width + places)
+        targets.append(row.tokens[1:][places].astype(np.int64))
+        owners.append(np.full(len(places), index))
+    arrays = (inputs, *map(np.concatenate, (predictors, targets, owners)))
+    return Batch(*(torch.from_numpy(each).to(device) for each in arrays))
+
+
+class Plan:
+    """The order of the rows over all epochs, a function of seed, lengths and recipe only.
+
+    Nothing is drawn while training, so a resumed run needs the step number to go on.
+    """
+
+    def __init__(self, lengths: Sequence[int], recipe: Recipe) -> None:
+        self.steps_per_epoch = recipe.steps_per_epoch(len(lengths))
+        self.total_steps = recipe.total_steps(len(lengths))
+        self._lengths = np.asarray(lengths)
+        self._recipe = recipe
+        self._rows_per_step = recipe.batch_size * recipe.gradient_accumulation
+        self._epoch: tuple[int, list[list[int]]] = (-1, [])
+
+    def batches(self, step: int) -> list[list[int]]:
+        """The rows (by number) of optimizer step `step`, counted from 0, as batches."""
+        rows = self._steps_of(step // self.steps_per_epoch)[step % self.steps_per_epoch]
+        # By length within the step: how a step is cut into batches does not change its gradient.
+        rows = sorted(rows, key=lambda row: (self._lengths[row], row))
+        size = self._recipe.batch_size
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def cost(self, step: int) -> int:
+        """Tokens including padding that step `step` puts through the model."""
+        return sum(len(batch) * int(self._lengths[batch].max() - 1) for batch in self.batches(step))
+
+    def remaining_cost(self, step: int) -> int:
+        """About the cost of the steps from `step` on: exact for this epoch, like it for others."""
+        if step >= self.total_steps:
+            return 0
+        start = step - step % self.steps_per_epoch
+        end = min(self.total_steps, start + self.steps_per_epoch)
+        costs = [self.cost(each) for each in range(start, end)]
+        later = self.total_steps - end
+        return sum(costs[step - start :]) + round(later * sum(costs) / len(costs))
+
+    def _steps_of(self, epoch: int) -> list[list[int]]:
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._shuffled(epoch))
+        return self._epoch[1]
+
+    def _shuffled(self, epoch: int) -> list[list[int]]:
+        chance = np.random.default_rng([self._recipe.seed, epoch])
+        order = chance.permutation(len(self._lengths))
+        size = self._rows_per_step
+        if not self._recipe.group_by_length:
+            return [order[start : start + size].tolist() for start in range(0, len(order), size)]
+        together = size * max(1, min(_STEPS_SORTED_TOGETHER, len(order) // (size * 4)))
+        steps = []
+        for start in range(0, len(order), together):
+            chunk = order[start : start + together]
+            chunk = chunk[np.argsort(-self._lengths[chunk], kind="stable")]
+            steps += [chunk[at : at + size].tolist() for at in range(0, len(chunk), size)]
+        chance.shuffle(steps)
+        if epoch == 0:
+            # Memory that does not suffice then shows at the first step and not after hours.
+            longest = max(range(len(steps)), key=lambda each: self._lengths[steps[each]].max())
+            steps[0], steps[longest] = steps[longest], steps[0]
+        return steps

@@ -1,0 +1,254 @@
+"""The training loop: steps, metrics, evaluations on the way, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from academy.errors import AcademyError
+from academy.trainer.batches import Plan, collate
+from academy.trainer.checkpoints import Counters, random_state, set_random_state
+from academy.trainer.encoding import Encoded
+from academy.trainer.evaluation import cost_of, evaluate
+from academy.trainer.hardware import memory_bytes
+from academy.trainer.model import AnswerModel
+from academy.trainer.progress import Pace
+from academy.trainer.report import Report
+from academy.trainer.stop import Cancelled, StopRequest
+from academy.training.recipe import Recipe
+
+
+class Diverged(AcademyError):
+    """The loss was not a number for {steps} steps in a row, up to step {step}, on rows {rows}."""
+
+    code = "diverged"
+    status = 422
+    next_step = "Lower the learning_rate, and look at the named rows for what is odd about them."
+
+
+@dataclass
+class Fit:
+    """A training under way. `recipe` has no "auto" left."""
+
+    model: AnswerModel
+    recipe: Recipe
+    rows: Sequence[Encoded]
+    choosing: Sequence[Encoded]  # held-out rows for the evaluations on the way
+    report: Report
+    stop: StopRequest
+    counters: Counters
+    save: Callable[[], None]  # writes a checkpoint of the state that is reached
+    final_seconds: float  # what follows the last step takes about this long
+    evaluation_rate: float | None  # seconds per token of an evaluation, once one was done
+    best: dict[str, torch.Tensor] | None = None
+    optimizer: torch.optim.AdamW = field(init=False)
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.AdamW(
+            self.model.trainable.values(),
+            lr=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+        )
+        self.plan = Plan([len(row.tokens) for row in self.rows], self.recipe)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step did; sums over its answer tokens."""
+
+    loss_total: float
+    answer_tokens: int
+    tokens: int
+    cost: int
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+
+
+def fit(run: Fit) -> None:
+    """Train until the last step, or until evaluations stop getting better.
+
+    A stop request lets `Cancelled` through after a checkpoint was saved; a step that was under way
+    is given up, and a resumed run takes it again with the same random numbers. Raises `Diverged`.
+    """
+    pace, waiting = Pace(), list[Step]()
+    at_step_start = random_state()
+    try:
+        while not _is_over(run):
+            at_step_start = random_state()
+            step = _take_step(run)
+            at_step_start = random_state()
+            pace.add(step.cost, step.seconds)
+            waiting.append(step)
+            if run.counters.step % run.recipe.log_interval_steps == 0 or _is_last(run):
+                _report_metrics(run, pace, waiting)
+                waiting.clear()
+            if run.counters.step % int(run.recipe.checkpoint_interval_steps) == 0 or _is_last(run):
+                run.save()
+    except Cancelled:
+        set_random_state(at_step_start)
+        run.save()
+        raise
+    if run.best is not None:
+        run.model.set_weights(run.best)
+
+
+def learning_rate(recipe: Recipe, step: int, total_steps: int) -> float:
+    """The learning rate of step `step`, counted from 0: a linear rise, then the recipe's fall."""
+    warmup = math.ceil(recipe.warmup_ratio * total_steps)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / (warmup + 1)
+    if recipe.lr_scheduler == "constant":
+        return recipe.learning_rate
+    done = (step - warmup) / max(1, total_steps - warmup)
+    if recipe.lr_scheduler == "linear":
+        return recipe.learning_rate * (1 - done)
+    return recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def _is_last(run: Fit) -> bool:
+    return run.counters.step >= run.plan.total_steps
+
+
+def _is_over(run: Fit) -> bool:
+    """Whether training ends here; evaluates on the way where that is due."""
+    counters, interval = run.counters, run.recipe.eval_interval_steps
+    is_due = interval is not None and counters.step > 0
+    is_due = is_due and (counters.step % (interval or 1) == 0 or _is_last(run))
+    # A run resumed from the checkpoint of this very step may have evaluated already.
+    if is_due and run.choosing and counters.evaluated_step != counters.step:
+        _evaluate_on_the_way(run)
+    patience = run.recipe.early_stopping_patience
+    if patience is not None and counters.worse_evaluations >= patience and not _is_last(run):
+        run.report.log(f"stopping early at step {counters.step}: no better loss {patience} times")
+        return True
+    return _is_last(run)
+
+
+def _evaluate_on_the_way(run: Fit) -> None:
+    done = evaluate(run.model, run.choosing, adapter=True, check=run.stop.check)
+    counters, loss = run.counters, done.loss
+    run.evaluation_rate = done.seconds / max(1, done.cost)
+    run.report.evaluation("adapter", counters.step, len(done.ids), loss)
+    counters.evaluated_step = counters.step
+    best = counters.best_evaluation
+    is_better = loss is not None and math.isfinite(loss) and (best is None or loss < best)
+    if is_better:
+        counters.best_evaluation, counters.worse_evaluations = loss, 0
+        if run.recipe.early_stopping_patience is not None:
+            run.best = run.model.weights()
+    else:
+        counters.worse_evaluations += 1
+
+
+def _take_step(run: Fit) -> Step:
+    """One optimizer step over all its batches.
+
+    The loss is the mean over all answer tokens of the step, so cutting the step into smaller
+    batches changes nothing but the memory it takes.
+    """
+    started = time.monotonic()
+    run.stop.check()
+    run.model.train()
+    step = run.counters.step
+    batches = [[run.rows[row] for row in batch] for batch in run.plan.batches(step)]
+    answer_tokens = sum(row.answer_tokens for batch in batches for row in batch)
+    rate = learning_rate(run.recipe, step, run.plan.total_steps)
+    total, cost, odd = 0.0, 0, list[str]()
+    for rows in batches:
+        run.stop.check()
+        batch = collate(rows, run.model.device)
+        losses = run.model.losses(batch)
+        (losses.sum() / answer_tokens).backward()  # type: ignore[no-untyped-call]  # torch's own
+        total += float(losses.detach().double().sum())
+        cost += batch.inputs.numel()
+        if not math.isfinite(total):
+            bad = set(batch.owners[~losses.detach().isfinite()].tolist())
+            odd += [rows[index].id for index in sorted(bad)]
+    norm = float(nn.utils.clip_grad_norm_(run.model.trainable.values(), run.recipe.max_grad_norm))
+    is_sound = math.isfinite(total) and math.isfinite(norm)
+    if is_sound:
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        run.optimizer.step()
+    run.optimizer.zero_grad()
+    taken = Step(
+        total,
+        answer_tokens,
+        sum(len(row.tokens) for rows in batches for row in rows),
+        cost,
+        norm,
+        rate,
+        time.monotonic() - started,
+    )
+    _count(run.counters, taken, is_sound)
+    if not is_sound:
+        _note_bad_step(run, odd or [row.id for rows in batches for row in rows])
+    return taken
+
+
+def _count(counters: Counters, step: Step, is_sound: bool) -> None:
+    counters.step += 1
+    counters.seconds += step.seconds
+    counters.tokens += step.tokens
+    counters.bad_steps = 0 if is_sound else counters.bad_steps + 1
+    if is_sound:
+        counters.answer_tokens += step.answer_tokens
+        counters.loss_total += step.loss_total
+        mean = step.loss_total / step.answer_tokens
+        best = counters.best_step_loss
+        counters.best_step_loss = mean if best is None else min(best, mean)
+
+
+def _note_bad_step(run: Fit, rows: list[str]) -> None:
+    """The weights were left alone, so one odd batch is survived; many in a row are not."""
+    step, bad = run.counters.step, run.counters.bad_steps
+    if bad >= run.recipe.divergence_patience:
+        raise Diverged(steps=bad, step=step, rows=", ".join(rows[:10]))
+    message = (
+        f"step {step} changed nothing: its loss is not a number on rows {', '.join(rows[:10])}"
+    )
+    run.report.log(message, level="warning")
+
+
+def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:
+    counters, last = run.counters, steps[-1]
+    other = run.final_seconds + _evaluations_left(run)
+    eta = pace.eta(run.plan.remaining_cost(counters.step), other)
+    run.report.metrics(
+        step=counters.step,
+        total_steps=run.plan.total_steps,
+        epoch=round(counters.step / run.plan.steps_per_epoch, 4),
+        progress=round(counters.step / run.plan.total_steps, 4),
+        loss=sum(each.loss_total for each in steps) / sum(each.answer_tokens for each in steps),
+        learning_rate=last.learning_rate,
+        grad_norm=last.grad_norm,
+        tokens=counters.tokens,
+        tokens_per_second=round(
+            sum(each.tokens for each in steps) / sum(each.seconds for each in steps), 1
+        ),
+        memory_bytes=memory_bytes(run.model.device),
+        eta_seconds=_rounded(eta.seconds),
+        eta_low=_rounded(eta.low),
+        eta_high=_rounded(eta.high),
+    )
+
+
+def _evaluations_left(run: Fit) -> float:
+    """Seconds that the evaluations on the way will still take."""
+    if run.recipe.eval_interval_steps is None or run.evaluation_rate is None:
+        return 0.0
+    left = run.plan.total_steps - run.counters.step
+    return math.ceil(left / run.recipe.eval_interval_steps) * (
+        cost_of(run.choosing) * run.evaluation_rate
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,113 @@
+"""The spec file that tells a trainer what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from academy.artifacts.manifest import NAME as MANIFEST
+from academy.artifacts.manifest import ManifestMissing, verify_manifest
+from academy.errors import AcademyError, BaseModelUnavailable
+from academy.training.recipe import Recipe
+
+SCHEMA_VERSION = 1
+
+
+class BadSpec(AcademyError):
+    """This training cannot be carried out as asked: {detail}."""
+
+    code = "bad_spec"
+    status = 422
+    next_step = "Correct what is named and submit the training again."
+
+
+class BadDataset(AcademyError):
+    """The dataset cannot be trained on: {detail}."""
+
+    code = "bad_dataset"
+    status = 422
+    next_step = "Curate the dataset again, or correct what is named and upload it again."
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class BaseModelRef(_Value):
+    """The base model: its name for people and records, its folder for loading."""
+
+    name: str = Field(min_length=1, max_length=300)
+    path: Path
+
+
+class DatasetRef(_Value):
+    """A dataset folder, and the digest it must have; without one it is taken as it is."""
+
+    path: Path
+    digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$")
+
+
+class Spec(_Value):
+    """One training: the content of SPEC.json."""
+
+    schema_version: Literal[1]
+    job_id: str = Field(min_length=1, max_length=200)
+    attempt: int = Field(ge=1)
+    base_model: BaseModelRef
+    dataset: DatasetRef
+    recipe: Recipe = Recipe()
+    resume_from: Path | None = None
+
+
+def read_spec(path: Path) -> Spec:
+    """Read and check a spec file, and that what it names is there.
+
+    Raises `BadSpec`, which names each wrong field, `BaseModelUnavailable`, `BadDataset`, and
+    `DigestMismatch` for files that are not the ones that were recorded.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSpec(detail=f"the spec {path} cannot be read ({error})") from error
+    try:
+        spec = Spec.model_validate_json(text)
+    except ValidationError as error:
+        raise BadSpec(detail="; ".join(_explain(each) for each in error.errors())) from error
+    for name in ("base_model.path", "dataset.path", "resume_from"):
+        folder: Path | None = spec.resume_from
+        if name != "resume_from":
+            folder = getattr(spec, name.partition(".")[0]).path
+        if folder is not None and not folder.is_absolute():
+            raise BadSpec(detail=f"{name} is {str(folder)!r}, but it must be an absolute path")
+    if not (spec.base_model.path / "config.json").is_file():
+        raise BaseModelUnavailable(name=spec.base_model.name, looked_in=str(spec.base_model.path))
+    if spec.resume_from is not None and not spec.resume_from.is_dir():
+        raise BadSpec(detail=f"resume_from is {str(spec.resume_from)!r}, which is not a folder")
+    return spec
+
+
+def verify_dataset(dataset: DatasetRef) -> str | None:
+    """The digest of the dataset folder after checking it; None for one without a manifest.
+
+    Raises `BadDataset` for an incomplete folder and `DigestMismatch` for a changed one.
+    """
+    if not (dataset.path / "train.jsonl").is_file():
+        raise BadDataset(detail=f"{dataset.path / 'train.jsonl'} is missing")
+    if dataset.digest is None and not (dataset.path / MANIFEST).exists():
+        return None  # a folder of the user's own making, which nobody vouches for
+    try:
+        return verify_manifest(dataset.path, dataset.digest)
+    except ManifestMissing as error:
+        raise BadDataset(detail=str(error)) from error
+
+
+def _explain(error: object) -> str:
+    """One pydantic error as "recipe.lora_rank: Input should be …, not 0"."""
+    assert isinstance(error, dict)
+    where = ".".join(str(part) for part in error["loc"]) or "the spec"
+    if where == "schema_version":
+        return f"schema_version is {error['input']!r}, but this trainer reads {SCHEMA_VERSION}"
+    given = "" if error["type"] in ("missing", "json_invalid") else f", not {error['input']!r}"
+    return f"{where}: {error['msg']}{given}"[:500]
