@@ -6,6 +6,7 @@ instead of training again.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,12 @@ def spool(store: ArtifactStore, job_id: str, message: dict[str, Any]) -> Trainin
     """
     folder = Path(message["adapter_path"])
     digest = verify_manifest(folder, message["digest"])
-    summary = dict(message.get("summary") or {})
+    about = json.loads((folder / "academy.json").read_text())
     result = TrainingResult(
         key=store.publish(folder, "adapters"),
         digest=digest,
-        base_digest=summary.get("base_model_digest"),
-        summary=summary,
+        base_digest=about["base_model"]["digest"],
+        summary=dict(message["summary"]),
     )
     store.write_note(_note_key(job_id), asdict(result))
     return result
@@ -71,7 +72,7 @@ def record_result(session: Session, held: Claim, job: Job, result: TrainingResul
             "adapter_id": job.id,
             "adapter_key": result.key,
             "digest": result.digest,
-            "summary": {k: v for k, v in result.summary.items() if k != "heldout_rows"},
+            "summary": without_rows(result.summary),
         },
     )
     adapters.register(
@@ -90,6 +91,11 @@ def record_result(session: Session, held: Claim, job: Job, result: TrainingResul
             code_version=academy.__version__,
         ),
     )
+
+
+def without_rows(summary: dict[str, Any]) -> dict[str, Any]:
+    """A training's summary without its figures for each held-out row."""
+    return {name: value for name, value in summary.items() if name != "heldout"}
 
 
 def _note_key(job_id: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 from academy.events.writer import EventWriter
 from academy.processes import end_group, signal_group, spawn
+from academy.training.result import without_rows
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class TrainerProcess:
             except (ValueError, KeyError, AttributeError, TypeError):
                 self._events.emit("log", level="info", message=text)
                 continue
-            self._events.emit(kind, **{key: value for key, value in message.items() if key != "id"})
+            self._events.emit(kind, **_public(message))
             if kind in _FOR_OWNER:
                 self._messages.put({"type": kind, **message})
 
@@ -118,3 +119,11 @@ class TrainerProcess:
             if text:
                 self.last_noise.append(text)
                 self._events.emit("log", level="noise", message=text)
+
+
+def _public(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as watchers see it: no folder of this host, no figures for each held-out row."""
+    shown = {k: v for k, v in message.items() if k not in {"id", "path", "adapter_path"}}
+    if isinstance(shown.get("summary"), dict):
+        shown["summary"] = without_rows(shown["summary"])
+    return shown
