@@ -1,7 +1,10 @@
-"""The command `academy`. Importing it is instant: each command imports what it needs itself."""
+"""The command `academy`. Each command imports what it needs, so that help answers at once."""
 
 from __future__ import annotations
 
-from academy.cli.app import main
 
-__all__ = ["main"]
+def main() -> None:
+    """Run the command line; the entry point of the console script."""
+    from academy.cli.app import main as run
+
+    run()

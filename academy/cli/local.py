@@ -35,8 +35,8 @@ def up(
         bool, typer.Option("--no-runtime", help="Do not start the embedded model server.")
     ] = False,
     gpu_slots: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Trainings at the same time on this machine.")
-    ] = None,
+        int, typer.Option(min=1, max=64, help="Trainings at the same time on this machine.")
+    ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the ready line as one JSON object.")
     ] = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -36,23 +36,36 @@ def migrate() -> None:
 
 def api() -> None:
     """Serve the HTTP API, the dashboard and the gateway."""
-    _become(Settings.from_env(), "academy.api")
+    _become(_with_servers(Settings.from_env()), "academy.api")
 
 
 def worker(
     queue: Annotated[Queue, typer.Option(help="The queue to work on.")],
     slots: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Jobs at the same time on this host.")
-    ] = None,
+        int, typer.Option(min=1, max=64, help="Jobs at the same time: so many processes.")
+    ] = 1,
 ) -> None:
     """Work on one queue: curation on CPUs, training on GPUs."""
-    arguments = [queue.value] if slots is None else [queue.value, "--slots", str(slots)]
-    _become(Settings.from_env(), "workers", *arguments)
+    settings = _with_servers(Settings.from_env())
+    if slots == 1:
+        _become(settings, "workers", queue.value)
+    from academy import logs
+    from academy.embedded.crew import Crew, StopSignals
+    from academy.embedded.plans import worker_plans
+
+    logs.setup("workers", settings.log_level)
+    with StopSignals() as signals:
+        crew = Crew(lambda line: typer.echo(line, err=True), signals)
+        try:
+            crew.start(worker_plans(settings, queue.value, slots))
+            crew.watch()
+        finally:
+            crew.stop()
 
 
 def keeper() -> None:
     """Publish hints, end dead leases, run the schedule. Run as many as you like."""
-    _become(Settings.from_env(), "workers.keeper")
+    _become(_with_servers(Settings.from_env()), "workers.keeper")
 
 
 def runtime(
@@ -68,17 +81,13 @@ def runtime(
     settings = Settings.from_env()
     found = basemodels.find(model or settings.base_model, settings.model_folders)
     place = ("--model", str(found.path), "--name", found.name, "--host", host, "--port", str(port))
-    _become(settings, "academy.runtime", *place, needs_servers=False)
+    _become(settings, "academy.runtime", *place)
 
 
-def _become(
-    settings: Settings, module_name: str, *arguments: str, needs_servers: bool = True
-) -> None:
+def _become(settings: Settings, module_name: str, *arguments: str) -> NoReturn:
     """Replace this process, so that signals and the exit status go straight to the real one."""
     from academy.embedded.plans import environment, module
 
-    if needs_servers:
-        settings = _with_servers(settings)
     command = module(module_name, *arguments)
     os.execve(command[0], command, environment(settings))
 

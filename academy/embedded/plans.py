@@ -8,15 +8,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from academy import basemodels
+from academy.basemodels import ModelFolder
 from academy.embedded.children import Plan
-from academy.errors import BaseModelUnavailable
 from academy.queues import CURATION, GPU
 from academy.settings import Settings
 
 #: A worker that is told to stop lets its trainer write a checkpoint first.
 _WORKER_GRACE_SECONDS = 45.0
 _API_GRACE_SECONDS = 20.0
+_RUNTIME_DRAIN_SECONDS = 10.0
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -37,60 +37,64 @@ def environment(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
 
 
-def app_plans(settings: Settings, *, gpu_slots: int | None = None) -> list[Plan]:
-    """API, keeper and the two workers, in the order in which they are started."""
-    env = environment(settings)
-    logs = settings.home / "logs"
-    slots = () if gpu_slots is None else ("--slots", str(gpu_slots))
-
-    def plan(name: str, *command: str, grace: float, health: str = "") -> Plan:
-        return Plan(
-            name=name,
-            command=module(*command),
-            env=env,
-            log=logs / f"{name}.log",
-            grace_seconds=grace,
-            health=health,
-            essential=name == "api",
-        )
-
+def app_plans(settings: Settings, *, gpu_slots: int) -> list[Plan]:
+    """API, keeper and the workers, in the order in which they are started."""
+    health = f"{local_address(settings.host, settings.port)}/readyz"
     return [
-        plan(
-            "api",
-            "academy.api",
-            grace=_API_GRACE_SECONDS,
-            health=f"{local_address(settings.host, settings.port)}/readyz",
-        ),
-        plan("keeper", "workers.keeper", grace=10.0),
-        plan("worker-curation", "workers", CURATION, grace=_WORKER_GRACE_SECONDS),
-        plan("worker-gpu", "workers", GPU, *slots, grace=_WORKER_GRACE_SECONDS),
+        _plan(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
+        _plan(settings, "keeper", "workers.keeper"),
+        *worker_plans(settings, CURATION, 1),
+        *worker_plans(settings, GPU, gpu_slots),
     ]
 
 
-def runtime_plan(settings: Settings, port: int) -> Plan:
-    """The embedded model server with the base model. Raises `BaseModelUnavailable`."""
-    model = basemodels.find(settings.base_model, settings.model_folders)
-    address = f"127.0.0.1:{port}"
-    return Plan(
-        name="runtime",
-        command=module(
-            "academy.runtime",
-            *("--model", str(model.path), "--name", model.name),
-            *("--host", "127.0.0.1", "--port", str(port)),
-        ),
-        env=environment(settings),
-        log=settings.home / "logs" / "runtime.log",
-        health=f"{address}/health",
+def worker_plans(settings: Settings, queue: str, slots: int) -> list[Plan]:
+    """The workers of one queue: a process takes one job at a time, so a slot is a process."""
+    return [
+        _plan(
+            settings,
+            f"worker-{queue}" if slots == 1 else f"worker-{queue}-{number}",
+            "workers",
+            queue,
+            grace=_WORKER_GRACE_SECONDS,
+        )
+        for number in range(1, slots + 1)
+    ]
+
+
+def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:
+    """The embedded model server. It loads adapters from our own folders only.
+
+    It asks for no key, so another user of this machine could otherwise make it read any folder.
+    """
+    roots = [settings.home]
+    if "://" not in settings.artifacts_url:
+        roots.append(Path(settings.artifacts_url).absolute())
+    return _plan(
+        settings,
+        "runtime",
+        "academy.runtime",
+        *("--model", str(model.path), "--name", model.name),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *(word for root in roots for word in ("--adapter-root", str(root))),
+        *("--drain-seconds", f"{_RUNTIME_DRAIN_SECONDS:g}", "--log-level", settings.log_level),
+        grace=_RUNTIME_DRAIN_SECONDS + 5,
+        health=f"127.0.0.1:{port}/health",
     )
 
 
-def has_base_model(settings: Settings) -> BaseModelUnavailable | None:
-    """None if the base model is there, else the error that says where it was looked for."""
-    try:
-        basemodels.find(settings.base_model, settings.model_folders)
-    except BaseModelUnavailable as error:
-        return error
-    return None
+def _plan(
+    settings: Settings, name: str, *command: str, grace: float = 10.0, health: str = ""
+) -> Plan:
+    return Plan(
+        name=name,
+        command=module(*command),
+        env=environment(settings),
+        log=log_folder(settings) / f"{name}.log",
+        grace_seconds=grace,
+        health=health,
+        essential=name == "api",
+    )
 
 
 def local_address(host: str, port: int) -> str:
