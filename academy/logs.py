@@ -21,7 +21,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 #: Libraries whose INFO tells a user of Academy nothing.
-_CHATTY = ("httpx", "httpcore", "urllib3", "alembic.runtime.migration", "git", "filelock")
+_CHATTY = ("httpx", "httpcore", "urllib3", "alembic", "git", "filelock")
 
 
 def setup(process: str, level: str = "INFO", stream: IO[str] | None = None) -> None:

@@ -53,8 +53,9 @@ def up(
         settings = replace(settings, host=host)
     if port is not None:
         settings = replace(settings, port=port)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_file = settings.home / "logs" / "up.log"
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    log_file.parent.mkdir(exist_ok=True)
     with log_file.open("a") as stream:
         logs.setup("up", settings.log_level, stream)
         stack = Stack(settings, _say, with_runtime=not no_runtime, gpu_slots=gpu_slots)

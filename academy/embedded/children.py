@@ -65,6 +65,7 @@ class Child:
         self.plan = plan
         self.process: subprocess.Popen[bytes] | None = None
         self.given_up = False
+        self.was_ready = False
         self._since = 0.0
         self._young_deaths = 0
         self._not_before = 0.0
@@ -99,16 +100,24 @@ class Child:
         if self.process is None or self.process.poll() is not None:
             return False
         if not self.plan.health:
+            self.was_ready = True
             return True
         address, _, path = self.plan.health.partition("/")
         connection = http.client.HTTPConnection(address, timeout=2)
         try:
             connection.request("GET", f"/{path}")
-            return connection.getresponse().status == 200
+            is_well = connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False  # not listening yet, or busy
         finally:
             connection.close()
+        self.was_ready = self.was_ready or is_well
+        return is_well
+
+    @property
+    def grace_seconds(self) -> float:
+        """The plan's grace; short for a child that never got ready: it has nothing to wind up."""
+        return self.plan.grace_seconds if self.was_ready else min(2.0, self.plan.grace_seconds)
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the process alone: it knows how to wind up what it started."""

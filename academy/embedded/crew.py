@@ -137,7 +137,7 @@ class Crew:
         for child in reversed(self.children):
             while (
                 not child.has_ended()
-                and time.monotonic() < began + child.plan.grace_seconds
+                and time.monotonic() < began + child.grace_seconds
                 and self.signals.count == asked_before
             ):
                 time.sleep(_TICK_SECONDS / 2)

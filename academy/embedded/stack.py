@@ -89,7 +89,8 @@ class Stack:
         Raises `AlreadyRunning`, `Interrupted`, `NotReady`, or what a server's start raises.
         """
         home = self.settings.home
-        home.mkdir(parents=True, exist_ok=True)
+        # What lies there was learnt from somebody's work, so a new home is for its owner alone.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = home_lock(home)
         if not lock.acquire():
             raise self._already_running()

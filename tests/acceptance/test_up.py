@@ -1,0 +1,187 @@
+"""`academy up` and `down` with real servers and processes, and what a SIGKILL leaves: nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from academy.processes import is_alive, wait_until_gone
+
+CHILDREN = {"postgres", "valkey", "api", "keeper", "worker-curation", "worker-gpu"}
+
+
+class Up:
+    """A running ``academy up`` and how to look at it."""
+
+    def __init__(self, home: Path, *arguments: str, models: Path | None = None) -> None:
+        self.home = home
+        self.env = {**os.environ, "ACADEMY_HOME": str(home)}
+        self.env["ACADEMY_MODELS"] = str(models or home / "no-models")
+        self.log = (home.parent / f"{home.name}.err").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "academy.cli", "up", "--json", *arguments],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+
+    def ready(self) -> dict[str, Any]:
+        """The ready line; fails with what `up` said if it does not come."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"no ready line; it said:\n{self.said()}"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def said(self) -> str:
+        self.log.flush()
+        return Path(self.log.name).read_text()
+
+    def run_file(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "run.json").read_text())
+        return found
+
+    def academy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "academy.cli", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=120)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.log.close()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    started: list[Up] = []
+
+    def start(*arguments: str) -> Up:
+        started.append(Up(tmp_path / "home", *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_a_stack_starts_repairs_itself_and_stops(up: Callable[..., Up]) -> None:
+    stack = up("--port", "0")
+    ready = stack.ready()
+    run = stack.run_file()
+    assert ready["pid"] == run["pid"] == stack.process.pid
+    assert set(run["children"]) == CHILDREN and run["state"] == "ready"
+    assert any("runtime" in line and "no-models" in line for line in ready["skipped"])
+    assert httpx.get(f"{ready['url']}/readyz", timeout=10).status_code == 200
+    assert ready["dashboard"].startswith(f"{ready['url']}/academy?ticket=")
+    assert (stack.home / "admin.key").stat().st_mode & 0o777 == 0o600
+
+    # A second one on the same home says who is there.
+    second = stack.academy("up")
+    assert second.returncode == 1
+    assert f"process {run['pid']}" in second.stderr and ready["url"] in second.stderr
+
+    # The commands find the home's address and key.
+    assert stack.academy("lessons", "add", "--situation", "A?", "--solution", "B.").returncode == 0
+    listed = stack.academy("jobs", "--json")
+    assert listed.returncode == 0, listed.stderr
+    assert json.loads(listed.stdout)["count"] == 0
+
+    # What dies comes back, the database on the same port.
+    for name in ("keeper", "postgres"):
+        os.kill(run["children"][name], signal.SIGKILL)
+    until(
+        lambda: (
+            {"keeper", "postgres"}
+            <= {
+                name
+                for name, pid in stack.run_file()["children"].items()
+                if pid != run["children"].get(name) and is_alive(pid)
+            }
+        ),
+        "a new keeper and a new postgres",
+    )
+    assert stack.run_file()["ports"] == run["ports"]
+    until(
+        lambda: httpx.get(f"{ready['url']}/readyz", timeout=10).status_code == 200,
+        "the API finds the database again",
+    )
+
+    children = {**run["children"], **stack.run_file()["children"]}
+    down = stack.academy("down")
+    assert down.returncode == 0, down.stderr
+    assert "stopped after" in down.stdout
+    assert stack.process.wait(timeout=10) == 0
+    assert not any(is_alive(pid) for pid in children.values())
+    assert not (stack.home / "run.json").exists()
+    assert stack.academy("down").stdout.startswith("Nothing runs in")
+
+
+def test_a_sigkill_leaves_nothing_running_and_the_next_start_has_everything(
+    up: Callable[..., Up],
+) -> None:
+    first = up("--port", "0")
+    first.ready()
+    added = first.academy("lessons", "add", "--situation", "Kept?", "--solution", "Kept.")
+    assert added.returncode == 0, added.stderr
+    children = first.run_file()["children"]
+    first.process.kill()
+    first.process.wait(timeout=10)
+    for name, pid in children.items():
+        assert wait_until_gone(pid, 20), f"{name} outlived the SIGKILL"
+
+    second = up("--port", "0")  # the run.json of the killed one lies there still
+    second.ready()
+    listed = second.academy("lessons", "list", "--json")
+    assert "Kept?" in listed.stdout, listed.stderr
+    second.process.send_signal(signal.SIGINT)  # Ctrl-C
+    assert second.process.wait(timeout=60) == 0
+
+
+def test_an_interrupt_during_the_start_stops_what_was_started(up: Callable[..., Up]) -> None:
+    stack = up("--port", "0")
+    until(lambda: "postgres answers" in stack.said(), "postgres starts")
+    children = stack.run_file()["children"]
+    stack.process.send_signal(signal.SIGINT)
+    assert stack.process.wait(timeout=60) == 1
+    assert "interrupted" in stack.said()
+    assert children and not any(is_alive(pid) for pid in children.values())
+    assert not (stack.home / "run.json").exists()
+
+
+def test_a_port_in_use_is_told_before_anything_starts(up: Callable[..., Up]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        stack = up("--port", str(port))
+        assert stack.process.wait(timeout=30) == 1
+    assert f"The API cannot listen on 127.0.0.1:{port}" in stack.said()
+    assert not (stack.home / "postgres").exists()
