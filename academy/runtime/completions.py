@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -90,11 +91,14 @@ def _stream(
 
 def _events(generation: Generation, environ: dict[str, Any]) -> Iterator[Piece | Finished]:
     """The events of a generation, which is cancelled as soon as nobody listens any more."""
+    looked = time.monotonic()
     try:
         for each in generation.events(_POLL_SECONDS):
+            if time.monotonic() - looked > _POLL_SECONDS:
+                if client_is_gone(environ):
+                    raise ClientGone
+                looked = time.monotonic()
             if each is not None:
                 yield each
-            elif client_is_gone(environ):
-                raise ClientGone
     finally:
         generation.cancel()

@@ -34,7 +34,7 @@ def ask_for(engine: Engine, chat: ChatRequest) -> Ask:
             text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         except TemplateError as error:
             raise _refused("messages", f"the model's chat template refuses them: {error}") from None
-        prompt = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        prompt = tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     context = engine.base.context_tokens
     room = context - len(prompt)
     if room < 1:

@@ -34,7 +34,8 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers with a byte-level tokenizer."""
     from academy.trainer.tiny import make_tiny_model
 
-    return make_tiny_model(tmp_path_factory.mktemp("models") / NAME)
+    # A long context, so that an answer can outlast what a test does to its server meanwhile.
+    return make_tiny_model(tmp_path_factory.mktemp("models") / NAME, positions=8192)
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +102,15 @@ def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:
             pass  # it does not listen yet
         time.sleep(0.05)
     pytest.fail(f"the model server did not become ready:\n{served.log.read_text()}")
+
+
+def wait_for_running(served: Served, running: int, timeout_seconds: float = 20) -> None:
+    """Wait until so many requests run on the server."""
+    deadline = time.monotonic() + timeout_seconds
+    seen = None
+    while time.monotonic() < deadline:
+        seen = httpx.get(f"{served.url}/health", timeout=5).json()["running"]
+        if seen == running:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{seen} requests run, not {running}")

@@ -1,0 +1,87 @@
+"""The server's process: it drains, it dies with its parent, it says why it cannot start."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+
+from academy.processes import end_group, spawn, wait_until_gone
+from academy.runtime.drivers import EmbeddedDriver
+
+from .conftest import start_server, wait_for_running, wait_until_ready
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
+    base_folder: Path, tmp_path: Path
+) -> None:
+    served = start_server(base_folder, tmp_path / "log", ["--drain-seconds", "1"])
+    try:
+        wait_until_ready(served)
+        body = {"model": "tiny", "messages": HELLO, "ignore_eos": True, "stream": True}
+        url = f"{served.url}/v1/chat/completions"
+        with (
+            httpx.Client(timeout=30) as client,
+            client.stream("POST", url, json={**body, "max_tokens": 150}) as short,
+            client.stream("POST", url, json={**body, "max_tokens": 8000}) as long,
+        ):
+            wait_for_running(served, 2)
+            served.process.send_signal(signal.SIGTERM)
+            *_, last, done = (line for line in short.iter_lines() if line)
+            assert '"finish_reason": "length"' in last
+            assert done == "data: [DONE]"
+            *_, last = (line for line in long.iter_lines() if line)
+            assert '"code": "busy"' in last
+        assert served.process.wait(timeout=20) == 0
+        assert EmbeddedDriver(served.url).health().state == "unreachable"
+    finally:
+        end_group(served.process, grace_seconds=1)
+
+
+def test_the_server_dies_with_its_parent(base_folder: Path, tmp_path: Path) -> None:
+    parent_code = f"""
+import sys, time
+from academy.processes import spawn
+child = spawn([sys.executable, "-m", "academy.runtime", "--model", {str(base_folder)!r},
+               "--port", "0"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    with (tmp_path / "log").open("wb") as log:
+        parent = spawn([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, stderr=log)
+    assert parent.stdout is not None
+    with parent.stdout:
+        supervisor = psutil.Process(int(parent.stdout.readline()))
+    deadline = time.monotonic() + 20
+    while not (workers := supervisor.children()):
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+    parent.kill()
+    parent.wait(timeout=10)
+    assert wait_until_gone(supervisor.pid, timeout_seconds=10)
+    assert wait_until_gone(workers[0].pid, timeout_seconds=10)
+
+
+def test_a_model_that_cannot_be_served_ends_the_process_with_its_reason(tmp_path: Path) -> None:
+    missing = subprocess.run(
+        [sys.executable, "-m", "academy.runtime", "--model", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert missing.returncode == 2
+    assert "config.json" in missing.stderr
+
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    served = start_server(tmp_path, tmp_path / "log")
+    try:
+        assert served.process.wait(timeout=60) == 3
+    finally:
+        end_group(served.process, grace_seconds=1)
+    assert "cannot be served" in served.log.read_text()
