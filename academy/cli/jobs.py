@@ -89,7 +89,7 @@ def logs(
         cursor: str | None = after or None
         while True:
             page = client.get(f"/train/{job}/logs", after=cursor, limit=limit, q=search)
-            for line in page["logs"]:
+            for line in page["lines"]:
                 typer.echo(line["message"])
                 cursor = line["id"]
             if not page.get("has_more"):

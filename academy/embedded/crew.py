@@ -94,18 +94,32 @@ class Crew:
 
         Raises `ChildFailed` for a child that keeps dying, and `Interrupted`.
         """
-        deadline = time.monotonic() + timeout_seconds
         waiting = list(self.children)
-        while waiting and time.monotonic() < deadline:
+
+        def all_ready() -> bool:
+            for child in [each for each in waiting if each.is_ready()]:
+                waiting.remove(child)
+                self.say(f"{child.plan.name} {'is ready' if child.plan.health else 'runs'}")
+            return not waiting
+
+        self.await_true(all_ready, timeout_seconds)
+        return [each.plan.name for each in waiting]
+
+    def await_true(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        """Tend the children until a condition holds; False if it does not within the time.
+
+        Raises `ChildFailed` for a child that keeps dying, and `Interrupted`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while not condition():
             self.signals.check()
             for child in self.children:
                 if child.tend() is Change.GIVEN_UP:
                     raise child.failure("keeps dying")
-            for child in [each for each in waiting if each.is_ready()]:
-                waiting.remove(child)
-                self.say(f"{child.plan.name} is ready")
+            if time.monotonic() > deadline:
+                return False
             time.sleep(_TICK_SECONDS)
-        return [each.plan.name for each in waiting]
+        return True
 
     def tend(self) -> bool:
         """Restart what died; True if anything was. Raises `ChildFailed` for an essential child."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from academy import basemodels
+from academy.client import Client, key_of_home
 from academy.embedded.children import Plan
 from academy.embedded.crew import Crew, StopSignals
 from academy.embedded.plans import (
@@ -116,11 +117,31 @@ class Stack:
         plans = self._runtime_plans()
         self._crew.start([*app_plans(self.settings, gpu_slots=self.gpu_slots), *plans])
         self._note("starting")
-        late = self._crew.await_ready(_READY_SECONDS)
+        late = self._crew.await_ready(_READY_SECONDS) or self._await_workers()
         if late:
             logs = log_folder(self.settings)
             raise NotReady(names=", ".join(late), seconds=_READY_SECONDS, logs=logs)
         self._note("ready")
+
+    def _await_workers(self) -> list[str]:
+        """Wait until the workers have registered; the names of those that have not in time.
+
+        A worker that runs still loads its libraries for some seconds before it takes work.
+        """
+        missing: list[str] = []
+
+        def all_registered() -> bool:
+            seen = {each["pid"] for each in client.get("/workers")["workers"]}
+            missing[:] = [
+                name
+                for name, pid in self._crew.pids().items()
+                if name.startswith("worker-") and pid not in seen
+            ]
+            return not missing
+
+        with Client(self._url, key_of_home(self.settings.home)) as client:
+            self._crew.await_true(all_registered, _READY_SECONDS)
+        return missing
 
     def _start_servers(self) -> None:
         home, asked = self.settings.home, lambda: bool(self._signals)

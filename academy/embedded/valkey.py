@@ -113,7 +113,7 @@ class EmbeddedValkey:
             f"port {self.port}",
             "protected-mode yes",
             f"requirepass {password}",
-            f'dir "{self.folder}"',
+            f"dir {_quoted(str(self.folder))}",
             f"appendonly {'yes' if self.durable else 'no'}",
             "appendfsync everysec",
             'save ""',  # the append-only file is enough; snapshots would fork the process
@@ -140,6 +140,11 @@ class EmbeddedValkey:
         except OSError:
             return False
         return answer == b"+OK\r\n+PONG\r\n"
+
+
+def _quoted(text: str) -> str:
+    """A string as Valkey's configuration file wants it (sdssplitargs in its sds.c)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def embedded_valkey_url(folder: Path) -> str:

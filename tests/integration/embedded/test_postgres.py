@@ -154,3 +154,9 @@ def test_a_half_made_cluster_of_a_killed_first_start_is_made_anew(tmp_path: Path
     psycopg.connect(server.start()).close()
     server.stop()
     assert not half.exists()
+
+
+def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / 'my "home" \\ here', durable=False)
+    psycopg.connect(server.start()).close()
+    server.stop()

@@ -86,3 +86,11 @@ def test_a_failed_start_shows_the_end_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").write_text("a file where a folder has to be")
     with pytest.raises(ServerFailed, match=r"Valkey did not start[\s\S]*append"):
         EmbeddedValkey(tmp_path).start()
+
+
+def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path / 'my "home" \\ here')
+    with redis.Redis.from_url(server.start()) as client:
+        client.set("a", "b")
+    server.stop()
+    assert (server.folder / "appendonlydir").is_dir()
