@@ -1,0 +1,14 @@
+"""``python -m academy.api``: the API under gunicorn with gevent."""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+# Before anything else is imported: what was imported earlier would keep the blocking calls.
+monkey.patch_all()
+
+import sys  # noqa: E402  # it must come after the line above, as do the others
+
+from academy.api.server import main  # noqa: E402
+
+sys.exit(main())

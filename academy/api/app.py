@@ -1,0 +1,107 @@
+"""The application: every blueprint, every error as a problem, one state for the process."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from apiflask import APIFlask
+from flask import Response, g, request
+from werkzeug.exceptions import NotFound
+
+import academy
+from academy.api import bodies as bodies  # registers strict JSON with APIFlask
+from academy.api import metrics, openapi, problems
+from academy.api.gateway import Gateway
+from academy.api.jsons import Json
+from academy.api.state import State
+from academy.api.views import (
+    adapters,
+    aliases,
+    curation,
+    datasets,
+    jobs,
+    keys,
+    lessons,
+    logs,
+    openai,
+    probes,
+    sockets,
+    status,
+    training,
+    workers,
+)
+from academy.api.watchers import Watchers
+from academy.events.hub import Hub
+from academy.events.stream import connect
+from academy.settings import Settings
+from academy.store.engine import make_sessions
+
+BASE = "/api/v1/academy"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_POOL = 20
+
+
+def create_app(settings: Settings) -> APIFlask:
+    """The WSGI application. One per process: it holds the connections and the event hub."""
+    app = APIFlask(
+        "academy.api",
+        title="Academy",
+        version=academy.__version__,
+        spec_path="/openapi.json",
+        docs_path=None,  # its pages load scripts from elsewhere
+        static_folder=None,  # type: ignore[arg-type]  # Flask takes None, APIFlask passes it on
+    )
+    app.json = Json(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["SOCK_SERVER_OPTIONS"] = {
+        "ping_interval": settings.ping_seconds,
+        "max_message_size": 65536,
+    }
+    sessions = make_sessions(settings, pool_size=_POOL)
+    watchers = Watchers()
+    app.extensions["academy"] = State(
+        settings=settings,
+        sessions=sessions,
+        redis=connect(settings),
+        hub=Hub(settings, sessions),
+        gateway=Gateway(settings, sessions),
+        watchers=watchers,
+        figures=metrics.install(app, metrics.Stock(settings, sessions, watchers)),
+    )
+    app.before_request(_begin)
+    app.after_request(_end)
+    problems.register(app)
+    openapi.configure(app)
+    for module in (
+        status,
+        lessons,
+        curation,
+        datasets,
+        training,
+        logs,
+        sockets,
+        jobs,
+        adapters,
+        aliases,
+        keys,
+        workers,
+    ):
+        app.register_blueprint(module.blueprint, url_prefix=BASE)
+    app.register_blueprint(openai.blueprint)
+    app.register_blueprint(probes.blueprint)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+    # PostgreSQL takes no NUL, and no address here has one.
+    if "\x00" in request.path or any("\x00" in each for each in request.args.values()):
+        raise NotFound
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-Id"] = getattr(g, "request_id", None) or secrets.token_hex(12)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return response

@@ -1,0 +1,162 @@
+"""The OpenAPI 3.1 document: what APIFlask generates from the views, made complete.
+
+Each operation gets the role that its view declares, the problem answer, its operation id, and the
+headers that all creating requests take.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from apiflask import APIFlask
+
+from academy.access import Role
+from academy.api.once import HEADER
+from academy.api.problems import MEDIA_TYPE
+from academy.api.shapes.lessons import LessonSent, TaskSent
+
+_DESCRIPTION = """\
+Collect lessons, git history and conversations, curate them into a dataset, fine-tune an adapter,
+and swap it into the running model. Send `Authorization: Bearer KEY`. Every error is
+`application/problem+json`."""
+
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457, with OpenAI's `error` beside it.",
+    "required": ["type", "title", "status", "detail", "code", "request_id", "errors", "error"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "next_step": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "pointer": {"type": "string", "description": "a JSON pointer"},
+                    "line": {"type": "integer", "description": "from 1"},
+                    "detail": {"type": "string"},
+                    "allowed": {"type": "string"},
+                },
+            },
+        },
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        },
+    },
+}
+
+#: Endpoints that honour ``Idempotency-Key``.
+_CREATING = {
+    "lessons.record_lessons",
+    "lessons.record_tasks",
+    "curation.curate",
+    "training.start_training",
+    "keys.create_key",
+}
+#: Bodies that a view reads itself, because they may be NDJSON.
+_NDJSON_BODIES = {"lessons.record_lessons": LessonSent, "lessons.record_tasks": TaskSent}
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def configure(app: APIFlask) -> None:
+    """Set what the document says of the whole, and how it is completed."""
+    app.config.update(
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION=_DESCRIPTION,
+        AUTO_404_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+        AUTO_AUTH_ERROR_RESPONSE=False,
+        SECURITY_SCHEMES={
+            "key": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
+        },
+    )
+
+    @app.spec_processor
+    def complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
+        return document if isinstance(document, str) else _complete(app, document)
+
+
+def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = _PROBLEM
+    for model in _NDJSON_BODIES.values():
+        _add_model(schemas, model)
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^<:]+:)?([^>]+)>", r"{\1}", rule.rule)
+        for method in _METHODS:
+            operation = document["paths"].get(path, {}).get(method)
+            if operation is not None and method.upper() in (rule.methods or ()):
+                _complete_operation(app, rule.endpoint, operation)
+                if rule.websocket:
+                    _describe_websocket(operation)
+    return document
+
+
+def _complete_operation(app: APIFlask, endpoint: str, operation: dict[str, Any]) -> None:
+    view = app.view_functions[endpoint]
+    role: Role | None = getattr(view, "academy_role", None)
+    operation["operationId"] = endpoint.rpartition(".")[2]
+    operation["responses"]["default"] = {
+        "description": "A problem",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if role is None:
+        operation["security"] = []
+    else:
+        names = ["key", "header", *(["ticket"] if getattr(view, "academy_ticket", False) else [])]
+        operation["security"] = [{name: []} for name in names]
+        operation["x-academy-role"] = str(role)
+    if endpoint in _CREATING:
+        operation["parameters"].append(
+            {
+                "name": HEADER,
+                "in": "header",
+                "required": False,
+                "description": "the same key and body give the first answer again, for 24 hours",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
+    if endpoint in _NDJSON_BODIES:
+        schema = {"$ref": f"#/components/schemas/{_NDJSON_BODIES[endpoint].__name__}"}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schema},
+                "application/x-ndjson": {"schema": schema},
+            },
+        }
+
+
+def _describe_websocket(operation: dict[str, Any]) -> None:
+    operation["responses"] = {
+        "101": {"description": "A websocket; each text frame is a JSON array of events."},
+        "default": operation["responses"]["default"],
+    }
+    operation["parameters"] += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+        for name in ("after", "ticket")
+    ]
+
+
+def _add_model(schemas: dict[str, Any], model: Any) -> None:
+    name = model.__name__
+    schema = model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
+    for nested, definition in schema.pop("$defs", {}).items():
+        schemas[f"{name}.{nested}"] = definition
+    schemas[name] = schema

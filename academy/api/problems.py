@@ -1,0 +1,176 @@
+"""Every error as ``application/problem+json`` (RFC 9457), with OpenAI's ``error`` beside it.
+
+OpenAI's clients read ``error.message``, ``type``, ``param`` and ``code`` and raise exceptions of
+their own from them; everybody else reads ``title``, ``detail`` and ``errors``. A stack trace goes
+to the log and never into an answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import redis
+from flask import Flask, Response, g, json, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from academy.errors import AcademyError, Unavailable
+from academy.store.outage import is_outage
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+
+#: What to do about the errors that the web server itself finds.
+_HTTP_NEXT_STEPS = {
+    404: "Look at /openapi.json for the paths that there are.",
+    405: "Use one of the methods that the Allow header names.",
+    413: "Send less at once, or raise ACADEMY_MAX_BODY_BYTES.",
+}
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` as a problem."""
+    # APIFlask registers a handler of its own for this class; the later one of a class wins.
+    app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(AcademyError, of_academy)
+    app.register_error_handler(Exception, _of_anything)
+
+
+def of_academy(error: AcademyError) -> Response:
+    """The answer for one of our own errors."""
+    if error.status >= 500:
+        logger.warning(
+            "A request failed: %s", error, extra={"code": error.code, "request_id": _request_id()}
+        )
+    answer = problem(
+        error.status,
+        error.code,
+        str(error),
+        next_step=error.next_step,
+        errors=getattr(error, "errors", None),
+    )
+    if error.status == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="academy"'
+    if error.status == 503:
+        seconds = getattr(error, "retry_after_seconds", None) or 2
+        answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    next_step: str,
+    errors: list[dict[str, Any]] | None = None,
+) -> Response:
+    """A problem answer; `errors` holds a pointer or line, what was wrong and what is allowed."""
+    body = problem_body(status, code, detail, next_step=next_step, errors=errors)
+    return Response(json.dumps(body), status=status, content_type=MEDIA_TYPE)
+
+
+def problem_body(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    next_step: str,
+    errors: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The members of a problem answer."""
+    errors = errors or []
+    pointer = str(errors[0].get("pointer") or "") if errors else ""
+    return {
+        "type": f"urn:academy:problem:{code}",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "next_step": next_step,
+        "request_id": _request_id(),
+        "errors": errors,
+        "error": {
+            "message": f"{detail} {next_step}".strip(),
+            "type": openai_type(status),
+            "param": pointer.strip("/").replace("/", ".") or None,
+            "code": code,
+        },
+    }
+
+
+def openai_type(status: int) -> str:
+    """OpenAI's name for a kind of error."""
+    return _OPENAI_TYPES.get(
+        status, "invalid_request_error" if status < 500 else "service_unavailable_error"
+    )
+
+
+def _of_http(error: HTTPException) -> Response:
+    """The answer for what Werkzeug and Flask found wrong."""
+    status = error.code or 500
+    detail, code = f"{error.description}", _title(status).lower().replace(" ", "_")
+    if status in {301, 302, 307, 308}:
+        return Response(status=status, headers=list(error.get_headers()))
+    if status == 404:
+        detail = f"There is nothing at {request.path}."
+    elif isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        detail = f"{request.method} is not allowed at {request.path}; allowed: {allowed}."
+    elif isinstance(error, RequestEntityTooLarge):
+        limit = request.max_content_length or 0
+        detail = f"The body is larger than the {limit} bytes that are allowed."
+        code = "body_too_large"
+    answer = problem(
+        status,
+        code,
+        detail,
+        next_step=_HTTP_NEXT_STEPS.get(status, "Correct the request and send it again."),
+    )
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            answer.headers[name] = value
+    return answer
+
+
+def _of_anything(error: Exception) -> Response:
+    """The answer for what nobody foresaw: the log gets all, the client the request's id."""
+    if is_outage(error):
+        logger.warning(
+            "PostgreSQL cannot be reached: %s", error, extra={"request_id": _request_id()}
+        )
+        return of_academy(Unavailable(what="The database", why="it is away or too busy just now"))
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return of_academy(Unavailable(what="Redis", why="it is away or too busy just now"))
+    logger.error(
+        "A request met an error that nobody foresaw.",
+        exc_info=error,
+        extra={"request_id": _request_id(), "path": request.path, "method": request.method},
+    )
+    return problem(
+        500,
+        "internal_error",
+        "The server met an error that nobody foresaw.",
+        next_step="Look into the server's log for the request id.",
+    )
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _request_id() -> str | None:
+    return getattr(g, "request_id", None)

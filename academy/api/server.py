@@ -1,0 +1,126 @@
+"""Running the application: gunicorn with one gevent worker.
+
+One worker serves thousands of watchers (they wait, and gevent waits cheaply); more of them are more
+API processes, each with a hub of its own. The worker dies with gunicorn's master, and a stop ends
+open event streams at once, so it takes seconds however many watch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import gevent
+from gunicorn.app.base import BaseApplication
+
+from academy import logs
+from academy.access import bootstrap_admin_key
+from academy.errors import AcademyError
+from academy.settings import Settings
+from academy.store.engine import StoreError
+from academy.store.migrate import require_in_order
+
+logger = logging.getLogger(__name__)
+
+#: What an open answer may still take after a stop was asked for.
+GRACEFUL_SECONDS = 6
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Serve until a signal; 1 with a sentence if it cannot start."""
+    try:
+        settings = Settings.from_env()
+        logs.setup("api", settings.log_level)
+        require_in_order(settings.database_url)
+        path = bootstrap_admin_key(settings)
+        logger.info("The admin key lies in %s.", path)
+    except AcademyError as error:
+        sys.stderr.write(f"academy api: {error} {error.next_step}\n")
+        return 1
+    except StoreError as error:
+        sys.stderr.write(f"academy api: PostgreSQL cannot be used: {logs.cause_chain(error)}\n")
+        return 1
+    Server(settings).run()
+    return 0
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
+    """gunicorn, set up by `Settings` instead of a file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Tell gunicorn how to serve."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        for name, value in {
+            "bind": f"{host}:{self._settings.port}",
+            "worker_class": "gevent",
+            "workers": 1,
+            "worker_connections": 10_000,
+            "timeout": 60,  # the worker's own heart-beat, not a request's
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "keepalive": 30,
+            "limit_request_line": 8190,
+            "control_socket_disable": True,
+            "logger_class": Log,
+            "proc_name": "academy-api",
+            "post_fork": _die_with_master,
+            "post_worker_init": _end_streams_at_stop,
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application, made in the worker, so that no connection crosses the fork."""
+        from academy.api.app import create_app
+
+        return create_app(self._settings)
+
+
+class Log:
+    """gunicorn's log through our own set-up; no line for each request."""
+
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log = self.access_log = logging.getLogger("gunicorn")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.error_log, name)
+
+    def setup(self, cfg: Any) -> None:
+        """Take a new configuration; our own logging stays as it is."""
+        self.cfg = cfg
+
+    def access(self, *_: Any) -> None:
+        """Requests are counted in ``/metrics``; ids of failed ones are in the log."""
+
+    def reopen_files(self) -> None:
+        """There are none."""
+
+    def close_on_exec(self) -> None:
+        """Standard error is not closed."""
+
+
+def _die_with_master(_server: Any, worker: Any) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != worker.ppid:  # the master died before prctl took effect
+            os._exit(1)
+
+
+def _end_streams_at_stop(worker: Any) -> None:
+    """Watch for the stop in a greenlet, since a signal handler must not wait for anything."""
+
+    def watch() -> None:
+        while worker.alive:
+            gevent.sleep(0.1)
+        ended = worker.app.wsgi().extensions["academy"].watchers.stop()
+        logger.info("The API stops; %d event streams were ended.", ended)
+
+    gevent.spawn(watch)

@@ -1,0 +1,78 @@
+"""What a websocket of a job's watcher needs beyond flask-sock.
+
+simple-websocket 1.1.0 hands frames to ``send``, which under gevent may write only a part of them
+(miguelgrinberg/simple-websocket#45), and writes from two greenlets. So it gets a socket whose
+``send`` writes everything, one writer at a time, and gives up on a watcher that stopped reading.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Request
+
+from academy.errors import AcademyError
+from academy.events.event import Event
+
+#: A watcher that takes nothing for so long is disconnected.
+SEND_SECONDS = 30.0
+
+
+class OriginRefused(AcademyError):
+    """A page of {origin!r} may not open a websocket here."""
+
+    code = "origin_refused"
+    status = 403
+    next_step = "Open it from the dashboard's own address; other programs send no Origin header."
+
+
+class WholeSends:
+    """A socket whose `send` sends all of it, under a lock and with a time-out."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        # Sending gets a descriptor of its own, so that its time-out is not the reader's.
+        self._sender = sock.dup()
+        self._sender.settimeout(SEND_SECONDS)
+        self._lock = threading.Lock()
+
+    def send(self, data: bytes) -> int:
+        """Send every byte; raises `OSError` when the peer is gone or takes nothing."""
+        with self._lock:
+            self._sender.sendall(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._sender.close()
+        self._sock.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def prepare(request: Request) -> None:
+    """Check a websocket request before its handshake, and give it a socket that sends whole frames.
+
+    Raises `OriginRefused` for a page of another host: browsers open sockets for any page and send
+    their cookies along, and nothing else protects from that.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise OriginRefused(origin=origin)
+    for name in ("gunicorn.socket", "werkzeug.socket"):
+        if name in request.environ:
+            request.environ[name] = WholeSends(request.environ[name])
+
+
+def close_reason(text: str) -> str:
+    """The text, cut to what a close frame holds: 125 bytes with the code (RFC 6455, 5.5)."""
+    return text.encode()[:123].decode(errors="ignore")
+
+
+def frame(events: Sequence[Event]) -> str:
+    """A batch as one JSON array."""
+    return "[" + ",".join(event.to_json() for event in events) + "]"

@@ -1,0 +1,34 @@
+"""What one API process holds for as long as it lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from flask import current_app
+from prometheus_client import CollectorRegistry
+
+from academy.api.gateway import Gateway
+from academy.api.watchers import Watchers
+from academy.events.hub import Hub
+from academy.settings import Settings
+from academy.store.engine import Sessions
+
+
+@dataclass(frozen=True)
+class State:
+    """The settings and the connections that all requests of this process share."""
+
+    settings: Settings
+    sessions: Sessions
+    redis: redis.Redis
+    hub: Hub
+    gateway: Gateway
+    watchers: Watchers
+    figures: CollectorRegistry
+
+
+def state() -> State:
+    """The state of the application that answers the current request."""
+    found: State = current_app.extensions["academy"]
+    return found

@@ -1,0 +1,137 @@
+"""``/dataset``: having a dataset made, and waiting for it a little."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, jsonify, request
+
+from academy.access import Role
+from academy.api.guard import allows, principal
+from academy.api.once import Answer, once, publish_hints
+from academy.api.problems import problem
+from academy.api.shapes.datasets import CurationStarted, DatasetCurated
+from academy.api.state import state
+from academy.curation.request import CurationRequest
+from academy.errors import InvalidRequest
+from academy.lifecycle import TERMINAL, JobKind, Status
+from academy.store import jobs
+from academy.store.engine import Session
+from academy.store.tables import Job
+
+blueprint = APIBlueprint("curation", __name__, tag="Datasets")
+
+WAIT_SECONDS, LONGEST_WAIT_SECONDS = 25.0, 60.0
+_POLL_SECONDS = 0.1
+
+_STILL_WORKING: Any = {
+    202: {
+        "description": "The curation goes on; ask the Location for its result.",
+        "content": {"application/json": {"schema": CurationStarted.model_json_schema()}},
+    }
+}
+
+
+@blueprint.post("/dataset")
+@allows(Role.OPERATOR)
+@blueprint.input(CurationRequest, arg_name="wanted")
+@blueprint.output(DatasetCurated)
+@blueprint.doc(responses=_STILL_WORKING)
+def curate(wanted: CurationRequest) -> Response:
+    """Make a dataset of lessons, git history and conversations.
+
+    Waits as many seconds as ``Prefer: wait=N`` says (25 if it says nothing, at most 60). A dataset
+    that is done by then is the answer; else the answer is 202 and the ``Location`` has it later.
+    """
+    from academy.curation.submission import submit_curation
+
+    wait_seconds = _preferred_wait(request.headers.get("Prefer", ""))
+
+    def work(session: Session) -> Answer:
+        job = submit_curation(session, state().settings, wanted, principal().name)
+        return Answer({"job_id": job.id}, 202)
+
+    submitted = once(work)
+    publish_hints()
+    job = _wait(submitted.body["job_id"], wait_seconds)
+    answer = _answer(job)
+    if submitted.replayed:
+        answer.headers["Idempotency-Replayed"] = "true"
+    return answer
+
+
+@blueprint.get("/dataset/<job_id>")
+@allows(Role.VIEWER)
+@blueprint.output(DatasetCurated)
+@blueprint.doc(responses=_STILL_WORKING)
+def curation_result(job_id: str) -> Response:
+    """What became of a curation: its dataset, 202 while it goes on, or why it failed."""
+    with state().sessions() as session:
+        return _answer(jobs.get(session, job_id, JobKind.CURATION))
+
+
+def _wait(job_id: str, seconds: float) -> Job:
+    """The job once it is over, or as it is after so long; no connection is held meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with state().sessions() as session:
+            job = jobs.get(session, job_id)
+        if job.status in TERMINAL or time.monotonic() >= deadline:
+            return job
+        time.sleep(_POLL_SECONDS)
+
+
+def _answer(job: Job) -> Response:
+    where = f"/api/v1/academy/dataset/{job.id}"
+    if job.status == Status.FINISHED:
+        return jsonify(_curated(job))
+    if job.status in {Status.FAILED, Status.CANCELLED}:
+        refused = problem(
+            422 if job.status == Status.FAILED else 409,
+            job.failure_code or "cancelled",
+            job.failure_message or f"The curation {job.id} was cancelled.",
+            next_step=job.failure_next_step or "Send the request again if you want the dataset.",
+        )
+        refused.headers["Location"] = f"/api/v1/academy/train/{job.id}/status"
+        return refused
+    started = CurationStarted(
+        message="The curation goes on; ask the Location for its result",
+        job_id=job.id,
+        status=Status(job.status),
+    )
+    answer = jsonify(started.model_dump(mode="json"))
+    answer.status_code = 202
+    answer.headers["Location"] = where
+    answer.headers["Retry-After"] = "1"
+    return answer
+
+
+def _curated(job: Job) -> dict[str, Any]:
+    result = job.result or {}
+    statistics = result.get("statistics", {})
+    return {
+        "success": True,
+        "dataset_path": result["dataset_path"],
+        "statistics": statistics,
+        "message": f"Dataset curated successfully: {statistics.get('total_examples', 0)} examples",
+        "job_id": job.id,
+        "dataset_id": result["dataset_id"],
+    }
+
+
+def _preferred_wait(prefer: str) -> float:
+    """The seconds of ``Prefer: wait=N`` (RFC 7240); raises `InvalidRequest` for no number."""
+    for preference in re.split(r"[,;]", prefer):
+        name, separator, value = preference.partition("=")
+        if name.strip().lower() != "wait":
+            continue
+        text = value.strip().strip('"')
+        if not separator or not text.isdecimal():
+            raise InvalidRequest(
+                detail=f"Prefer says wait={text!r}, but that must be a whole number of seconds."
+            )
+        return min(float(text), LONGEST_WAIT_SECONDS)
+    return WAIT_SECONDS
