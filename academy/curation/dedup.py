@@ -148,8 +148,7 @@ def _repeats(order: Sequence[int], keys: Sequence[int]) -> Iterator[tuple[int, i
     """Pairs (row, the first row in `order` with the same key); few, so the map stays small."""
     import numpy as np
 
-    columns = np.frombuffer(keys, dtype=np.uint64) if isinstance(keys, array) else np.array(keys)
-    values, counts = np.unique(columns, return_counts=True)
+    values, counts = np.unique(np.asarray(keys, dtype=np.uint64), return_counts=True)
     repeated = set(values[counts > 1].tolist())
     first: dict[int, int] = {}
     for index in order:

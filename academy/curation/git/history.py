@@ -26,6 +26,7 @@ SILENCE_SECONDS = 120.0
 TOTAL_SECONDS = 4 * 3600.0
 _WAIT_SECONDS = 0.2
 _CHUNK = 1 << 20
+_GIT_BYTES = 1 << 30
 _STDERR_BYTES = 4096
 _F_SETPIPE_SZ = 1031  # fcntl(2), Linux: a larger pipe saves git most of its waits
 
@@ -120,7 +121,8 @@ def split_records(
 ) -> Iterator[tuple[bytes, bool]]:
     """Cut a stream into what lies from one record's mark to the next; (bytes, cut at `limit`?).
 
-    Each record holds the token twice: before the header and after the message.
+    A record holds the token twice: before the header, where it is cut off here, and after the
+    message.
     """
     mark = token + b"\n"
     buffer = bytearray()
@@ -133,8 +135,12 @@ def split_records(
             at = buffer.find(mark, searched)
             if at < 0:
                 break
-            if marks < 2:
-                marks += 1
+            if marks == 0:  # the very first mark
+                del buffer[: at + len(mark)]
+                marks = 1
+                continue
+            if marks == 1:  # the end of a message
+                marks = 2
                 searched = at + len(mark)
                 continue
             whole = kept if kept is not None else bytes(buffer[: min(at, limit)])
@@ -157,7 +163,6 @@ def parse_record(
     record: bytes, token: bytes, truncated: bool, shallow: frozenset[str]
 ) -> Commit | None:
     """One commit from the text between two marks; None if it is not of that shape."""
-    record = record.removeprefix(token + b"\n")
     parts = record.split(b"\n", 5)
     if len(parts) < 6 or not parts[2].lstrip(b"-").isdigit():
         return None
@@ -187,10 +192,21 @@ def _start(shadow: Shadow, token: bytes) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    if sys.platform == "linux" and process.stdout is not None:
-        with contextlib.suppress(OSError):  # refused where the user's pipe quota is used up
-            fcntl.fcntl(process.stdout, _F_SETPIPE_SZ, _CHUNK)
+    if sys.platform == "linux":
+        _bound(process)
     return process
+
+
+def _bound(process: subprocess.Popen[bytes]) -> None:
+    """Whatever an object unpacks to: git gets 1 GiB of its own memory and writes no file at all."""
+    import resource
+
+    assert process.stdout is not None
+    with contextlib.suppress(ProcessLookupError):  # it has failed already, and will be heard
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_GIT_BYTES, _GIT_BYTES))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    with contextlib.suppress(OSError):  # refused where the user's pipe quota is used up
+        fcntl.fcntl(process.stdout, _F_SETPIPE_SZ, _CHUNK)
 
 
 def _chunks(

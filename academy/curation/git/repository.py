@@ -23,7 +23,7 @@ _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*::?(//|$)|^[^/\s]+@[^/\s]+:|^[A-Z
 _OBJECT_ID = re.compile(r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")
 _REF_NAME = re.compile(r"^refs(?:/(?!\.)[^\x00-\x20~^:?*\[\\\x7f/]+)+$")
 _CONFIG_LIMIT = 1 << 20
-_PACKED_REFS_LIMIT = 256 << 20
+_PACKED_REFS_LIMIT = 64 << 20
 _KNOWN_EXTENSIONS = frozenset(
     {
         "noop",
@@ -129,10 +129,11 @@ class _Inspection:
             handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise self.refuse(f"{what} cannot be read ({error.strerror})") from None
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise self.refuse(f"{what} is no regular file")
         with os.fdopen(handle, "rb") as stream:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise self.refuse(f"{what} is no regular file")
             if status.st_size > limit:
                 raise self.refuse(f"{what} has {status.st_size} bytes; at most {limit} are read")
             return stream.read(limit)
@@ -241,16 +242,15 @@ class _Inspection:
         content = None if path.is_dir() else self.read(path, name, 1 << 16)
         if content is not None:
             return os.fsdecode(content).strip()
-        return self._packed_refs(common).get(name)
+        return self._packed_ref(common, name)
 
-    def _packed_refs(self, common: Path) -> dict[str, str]:
+    def _packed_ref(self, common: Path, name: str) -> str | None:
         content = self.read(common / "packed-refs", "its packed-refs", _PACKED_REFS_LIMIT) or b""
-        refs: dict[str, str] = {}
-        for line in os.fsdecode(content).split("\n"):
-            oid, _, name = line.partition(" ")
-            if _OBJECT_ID.match(oid):
-                refs[name.strip()] = oid
-        return refs
+        # git quotes nothing here: an id, one blank, the name, the end of the line.
+        found = re.search(
+            rb"^([0-9a-f]{40,64}) " + re.escape(os.fsencode(name)) + rb"\r?$", content, re.MULTILINE
+        )
+        return found.group(1).decode() if found else None
 
     def _shallow(self, common: Path) -> frozenset[str]:
         content = self.read(common / "shallow", "its shallow file", 16 << 20) or b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -90,16 +91,24 @@ def _sentence(number: int, words: int = 12) -> str:
     return " ".join(f"{WORDS[(number * 7 + i * i) % 12]}{number}x{i}" for i in range(words))
 
 
-@pytest.fixture
-def history(make_repo: MakeRepo) -> Repo:
-    """A repository of twelve commits that pass every filter."""
-    repo = make_repo()
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    repo = Repo(tmp_path_factory.mktemp("template") / "project")
     for number in range(12):
         repo.commit(
             f"Teach module {number} to count {WORDS[number]}",
             {f"module_{number}.py": f"def count():\n    return '{_sentence(number)}'\n"},
         )
     return repo
+
+
+@pytest.fixture
+def history(_template: Repo, roots: Path) -> Repo:
+    """A repository of twelve commits that pass every filter."""
+    copy = object.__new__(Repo)
+    copy.path, copy.minute = roots / "project", _template.minute
+    shutil.copytree(_template.path, copy.path, symlinks=True)
+    return copy
 
 
 def _lessons(count: int, start: int = 0) -> Iterable[Lesson]:

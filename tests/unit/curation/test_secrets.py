@@ -1,0 +1,213 @@
+"""Planted secrets of every kind are found, and clean code is left alone."""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from academy.curation.secret_rules import RULES
+from academy.curation.secrets import looks_random, mask_people, redact
+
+HEX = "0123456789abcdef"
+ALNUM = string.ascii_letters + string.digits
+URL64 = ALNUM + "-_"
+Draw = Callable[[random.Random], tuple[str, str]]
+
+
+def _of(alphabet: str, length: int) -> Callable[[random.Random], str]:
+    return lambda chance: "".join(chance.choices(alphabet, k=length))
+
+
+def _token(prefix: str, alphabet: str, length: int, around: str = 'key = "{}"') -> Draw:
+    def draw(chance: random.Random) -> tuple[str, str]:
+        secret = prefix + _of(alphabet, length)(chance)
+        return secret, around.format(secret)
+
+    return draw
+
+
+def _password(chance: random.Random) -> str:
+    return (
+        _of(string.ascii_letters, 6)(chance)
+        + _of("!#%+=", 1)(chance)
+        + _of("0123456789", 4)(chance)
+    )
+
+
+def _pem(chance: random.Random) -> tuple[str, str]:
+    body = [_of(ALNUM + "+/", 64)(chance) for _ in range(6)]
+    kind = chance.choice(
+        ["RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY"]
+    )
+    lines = [f"-----BEGIN {kind}-----", *body, f"-----END {kind}-----"]
+    return body[3], "\n".join("+" + line for line in lines)
+
+
+def _jwt(chance: random.Random) -> tuple[str, str]:
+    parts = ["eyJ" + _of(URL64, 30)(chance), "eyJ" + _of(URL64, 60)(chance), _of(URL64, 43)(chance)]
+    return ".".join(parts), f'token: "{".".join(parts)}"'
+
+
+def _sendgrid(chance: random.Random) -> tuple[str, str]:
+    secret = f"SG.{_of(URL64, 22)(chance)}.{_of(URL64, 43)(chance)}"
+    return secret, f"SENDGRID_API_KEY={secret}"
+
+
+def _telegram(chance: random.Random) -> tuple[str, str]:
+    secret = f"{_of('123456789', 10)(chance)}:AA{_of(ALNUM, 33)(chance)}"
+    return secret, f"BOT = '{secret}'"
+
+
+def _slack_hook(chance: random.Random) -> tuple[str, str]:
+    tail = f"T{_of(ALNUM, 8)(chance)}/B{_of(ALNUM, 8)(chance)}/{_of(ALNUM, 24)(chance)}"
+    return tail, f"curl https://hooks.slack.com/services/{tail}"
+
+
+def _url(chance: random.Random) -> tuple[str, str]:
+    secret = _password(chance).replace("#", "x").replace("%", "y")
+    scheme = chance.choice(["postgres", "mongodb+srv", "redis", "https", "amqp"])
+    return secret, f"DATABASE_URL={scheme}://admin:{secret}@db.internal:5432/app"
+
+
+def _assigned(template: str) -> Draw:
+    def draw(chance: random.Random) -> tuple[str, str]:
+        secret = _password(chance)
+        return secret, template.format(secret)
+
+    return draw
+
+
+def _named(template: str, alphabet: str, length: int) -> Draw:
+    return _token("", alphabet, length, template)
+
+
+def _heroku(chance: random.Random) -> tuple[str, str]:
+    secret = "-".join(_of(HEX, n)(chance) for n in (8, 4, 4, 4, 12))
+    return secret, f"HEROKU_API_KEY: {secret}"
+
+
+PLANTED: dict[str, Draw] = {
+    "aws access key": _token("AKIA", string.ascii_uppercase + "234567", 16),
+    "aws secret key": _named('aws_secret_access_key = "{}"', ALNUM + "/+", 40),
+    "github classic": _token("ghp_", ALNUM, 36),
+    "github fine-grained": _token("github_pat_", ALNUM + "_", 82),
+    "gitlab": _token("glpat-", URL64, 20),
+    "slack bot": _token("xoxb-", ALNUM + "-", 50),
+    "slack webhook": _slack_hook,
+    "stripe": _token("sk_live_", ALNUM, 24),
+    "google api": _token("AIza", URL64, 35),
+    "google oauth": _token("GOCSPX-", URL64, 28),
+    "openai": _token("sk-proj-", URL64, 74),
+    "openai legacy": _token("sk-", ALNUM, 48),
+    "anthropic": _token("sk-ant-api03-", URL64, 93),
+    "hugging face": _token("hf_", string.ascii_letters, 34),
+    "npm": _token("npm_", ALNUM, 36),
+    "pypi": _token("pypi-AgEIcHlwaS5vcmc", URL64, 80),
+    "sendgrid": _sendgrid,
+    "twilio": _token("SK", HEX, 32),
+    "mailgun": _token("key-", HEX, 32),
+    "telegram": _telegram,
+    "digitalocean": _token("dop_v1_", HEX, 64),
+    "shopify": _token("shpat_", HEX, 32),
+    "databricks": _token("dapi", HEX, 32),
+    "vault": _token("hvs.", URL64, 90),
+    "docker hub": _token("dckr_pat_", URL64, 27),
+    "heroku": _heroku,
+    "azure storage": _named("AccountKey={}==;EndpointSuffix=x", ALNUM + "+/", 86),
+    "jwt": _jwt,
+    "private key": _pem,
+    "bearer header": _named("Authorization: Bearer {}", ALNUM, 40),
+    "basic header": _named('headers["Authorization"] = "Basic {}=="', ALNUM, 30),
+    "url credentials": _url,
+    "password in python": _assigned('password = "{}"'),
+    "password in yaml": _assigned("    password: {}"),
+    "password in an environment file": _assigned("DB_PASSWORD={}"),
+    "password in json": _assigned('  "passwd": "{}",'),
+    "password in netrc": _assigned("machine example.com login me password {}"),
+    "generic api key": _named('api_key = "{}"', ALNUM, 32),
+    "generic secret": _named("CLIENT_SECRET={}", ALNUM, 40),
+    "generic token": _named('"auth_token": "{}"', HEX, 40),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_ten_planted_secrets_of_a_kind_are_all_redacted(kind: str) -> None:
+    chance = random.Random(kind)
+    for number in range(10):
+        secret, line = PLANTED[kind](chance)
+        before, after = "+import os\n", f"\n+value = {number}\n"
+        found = redact(f"{before}+{line}{after}")
+        assert secret not in found.text, line
+        assert found.kinds
+        assert found.text.startswith(before)
+        assert found.text.endswith(after)
+
+
+def test_at_least_22_kinds_are_planted_and_every_rule_compiles() -> None:
+    assert len(PLANTED) >= 22
+    assert len({rule.kind for rule in RULES}) >= 22
+    for rule in RULES:
+        redact("nothing here")
+        assert rule.pattern
+
+
+def test_clean_lines_raise_at_most_two_false_alarms_in_a_thousand() -> None:
+    """Over the standard library's JSON, configuration and Python files, as added lines."""
+    folder = Path(json.__file__).parents[1]
+    lines = [
+        "+" + line
+        for path in sorted(folder.glob("*.py"))[:120]
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+    assert len(lines) > 20_000
+    flagged = [line for line in lines if redact(line).kinds]
+    assert len(flagged) <= 0.002 * len(lines), flagged[:20]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'password = "changeme"',
+        "password = os.environ['PASSWORD']",
+        'password = getpass.getpass("Password: ")',
+        "password: ${DB_PASSWORD}",
+        "self.token = token_factory(request)",
+        "api_key = settings.openai_api_key_value",
+        'secret_key = "your-secret-key-here-please"',
+        "https://example.com:8080/path@version",
+        "git@github.com:owner/name.git",
+        "sha256: 0f343b0931126a20f133d67c2b018a3b",
+        "def test_token_is_refreshed_after_one_hour(self):",
+    ],
+)
+def test_placeholders_and_code_are_left_alone(line: str) -> None:
+    assert redact(line).text == line
+
+
+def test_a_value_must_look_random_where_only_a_name_speaks_for_it() -> None:
+    assert looks_random(b"S3cr3t!pass")
+    assert not looks_random(b"password_field")
+    assert not looks_random(b"aaaaaaaaaaa1")
+
+
+def test_people_are_masked_and_repositories_are_not() -> None:
+    text = "by Grace Hopper <grace@navy.mil>, mail ada@x.org or git@github.com:a/b, see Ada Writer"
+    masked, changed = mask_people(text, "Ada Writer")
+    assert changed
+    assert masked == "by <NAME> <<EMAIL>>, mail <EMAIL> or git@github.com:a/b, see <NAME>"
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_redaction_never_fails_and_is_done_in_one_pass(text: str) -> None:
+    once = redact(text)
+    if not once.kinds:
+        assert once.text == text
+    mask_people(text, "Ada Writer")
