@@ -105,8 +105,9 @@ broker_transport_options = {
     # A taken message is acknowledged within milliseconds; what is not after ten minutes was taken
     # by a process that died in between.
     "visibility_timeout": 600,
-    # The default is to wait for ever, which hangs a publish when Redis vanishes from the network.
-    "socket_timeout": 30,
+    # The default is to wait for ever, which hangs a publish, and the request behind it, when Redis
+    # stops answering. A worker's blocking pop comes back every second, so it is not cut off.
+    "socket_timeout": 5,
     # The same for opening a connection, where the kernel alone would try for two minutes.
     "socket_connect_timeout": 5,
     # The kernel notices dead peers of connections that idle for hours behind a firewall.
