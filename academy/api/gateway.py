@@ -54,6 +54,11 @@ class Gateway:
             resolved, lambda driver: driver.chat_stream(payload, resolved.runtime_model)
         )
 
+    def close(self) -> None:
+        """Give back the connections."""
+        for _, driver in self._drivers:
+            driver.close()
+
     def _ask(self, resolved: Resolved, ask: Callable[[RuntimeDriver], Answer]) -> Answer:
         away: Unavailable | None = None
         first = next(self._turn)

@@ -14,6 +14,7 @@ from apiflask import APIFlask
 from academy.access import Role
 from academy.api.once import HEADER
 from academy.api.problems import MEDIA_TYPE
+from academy.api.shapes.datasets import CurationStarted
 from academy.api.shapes.lessons import LessonSent, TaskSent
 
 _DESCRIPTION = """\
@@ -95,7 +96,7 @@ def configure(app: APIFlask) -> None:
 def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM
-    for model in _NDJSON_BODIES.values():
+    for model in (*_NDJSON_BODIES.values(), CurationStarted):
         _add_model(schemas, model)
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:[^<:]+:)?([^>]+)>", r"{\1}", rule.rule)

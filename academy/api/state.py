@@ -27,6 +27,13 @@ class State:
     watchers: Watchers
     figures: CollectorRegistry
 
+    def close(self) -> None:
+        """Give back every connection."""
+        self.hub.close()
+        self.gateway.close()
+        self.redis.close()
+        self.sessions.kw["bind"].dispose()
+
 
 def state() -> State:
     """The state of the application that answers the current request."""

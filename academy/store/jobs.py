@@ -58,13 +58,13 @@ def counts(session: Session, kind: JobKind | None = None) -> dict[str, int]:
     query = select(Job.status, func.count()).group_by(Job.status)
     if kind is not None:
         query = query.where(Job.kind == kind)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def queue_depths(session: Session) -> dict[str, int]:
     """How many jobs wait in each queue."""
     query = select(Job.queue, func.count()).where(Job.status == Status.QUEUED).group_by(Job.queue)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def transitions(session: Session, job_id: str) -> Sequence[JobTransition]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -68,26 +68,20 @@ def statistics(session: Session) -> dict[str, Any]:
         "by_source": dict(
             session.execute(
                 select(func.coalesce(Lesson.source, ""), func.count()).group_by(Lesson.source)
-            )
-            .tuples()
-            .all()
+            ).all()
         ),
         "by_tag": dict(
             session.execute(
                 select(tag.c.value, func.count())
                 .select_from(Lesson)
-                .join(tag, onclause=func.true())
+                .join(tag, onclause=true())
                 .group_by(tag.c.value)
                 .order_by(func.count().desc())
                 .limit(100)
-            )
-            .tuples()
-            .all()
+            ).all()
         ),
         "tasks": dict(
-            session.execute(select(Task.outcome, func.count()).group_by(Task.outcome))
-            .tuples()
-            .all()
+            session.execute(select(Task.outcome, func.count()).group_by(Task.outcome)).all()
         ),
     }
 

@@ -30,7 +30,9 @@ _POLL_SECONDS = 0.1
 _STILL_WORKING: Any = {
     202: {
         "description": "The curation goes on; ask the Location for its result.",
-        "content": {"application/json": {"schema": CurationStarted.model_json_schema()}},
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/CurationStarted"}}
+        },
     }
 }
 

@@ -117,7 +117,7 @@ def _get(dataset_id: str) -> Dataset:
 
 
 def _path(dataset: Dataset) -> str:
-    return f"{state().settings.artifacts_url}/{dataset.key}"
+    return f"{state().settings.artifacts_url}/{dataset.key}/dataset.jsonl"
 
 
 def _file(dataset: Dataset, name: str) -> Path:

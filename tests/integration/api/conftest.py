@@ -1,0 +1,147 @@
+"""The application over real servers, and clients with keys of each role."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from academy.access import Role, make_key
+from academy.api.app import create_app
+from academy.artifacts.manifest import write_manifest
+from academy.artifacts.store import ArtifactStore
+from academy.settings import Settings
+from academy.store import adapters, datasets
+from academy.store.engine import Sessions
+from academy.store.tables import Adapter
+
+BASE = "/api/v1/academy"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _broker(valkey_server: str) -> Iterator[None]:
+    """Celery reads its broker's address from the environment, once in a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACADEMY_REDIS_URL", valkey_server)
+        yield
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings with a base model that the API finds, and small limits."""
+    model = tmp_path / "models" / "tiny"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"")
+    return replace(
+        settings,
+        models=str(tmp_path / "models"),
+        base_model="tiny",
+        max_body_bytes=100_000,
+        repo_roots=str(tmp_path / "repositories"),
+        # Nobody listens there, which is what most tests want; the others say their own.
+        runtime_url="http://127.0.0.1:9",
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, sessions: Sessions) -> Iterator[APIFlask]:
+    made = create_app(settings)
+    yield made
+    made.extensions["academy"].close()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A Flask test client with a key."""
+
+    http: FlaskClient
+    key: str
+
+    def __call__(self, method: str, path: str, **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
+        where = path if path.startswith(("/v1", "/metrics")) else BASE + path
+        return self.http.open(where, method=method, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> Any:
+        return self("GET", path, **more)
+
+    def post(self, path: str, **more: Any) -> Any:
+        return self("POST", path, **more)
+
+
+@pytest.fixture
+def caller(app: APIFlask, sessions: Sessions) -> Callable[[Role], Caller]:
+    """Makes a client whose key has a role."""
+
+    def make(role: Role) -> Caller:
+        with sessions.begin() as session:
+            _, secret = make_key(session, f"the {role}", role)
+        return Caller(app.test_client(), secret)
+
+    return make
+
+
+@pytest.fixture
+def admin(caller: Callable[[Role], Caller]) -> Caller:
+    return caller(Role.ADMIN)
+
+
+@pytest.fixture
+def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
+    """The id of a registered dataset with 12 training rows in the artifact store."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    rows = [{"id": f"r{n}", "messages": [], "source": "lesson"} for n in range(12)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    for name in ("train", "dataset"):
+        (folder / f"{name}.jsonl").write_text(lines)
+    (folder / "heldout.jsonl").write_text(json.dumps({"id": "h0"}) + "\n")
+    drops = [{"filter": "merge", "reason": "a merge"}, {"filter": "bot", "reason": "a bot"}]
+    (folder / "drops.jsonl").write_text("".join(json.dumps(drop) + "\n" for drop in drops))
+    (folder / "statistics.json").write_text('{"total_examples": 12}')
+    digest = write_manifest(folder)
+    key = ArtifactStore(settings).publish(folder, "datasets")
+    with sessions.begin() as session:
+        datasets.register(
+            session,
+            id="dataset_one",
+            digest=digest,
+            key=key,
+            format="alpaca",
+            train_rows=12,
+            heldout_rows=1,
+            statistics={"total_examples": 12},
+            request={},
+        )
+    return "dataset_one"
+
+
+@pytest.fixture
+def adapter(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
+    """The id of a registered adapter in the artifact store."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    digest = write_manifest(folder)
+    key = ArtifactStore(settings).publish(folder, "adapters")
+    with sessions.begin() as session:
+        adapters.register(
+            session,
+            Adapter(
+                id="training_one",
+                digest=digest,
+                key=key,
+                base_model="tiny",
+                parameters={"lora_rank": 16},
+                metrics={"loss": float(1)},
+                code_version="0",
+            ),
+        )
+    return "training_one"
