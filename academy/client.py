@@ -166,14 +166,16 @@ class Client:
     def follow(self, job_id: str, after: str = "") -> Iterator[Event]:
         """A job's events from `after` on (an event's id) until its terminal status.
 
-        A broken connection is taken up again where it broke, so every event comes once. Raises
-        `Unavailable` after 30 attempts in a row that brought nothing.
+        A broken connection is taken up again where it broke, so every event comes once; an event
+        ``reconnecting`` of our own tells of it. Raises `Unavailable` after 30 attempts in a row
+        that brought nothing.
         """
         failures = 0
         while True:
             try:
                 for event in self._events(job_id, after):
-                    failures = 0
+                    # "connected" alone is no progress: a stream that ends at once brought nothing.
+                    failures = 0 if event.id else failures
                     after = event.id or after
                     yield event
                     if event.type == "status" and event.data.get("status") in TERMINAL:
@@ -182,6 +184,8 @@ class Client:
             except (httpx.TransportError, httpx.StreamError) as error:
                 why = str(error) or type(error).__name__
             failures += 1
+            if failures == 1:
+                yield Event("", "reconnecting", {"message": why})
             if failures > _MOST_RECONNECTS:
                 raise Unavailable(what=f"the log of {job_id}", why=why)
             time.sleep(min(5.0, 0.1 * 2 ** min(failures, 6)))

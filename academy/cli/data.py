@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,7 +92,26 @@ def dataset(
         print_json(answer)
         return
     typer.echo(answer["message"])
-    rows = [(name, each) for name, each in answer["statistics"].items()]
-    rows.append(("dataset_path", answer["dataset_path"]))
-    rows.append(("dataset_id", answer.get("dataset_id")))
-    print_table(("what", "value"), rows, "It has no statistics.")
+    print_table(("what", "value"), _dataset_rows(answer), "It has no statistics.")
+    for line in answer["statistics"].get("advice", []):
+        typer.echo(line)
+
+
+def _dataset_rows(answer: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What a person wants to know of a dataset; ``--json`` shows all of it."""
+    statistics = answer["statistics"]
+    rows: list[tuple[str, Any]] = [("dataset", answer.get("dataset_id"))]
+    for name, each in statistics.get("sources", {}).items():
+        dropped = ", ".join(f"{reason} {count}" for reason, count in each["dropped"].items())
+        rows.append(
+            (
+                f"from {name}",
+                f"{each['kept']} of {each['read']} kept{f'; dropped: {dropped}' if dropped else ''}",
+            )
+        )
+    rows += [
+        (name.replace("_", " "), value)
+        for name, value in statistics.items()
+        if name in {"train_rows", "heldout_rows", "avg_input_length", "avg_output_length"}
+    ]
+    return [*rows, ("path", answer["dataset_path"])]

@@ -23,10 +23,19 @@ def status(as_json: AsJson = False) -> None:
     rows: list[tuple[str, Any]] = [("address", client.url)]
     for name, value in answer.items():
         if isinstance(value, dict):
-            rows += [(f"{name}.{inner}", each) for inner, each in value.items()]
+            rows += [(f"{name}.{inner}", each) for inner, each in value.items() if each != []]
+        elif name == "workers":
+            rows += [(f"worker {each['queue']}", f"{each['id']} {_seen(each)}") for each in value]
+        elif name == "runtimes":
+            rows += [(f"runtime {each['url']}", each["state"]) for each in value]
         else:
             rows.append((name, value))
     print_table(("what", "value"), rows, "The server said nothing.")
+
+
+def _seen(worker: dict[str, Any]) -> str:
+    state = "draining" if worker["draining"] else "last seen"
+    return f"{state} {worker['last_seen_at'][11:19]} UTC"
 
 
 def train(

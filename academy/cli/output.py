@@ -12,6 +12,9 @@ from academy.client import Client
 from academy.errors import AcademyError
 from academy.settings import Settings
 
+#: Programs that read a table want a row on one line.
+_PIPE_WIDTH = 400
+
 
 class BadPair(AcademyError):
     """{text!r} is not of the form NAME=VALUE."""
@@ -48,18 +51,25 @@ def print_json(answer: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
-    """A table of plain texts, or the sentence `empty` if there are no rows."""
+    """A table of plain texts, or the sentence `empty` if there are no rows.
+
+    Only the last column is broken into lines: ids in the others are there to be copied.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        is_last = index == len(columns) - 1
+        table.add_column(column, overflow="fold", no_wrap=not is_last)
     for row in rows:
         table.add_row(*("" if each is None else escape(str(each)) for each in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
     if table.row_count:
-        Console().print(table)
+        console.print(table)
     else:
         typer.echo(empty)
 

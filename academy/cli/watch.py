@@ -60,6 +60,8 @@ def sentence(event: Event) -> str:
             return f"checkpoint at step {data.get('step')}"
         case "error":
             return f"error: {data.get('message', '')} {data.get('next_step') or ''}".strip()
+        case "reconnecting":
+            return f"(the connection broke: {data.get('message')}; trying again)"
         case "truncated":
             return "(older lines are no longer kept)"
         case _:
