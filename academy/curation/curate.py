@@ -90,7 +90,7 @@ def curate(
                 folder.content,
                 spool,
                 kept,
-                held_out(rows, request.heldout_fraction, request.seed, decided),
+                held_out(rows, request.heldout_fraction, request.seed, decided, ticker.check),
                 request=request,
                 repositories=[name for name, _ in repositories],
                 collected=intake.collected,

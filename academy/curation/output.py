@@ -18,6 +18,8 @@ from academy.curation.sources import Row
 from academy.curation.spool import Spool
 from academy.curation.statistics import Collected, CountTokens, Lengths, summarise
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def write_dataset(
     folder: Path,
@@ -105,4 +107,4 @@ def tool_versions(*, with_git: bool) -> dict[str, str]:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+    return _ENCODER.encode(value).encode("utf-8") + b"\n"

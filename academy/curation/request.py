@@ -52,60 +52,80 @@ class CurationRequest(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
     )
 
-    lessons_limit: int = Field(200, ge=0, le=1_000_000, description="newest lessons to read")
+    lessons_limit: int = Field(
+        default=200, ge=0, le=1_000_000, description="newest lessons to read"
+    )
     git_commits_limit: int = Field(
-        100,
+        default=100,
         ge=0,
         le=1_000_000,
         description="newest commits to keep from each repository, counted after the git filters "
         "and before de-duplication",
     )
-    format: DatasetFormat = Field("alpaca", description="format of dataset.jsonl")
+    format: DatasetFormat = Field(default="alpaca", description="format of dataset.jsonl")
     repositories: tuple[str, ...] | None = Field(
-        None,
+        default=None,
         max_length=100,
         description="paths of git repositories inside the allowed roots; left out: every allowed "
         "root that is a repository itself; an empty list: no git history",
     )
-    include_task_history: bool = Field(False, description="also use conversations that ended well")
-    tasks_limit: int = Field(200, ge=0, le=1_000_000, description="newest conversations to read")
-    include_runs: bool = Field(False, description="also use scored runs")
-    runs_limit: int = Field(200, ge=0, le=1_000_000, description="newest scored runs to read")
-    min_reward: float = Field(0.7, ge=0, le=1, description="reward that a run needs")
+    include_task_history: bool = Field(
+        default=False, description="also use conversations that ended well"
+    )
+    tasks_limit: int = Field(
+        default=200, ge=0, le=1_000_000, description="newest conversations to read"
+    )
+    include_runs: bool = Field(default=False, description="also use scored runs")
+    runs_limit: int = Field(
+        default=200, ge=0, le=1_000_000, description="newest scored runs to read"
+    )
+    min_reward: float = Field(default=0.7, ge=0, le=1, description="reward that a run needs")
     base_model: str | None = Field(
-        None, max_length=200, description="base model whose tokenizer counts tokens"
+        default=None, max_length=200, description="base model whose tokenizer counts tokens"
     )
     heldout_fraction: float = Field(
-        0.2,
+        default=0.2,
         ge=0,
         le=0.9,
         validation_alias=AliasChoices("heldout_fraction", "split"),
         description="share of each source held out for evaluation",
     )
     git_example: Literal["message", "change"] = Field(
-        "message", description="diff to commit message, or message and file names to diff"
+        default="message", description="diff to commit message, or message and file names to diff"
     )
     commit_message: Literal["subject", "full"] = Field(
-        "subject", description="the first line of the message, or all of it without trailers"
+        default="subject",
+        description="the first line of the message, or all of it without trailers",
     )
-    min_answer_chars: int = Field(3, ge=1, le=10_000, description="shortest answer, in characters")
+    min_answer_chars: int = Field(
+        default=3, ge=1, le=10_000, description="shortest answer, in characters"
+    )
     max_row_chars: int = Field(
-        20_000, ge=100, le=1_000_000, description="longest lesson or conversation, in characters"
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description="longest lesson or conversation, in characters",
     )
     max_diff_chars: int = Field(
-        4_000, ge=100, le=200_000, description="longest diff, in characters"
+        default=4_000, ge=100, le=200_000, description="longest diff, in characters"
     )
-    max_files: int = Field(20, ge=1, le=10_000, description="files a commit may change")
-    min_quality: float = Field(0.3, ge=0, le=1, description="quality that a judged lesson needs")
-    disabled_filters: tuple[str, ...] = Field((), description="filters to switch off, by name")
+    max_files: int = Field(default=20, ge=1, le=10_000, description="files a commit may change")
+    min_quality: float = Field(
+        default=0.3, ge=0, le=1, description="quality that a judged lesson needs"
+    )
+    disabled_filters: tuple[str, ...] = Field(
+        default=(), description="filters to switch off, by name"
+    )
     near_duplicate_jaccard: float = Field(
-        0.8, ge=0.5, le=1.0, description="similarity from which a row is a near duplicate"
+        default=0.8, ge=0.5, le=1.0, description="similarity from which a row is a near duplicate"
     )
     secrets: Literal["redact", "drop"] = Field(
-        "redact", description="replace a secret by its kind, or drop its row"
+        default="redact", description="replace a secret by its kind, or drop its row"
     )
-    mask_emails: bool = Field(True, description="mask e-mail addresses and author names")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the split and of the samples")
+    mask_emails: bool = Field(default=True, description="mask e-mail addresses and author names")
+    seed: int = Field(
+        default=0, ge=0, le=2**63 - 1, description="seed of the split and of the samples"
+    )
 
     @model_validator(mode="after")
     def _filters_exist(self) -> Self:

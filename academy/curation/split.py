@@ -9,7 +9,7 @@ what was once held out is never trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from academy.curation.spool import SOURCES, hash64
@@ -35,17 +35,24 @@ class Candidate:
 
 
 def held_out(
-    rows: Sequence[Candidate], fraction: float, seed: int, decided: Mapping[int, bool]
+    rows: Sequence[Candidate],
+    fraction: float,
+    seed: int,
+    decided: Mapping[int, bool],
+    tick: Callable[[], None] = lambda: None,
 ) -> set[int]:
     """The indexes of the rows to hold out; `rows` come in order of time.
 
-    `decided` maps a row's tie to whether an earlier data set held it out.
+    `decided` maps a row's tie to whether an earlier data set held it out. `tick` is called between
+    the passes over the rows and may raise to stop.
     """
     if fraction <= 0:
         return set()
     wanted = {row.index for row in rows if row.source != _GIT and unit(row.group, seed) < fraction}
     wanted |= _newest_commits(rows, fraction, decided)
+    tick()
     blocks = _blocks(rows)
+    tick()
     sides: dict[int, bool] = {}
     for row, block in zip(rows, blocks, strict=True):
         sides.setdefault(block, row.index in wanted)
