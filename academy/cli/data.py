@@ -103,12 +103,8 @@ def _dataset_rows(answer: dict[str, Any]) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [("dataset", answer.get("dataset_id"))]
     for name, each in statistics.get("sources", {}).items():
         dropped = ", ".join(f"{reason} {count}" for reason, count in each["dropped"].items())
-        rows.append(
-            (
-                f"from {name}",
-                f"{each['kept']} of {each['read']} kept{f'; dropped: {dropped}' if dropped else ''}",
-            )
-        )
+        kept = f"{each['kept']} of {each['read']} kept"
+        rows.append((f"from {name}", f"{kept}; dropped: {dropped}" if dropped else kept))
     rows += [
         (name.replace("_", " "), value)
         for name, value in statistics.items()

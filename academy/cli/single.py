@@ -77,11 +77,11 @@ def runtime(
 ) -> None:
     """Serve one base model and its adapters over OpenAI's chat API."""
     from academy import basemodels
+    from academy.embedded.plans import runtime_arguments
 
     settings = Settings.from_env()
     found = basemodels.find(model or settings.base_model, settings.model_folders)
-    place = ("--model", str(found.path), "--name", found.name, "--host", host, "--port", str(port))
-    _become(settings, "academy.runtime", *place)
+    _become(settings, "academy.runtime", *runtime_arguments(settings, found, host, port))
 
 
 def _become(settings: Settings, module_name: str, *arguments: str) -> NoReturn:

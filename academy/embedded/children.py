@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _YOUNG_SECONDS = 30.0
 _YOUNG_DEATHS = 5
-_LARGEST_LOG_BYTES = 20 << 20
 
 
 class ChildFailed(AcademyError):
@@ -137,14 +135,6 @@ class Child:
         """What to tell the user when it will not run."""
         plan = self.plan
         return ChildFailed(name=plan.name, why=why, log=plan.log, tail=log_tail(plan.log))
-
-    def limit_log(self) -> None:
-        """Copy a large log aside and empty it. It was opened for appending, so writing goes on."""
-        log = self.plan.log
-        if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
-            shutil.copyfile(log, log.with_name(log.name + ".1"))
-            with log.open("r+b") as file:
-                file.truncate()
 
     def _note_death(self, status: int, now: float) -> bool:
         """Set the pause before the next start; True if there will be none."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
 from academy.embedded.children import Change, Child, Plan
+from academy.embedded.program import limit_log
 from academy.errors import AcademyError
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -64,6 +66,7 @@ class Crew:
         self.say = say
         self.signals = signals
         self.children: list[Child] = []
+        self.other_logs: list[Path] = []  # kept small like the children's own
         self._next_log_check = 0.0
 
     def start(self, plans: Sequence[Plan]) -> None:
@@ -132,8 +135,8 @@ class Crew:
                 self.say(f"{failure}\n{failure.next_step}")
         if time.monotonic() > self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
-            for child in self.children:
-                child.limit_log()
+            for log in {*self.other_logs, *(child.plan.log for child in self.children)}:
+                limit_log(log)
         return any(change is Change.RESTARTED for _, change in changes)
 
     def watch(self, each_time: Callable[[bool], None] = lambda restarted: None) -> None:

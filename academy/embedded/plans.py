@@ -63,23 +63,33 @@ def worker_plans(settings: Settings, queue: str, slots: int) -> list[Plan]:
 
 
 def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:
-    """The embedded model server. It loads adapters from our own folders only.
-
-    It asks for no key, so another user of this machine could otherwise make it read any folder.
-    """
-    roots = [settings.home]
-    if "://" not in settings.artifacts_url:
-        roots.append(Path(settings.artifacts_url).absolute())
+    """The embedded model server on loopback."""
     return _plan(
         settings,
         "runtime",
         "academy.runtime",
-        *("--model", str(model.path), "--name", model.name),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *(word for root in roots for word in ("--adapter-root", str(root))),
-        *("--drain-seconds", f"{_RUNTIME_DRAIN_SECONDS:g}", "--log-level", settings.log_level),
+        *runtime_arguments(settings, model, "127.0.0.1", port),
+        *("--drain-seconds", f"{_RUNTIME_DRAIN_SECONDS:g}"),
         grace=_RUNTIME_DRAIN_SECONDS + 5,
         health=f"127.0.0.1:{port}/health",
+    )
+
+
+def runtime_arguments(
+    settings: Settings, model: ModelFolder, host: str, port: int
+) -> tuple[str, ...]:
+    """What the model server is told. It loads adapters from our own folders only.
+
+    It asks for no key, so whoever reaches it could otherwise make it read any folder.
+    """
+    roots = [settings.home]
+    if "://" not in settings.artifacts_url:
+        roots.append(Path(settings.artifacts_url).absolute())
+    return (
+        *("--model", str(model.path), "--name", model.name),
+        *("--host", host, "--port", str(port)),
+        *(word for root in roots for word in ("--adapter-root", str(root))),
+        *("--log-level", settings.log_level),
     )
 
 

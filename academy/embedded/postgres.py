@@ -16,7 +16,6 @@ from academy.embedded.program import (
     LOOPBACK,
     FolderInUse,
     ServerFailed,
-    before_exec,
     choose_port,
     log_tail,
     running_address,
@@ -152,20 +151,22 @@ class EmbeddedPostgres:
 
     def _finish(self, command: list[str], account: Account | None, text: str = "") -> None:
         """Run a program of the wheel to its end; its output goes to the log."""
-        with self.log.open("ab") as output:
-            done = subprocess.run(
-                command,
-                input=text.encode(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                cwd=self.folder,
-                preexec_fn=before_exec(account, signal.SIGKILL),
-                timeout=_START_SECONDS,
-                check=False,
-            )
-        if done.returncode != 0:
-            why = f"{Path(command[0]).name} ended with status {done.returncode}"
+        process = spawn_server(
+            command,
+            log=self.log,
+            env=_environment(),
+            cwd=self.folder,
+            account=account,
+            stdin=subprocess.PIPE,
+        )
+        with process:
+            try:
+                process.communicate(text.encode(), timeout=_START_SECONDS)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            why = f"{Path(command[0]).name} ended with status {process.returncode}"
             raise ServerFailed(name="PostgreSQL", why=why, log=self.log, tail=log_tail(self.log))
 
     def _check_version(self) -> None:

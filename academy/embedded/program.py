@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from academy.errors import AcademyError
 
 LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
-_LARGEST_OLD_LOG_BYTES = 10 << 20
+_LARGEST_LOG_BYTES = 20 << 20
 
 
 class ServerFailed(AcademyError):
@@ -36,6 +37,16 @@ class PortTaken(AcademyError):
 
     code = "port_taken"
     next_step = "Stop that program, or name another port (0 takes a free one)."
+
+
+class AccountRefused(AcademyError):
+    """PostgreSQL does not run as root, and this system lets us become no other account: {why}."""
+
+    code = "account_refused"
+    next_step = (
+        "Run Academy as an ordinary user, give the container the capabilities SETUID, SETGID and "
+        "SETPCAP, or set ACADEMY_DATABASE_URL to a PostgreSQL of your own."
+    )
 
 
 class FolderInUse(AcademyError):
@@ -128,28 +139,32 @@ def spawn_server(
     cwd: Path,
     account: Account | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start a server that writes to `log` and gets `death_signal` when our thread ends.
 
     Unlike `academy.processes.spawn` it may change the account first: the kernel forgets the death
-    signal at that change, so the order matters.
+    signal at that change, so the order matters. Raises `AccountRefused`.
     """
-    if log.exists() and log.stat().st_size > _LARGEST_OLD_LOG_BYTES:
-        log.replace(log.with_name(log.name + ".1"))
     with log.open("ab") as output:
-        return subprocess.Popen(
-            list(command),
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=before_exec(account, death_signal),
-        )
+        try:
+            return subprocess.Popen(
+                list(command),
+                env=dict(env),
+                cwd=cwd,
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_before_exec(account, death_signal),
+            )
+        except (subprocess.SubprocessError, PermissionError) as error:
+            if account is None:
+                raise
+            raise AccountRefused(why=str(error)) from error
 
 
-def before_exec(account: Account | None, death_signal: signal.Signals) -> Callable[[], None]:
+def _before_exec(account: Account | None, death_signal: signal.Signals) -> Callable[[], None]:
     """What a child does between fork and exec: become the account, then die with its parent."""
     parent = os.getpid()
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -163,6 +178,14 @@ def before_exec(account: Account | None, death_signal: signal.Signals) -> Callab
                 os._exit(1)
 
     return in_child
+
+
+def limit_log(log: Path) -> None:
+    """Copy a large log aside and empty it. Its writer appends, so it simply goes on."""
+    if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        with log.open("r+b") as file:
+            file.truncate()
 
 
 def log_tail(log: Path, lines: int = 15) -> str:

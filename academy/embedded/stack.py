@@ -164,6 +164,7 @@ class Stack:
             self._signals.check()  # an interrupted start is not a fault of the server
             raise
         self._ports[name] = server.port
+        self._crew.other_logs.append(server.log)
         self._note("starting")
         self.say(f"{name} answers on 127.0.0.1:{server.port} ({time.monotonic() - began:.1f} s)")
         return url

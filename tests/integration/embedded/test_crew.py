@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from academy.embedded import children
+from academy.embedded import children, program
 from academy.embedded.children import Change, Child, ChildFailed, Plan
 from academy.embedded.crew import Crew, Interrupted, StopSignals
 from academy.processes import is_alive, wait_until_gone
@@ -137,7 +137,7 @@ def test_a_child_is_ready_when_its_health_page_says_so(
 def test_a_large_log_is_put_aside_while_the_child_goes_on_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "_LARGEST_LOG_BYTES", 1000)
+    monkeypatch.setattr(program, "_LARGEST_LOG_BYTES", 1000)
     code = "import sys\nfor line in sys.stdin: print('x' * int(line), flush=True)"
     reader, writer = os.pipe()
     log = tmp_path / "child.log"
@@ -146,10 +146,9 @@ def test_a_large_log_is_put_aside_while_the_child_goes_on_writing(
             [sys.executable, "-c", code], stdin=reader, stdout=output, stderr=output
         )
     os.close(reader)
-    child = Child(plan(tmp_path, FOREVER))
     os.write(writer, b"2000\n")
     until(lambda: log.stat().st_size == 2001)
-    child.limit_log()
+    program.limit_log(log)
     assert log.stat().st_size == 0
     assert (tmp_path / "child.log.1").stat().st_size == 2001
     os.write(writer, b"10\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -160,3 +161,21 @@ def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(tmp_path: Pa
     server = EmbeddedPostgres(tmp_path / 'my "home" \\ here', durable=False)
     psycopg.connect(server.start()).close()
     server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another account")
+def test_root_that_may_become_nobody_else_is_told_the_ways_out(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTER, str(tmp_path / "pg")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=_drop_setuid,
+    )
+    assert "AccountRefused: PostgreSQL does not run as root" in done.stderr
+
+
+def _drop_setuid() -> None:
+    """Take CAP_SETUID (7) from the bounding set, as `docker run --cap-drop` does."""
+    assert ctypes.CDLL(None).prctl(24, 7, 0, 0, 0) == 0
