@@ -54,9 +54,24 @@ def read_adapter(folder: Path, digest: str | None, base: BaseModel) -> AdapterFi
         weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise _unfit(folder, base, f"it cannot be read ({error})") from error
+    _check_origin(folder, base)
     _check_options(folder, config, base)
     _check_shapes(folder, config, weights, base)
     return AdapterFiles(folder, actual, config, weights, _own_tokenizer(folder, base))
+
+
+def _check_origin(folder: Path, base: BaseModel) -> None:
+    """An adapter of Academy's trainer names its base model's digest; others need not."""
+    try:
+        origin = json.loads((folder / "academy.json").read_text())["base_model"]
+        name, digest = origin["name"], origin["digest"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _unfit(folder, base, f"its academy.json cannot be read ({error!r})") from error
+    if digest != base.digest:
+        why = f"it was trained on {name!r} with the digest {digest}, and this is {base.digest}"
+        raise _unfit(folder, base, why)
 
 
 def _check_options(folder: Path, config: Any, base: BaseModel) -> None:

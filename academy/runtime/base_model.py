@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from academy import basemodels
 from academy.runtime.errors import ModelUnloadable
 
 
@@ -25,6 +27,11 @@ class BaseModel:
     context_tokens: int
     end_tokens: frozenset[int]
     defaults: dict[str, float]  # sampling values that the model's authors recommend
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the model's files, by which an adapter names its base model."""
+        return basemodels.digest(self.folder)
 
     @property
     def vocabulary_size(self) -> int:

@@ -55,7 +55,7 @@ class Scheduler:
         self._waiting: deque[Generation] = deque()
         self._commands: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._reading: deque[Row] = deque()  # their prompts are being read
-        self._decoding = 0
+        self._unfinished = 0
         self._failed_steps = 0
 
     def add(self, generation: Generation) -> None:
@@ -70,6 +70,7 @@ class Scheduler:
                     retry_after_seconds=max(1, waiting // self._limits.running),
                 )
             self._waiting.append(generation)
+            self._unfinished += 1
             self.wake.notify_all()
 
     def call(self, command: Callable[[], None]) -> None:
@@ -89,10 +90,9 @@ class Scheduler:
 
     def counts(self) -> dict[str, int]:
         """How many requests wait and run right now."""
-        return {
-            "waiting": len(self._waiting),
-            "running": self._decoding + len(self._reading),
-        }
+        with self.wake:
+            waiting = len(self._waiting)
+            return {"waiting": waiting, "running": self._unfinished - waiting}
 
     # -- the model's thread ------------------------------------------------------------------
 
@@ -113,7 +113,6 @@ class Scheduler:
         self._read_prompts(decoder)
         if decoder.rows:
             self._step(decoder)
-        self._decoding = len(decoder.rows)
 
     def end_all(self, decoder: Decoder | None, error: AcademyError) -> None:
         """Nothing will be computed any more: tell everybody who waits."""
@@ -211,10 +210,13 @@ class Scheduler:
             raise ModelFailed(why=f"{self._failed_steps} steps in a row failed: {error}")
 
     def _end(self, generation: Generation, event: Finished | AcademyError) -> None:
-        if not generation.ended:
+        with self.wake:
+            if generation.ended:
+                return
             generation.ended = True
-            generation.put(event)
+            self._unfinished -= 1
             self._ended(generation)
+        generation.put(event)  # last, so that whoever sees it finds the place and adapter free
 
 
 def _carry_out(command: Callable[[], None], future: Future[None]) -> None:

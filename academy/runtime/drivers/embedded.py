@@ -32,22 +32,18 @@ class EmbeddedDriver:
         try:
             response = self._remote.get("/health", self._remote.timeouts.probe)
             body = response.json()
+            state, detail = str(body["state"]), str(body["detail"])
         except Unavailable as error:
             return RuntimeHealth(False, "unreachable", str(error))
-        except ValueError:
-            return RuntimeHealth(False, "unknown", "it does not answer as a model server")
-        return RuntimeHealth(
-            response.status_code == 200, str(body.get("state")), str(body.get("detail", ""))
-        )
+        except (ValueError, KeyError, TypeError):
+            return RuntimeHealth(False, "unknown", "something else answers there")
+        return RuntimeHealth(response.status_code == 200, state, detail)
 
     def models(self) -> list[ServedModel]:
         """The base model and the loaded adapters."""
-        response = self._remote.get("/v1/models", self._remote.timeouts.probe)
-        if response.status_code != 200:
-            raise self._remote.refusal(response, "")
         return [
             ServedModel(each["id"], each["root"], each["parent"], each["digest"])
-            for each in response.json()["data"]
+            for each in self._remote.listed()
         ]
 
     def load(self, adapter: AdapterRef) -> bool:

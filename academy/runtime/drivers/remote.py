@@ -73,6 +73,18 @@ class Remote:
         )
         return self._send(request)
 
+    def listed(self) -> list[dict[str, Any]]:
+        """What `GET /v1/models` lists. Raises `Unavailable`."""
+        response = self.get("/v1/models", self.timeouts.probe)
+        if response.status_code != 200:
+            raise self.refusal(response, "")
+        try:
+            return [dict(each) for each in response.json()["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unavailable(
+                what=f"The model server {self.url}", why="something else answers there"
+            ) from error
+
     def chat(self, payload: Mapping[str, Any], model: str) -> ChatAnswer:
         """A whole answer."""
         body = {**payload, "model": model, "stream": False}

@@ -46,12 +46,9 @@ class VllmDriver:
 
     def models(self) -> list[ServedModel]:
         """The base model and the loaded adapters; vLLM knows no digests."""
-        response = self._remote.get("/v1/models", self._remote.timeouts.probe)
-        if response.status_code != 200:
-            raise self._remote.refusal(response, "")
         return [
             ServedModel(each["id"], str(each.get("root") or ""), each.get("parent"), None)
-            for each in response.json()["data"]
+            for each in self._remote.listed()
         ]
 
     def load(self, adapter: AdapterRef) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from academy.artifacts.manifest import write_manifest
 from academy.runtime.chat import parse_chat
 from academy.runtime.drivers import AdapterRef
-from academy.runtime.engine import Engine
-from academy.runtime.errors import AdapterNotLoaded, Busy, TimedOut
+from academy.runtime.engine import Engine, State
+from academy.runtime.errors import AdapterNotLoaded, AdapterUnfit, Busy, ModelFailed, TimedOut
 from academy.runtime.generation import Finished, Generation, Piece
 from academy.runtime.prompts import ask_for
 from academy.runtime.scheduler import Limits
@@ -193,6 +197,109 @@ def test_an_answer_that_takes_too_long_ends_with_that_reason(base_folder: Path) 
     with pytest.raises(TimedOut, match=r"0\.05 s"):
         finish(start(engine, "tiny", "Hello", max_tokens=450, ignore_eos=True))
     assert engine.close()
+
+
+def test_a_failed_step_ends_its_answers_and_leaves_nothing_behind(
+    engine: Engine, red: AdapterRef
+) -> None:
+    before = finish(start(engine, red.name, "Hello"))
+    running = start(engine, red.name, "Hello", max_tokens=4000, ignore_eos=True)
+    assert next(event for event in running.events(5) if event)
+
+    def fail(*_: object) -> None:
+        hook.remove()
+        raise RuntimeError("out of luck")
+
+    # Inside the network, after layers below have written into the shared cache.
+    hook = engine.base.network.get_submodule("model.layers.1").register_forward_pre_hook(fail)
+    with pytest.raises(ModelFailed, match="out of luck"):
+        finish(running)
+    assert finish(start(engine, red.name, "Hello")) == before
+    assert engine.counts() == {"waiting": 0, "running": 0}
+
+
+def test_a_model_that_keeps_failing_says_so_and_takes_no_more(base_folder: Path) -> None:
+    failures: list[str] = []
+    engine = Engine(base_folder, "tiny", on_failure=failures.append)
+    engine.start()
+    assert engine.wait_until_loaded(60), engine.failure
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken for good")
+
+    engine.base.network.register_forward_pre_hook(fail)
+    for _ in range(3):
+        with pytest.raises(ModelFailed, match="broken for good"):
+            finish(start(engine, "tiny", "Hello"))
+    assert engine.close()
+    assert engine.state is State.FAILED
+    assert len(failures) == 1
+    with pytest.raises(Busy, match="failed"):
+        start(engine, "tiny", "Hello")
+
+
+def test_an_adapter_with_a_chat_template_of_its_own_is_prompted_with_it(
+    engine: Engine, base_folder: Path, red: AdapterRef, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base_folder)
+    counts = {}
+    for name in ("same", "terse"):
+        folder = tmp_path / name
+        shutil.copytree(red.path, folder)
+        if name == "terse":
+            tokenizer.chat_template = "{{ messages[-1]['content'] }}"
+        tokenizer.save_pretrained(folder)
+        engine.load(name, folder, write_manifest(folder))
+        counts[name] = finish(start(engine, name, "Hello"))[1].prompt_tokens
+        engine.unload(name)
+    assert counts["same"] == finish(start(engine, "tiny", "Hello"))[1].prompt_tokens
+    assert counts["terse"] == len(tokenizer("Hello")["input_ids"])
+
+
+def test_an_adapter_says_which_base_model_it_was_trained_on(
+    engine: Engine, red: AdapterRef, tmp_path: Path
+) -> None:
+    for digest in (engine.base.digest, "sha256:" + "0" * 64):
+        folder = tmp_path / digest[-8:]
+        shutil.copytree(red.path, folder)
+        origin = {"base_model": {"name": "llama", "digest": digest}}
+        (folder / "academy.json").write_text(json.dumps(origin))
+        if digest == engine.base.digest:
+            engine.load("trained-here", folder, write_manifest(folder))
+            engine.unload("trained-here")
+        else:
+            with pytest.raises(AdapterUnfit, match="trained on 'llama'"):
+                engine.load("trained-elsewhere", folder, write_manifest(folder))
+    assert all(not each.name.startswith("trained") for each in engine.residents())
+
+
+def test_adapters_that_a_batch_cannot_mix_are_refused(
+    engine: Engine, red: AdapterRef, tmp_path: Path
+) -> None:
+    for option, value in (("use_dora", True), ("bias", "all"), ("modules_to_save", ["lm_head"])):
+        folder = tmp_path / option
+        shutil.copytree(red.path, folder)
+        config = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps({**config, option: value}))
+        with pytest.raises(AdapterUnfit, match=option):
+            engine.load(option, folder, write_manifest(folder))
+
+
+def test_an_adapter_whose_config_and_weights_disagree_leaves_no_trace(
+    engine: Engine, red: AdapterRef, tmp_path: Path
+) -> None:
+    shutil.copytree(red.path, tmp_path / "torn")
+    path = tmp_path / "torn" / "adapter_model.safetensors"
+    weights = load_file(path)
+    save_file({name: each for name, each in weights.items() if "layers.1" not in name}, path)
+    with pytest.raises(AdapterUnfit, match="disagree"):
+        engine.load("torn", tmp_path / "torn", write_manifest(tmp_path / "torn"))
+    before = finish(start(engine, red.name, "Hello"))
+    engine.load("whole", red.path, red.digest)
+    assert finish(start(engine, "whole", "Hello")) == before
+    engine.unload("whole")
 
 
 def test_a_model_that_cannot_be_read_fails_with_its_reason(tmp_path: Path) -> None:
