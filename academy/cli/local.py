@@ -35,8 +35,9 @@ def up(
         bool, typer.Option("--no-runtime", help="Do not start the embedded model server.")
     ] = False,
     gpu_slots: Annotated[
-        int, typer.Option(min=1, max=64, help="Trainings at the same time on this machine.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, max=64, help="Trainings at the same time; empty: one for each GPU."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the ready line as one JSON object.")
     ] = False,

@@ -42,22 +42,29 @@ def api() -> None:
 def worker(
     queue: Annotated[Queue, typer.Option(help="The queue to work on.")],
     slots: Annotated[
-        int, typer.Option(min=1, max=64, help="Jobs at the same time: so many processes.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Jobs at the same time, each in a process; empty: one, or one for each GPU.",
+        ),
+    ] = None,
 ) -> None:
     """Work on one queue: curation on CPUs, training on GPUs."""
     settings = _with_servers(Settings.from_env())
-    if slots == 1:
+    from academy.embedded.plans import worker_plans
+
+    plans = worker_plans(settings, queue.value, slots)
+    if len(plans) == 1:
         _become(settings, "workers", queue.value)
     from academy import logs
     from academy.embedded.crew import Crew, StopSignals
-    from academy.embedded.plans import worker_plans
 
     logs.setup("workers", settings.log_level)
     with StopSignals() as signals:
         crew = Crew(lambda line: typer.echo(line, err=True), signals)
         try:
-            crew.start(worker_plans(settings, queue.value, slots))
+            crew.start(plans)
             crew.watch()
         finally:
             crew.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from academy.basemodels import ModelFolder
 from academy.embedded.children import Plan
+from academy.gpus import read_gpus
 from academy.queues import CURATION, GPU
 from academy.settings import Settings
 
@@ -37,7 +38,7 @@ def environment(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
 
 
-def app_plans(settings: Settings, *, gpu_slots: int) -> list[Plan]:
+def app_plans(settings: Settings, *, gpu_slots: int | None) -> list[Plan]:
     """API, keeper and the workers, in the order in which they are started."""
     health = f"{local_address(settings.host, settings.port)}/readyz"
     return [
@@ -48,18 +49,31 @@ def app_plans(settings: Settings, *, gpu_slots: int) -> list[Plan]:
     ]
 
 
-def worker_plans(settings: Settings, queue: str, slots: int) -> list[Plan]:
-    """The workers of one queue: a process takes one job at a time, so a slot is a process."""
-    return [
-        _plan(
-            settings,
-            f"worker-{queue}" if slots == 1 else f"worker-{queue}-{number}",
-            "workers",
-            queue,
-            grace=_WORKER_GRACE_SECONDS,
-        )
-        for number in range(1, slots + 1)
-    ]
+def worker_plans(settings: Settings, queue: str, slots: int | None = None) -> list[Plan]:
+    """The workers of one queue: a process takes one job at a time, so a slot is a process.
+
+    Without `slots` the queue ``gpu`` has one for each GPU, or one on a machine without. Several
+    share the GPUs out among them.
+    """
+    devices = visible_gpus() if queue == GPU else []
+    slots = slots or max(1, len(devices))
+    plans = []
+    for index in range(slots):
+        name = f"worker-{queue}" if slots == 1 else f"worker-{queue}-{index + 1}"
+        plan = _plan(settings, name, "workers", queue, grace=_WORKER_GRACE_SECONDS)
+        if slots > 1 and devices:
+            env = {**plan.env, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]}
+            plan = dataclasses.replace(plan, env=env)
+        plans.append(plan)
+    return plans
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves us, else all of this machine, by UUID."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [each.strip() for each in named.split(",") if each.strip()]
+    return [each.uuid for each in read_gpus()]
 
 
 def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:

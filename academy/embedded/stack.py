@@ -72,7 +72,7 @@ class Stack:
         say: Callable[[str], None],
         *,
         with_runtime: bool = True,
-        gpu_slots: int = 1,
+        gpu_slots: int | None = None,
     ) -> None:
         self.settings = settings
         self.say = say

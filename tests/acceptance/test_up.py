@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from academy.processes import is_alive
@@ -179,3 +180,23 @@ def test_a_port_in_use_is_told_before_anything_starts(up: Callable[..., Up]) -> 
         assert stack.process.wait(timeout=30) == 1
     assert f"The API cannot listen on 127.0.0.1:{port}" in stack.said()
     assert not (stack.home / "postgres").exists()
+
+
+def test_a_worker_command_with_two_slots_is_two_workers_that_end_with_it(
+    tmp_path: Path, database_url: str, valkey_url: str
+) -> None:
+    home = tmp_path / "home"
+    env = {**os.environ, "ACADEMY_HOME": str(home)}
+    env |= {"ACADEMY_DATABASE_URL": database_url, "ACADEMY_REDIS_URL": valkey_url}
+    command = [sys.executable, "-m", "academy.cli", "worker", "--queue", "curation", "--slots", "2"]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+
+    def registered() -> list[tuple[str, int]]:
+        with psycopg.connect(database_url) as connection:
+            return connection.execute("SELECT queue, pid FROM workers ORDER BY pid").fetchall()
+
+    until(lambda: len(registered()) == 2, "two workers register")
+    assert {queue for queue, _ in registered()} == {"curation"}
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+    assert left_of(home) == []

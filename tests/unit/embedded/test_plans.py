@@ -37,6 +37,17 @@ def test_a_slot_is_a_process_of_its_own(tmp_path: Path) -> None:
     assert {each.log.name for each in two} == {"worker-gpu-1.log", "worker-gpu-2.log"}
 
 
+def test_slots_share_the_gpus_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, GPU-b")
+    plans = worker_plans(settings(tmp_path), "gpu")
+    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in plans] == ["GPU-a", "GPU-b"]
+    three = worker_plans(settings(tmp_path), "gpu", 3)
+    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in three] == ["GPU-a", "GPU-b", "GPU-a"]
+    one = worker_plans(settings(tmp_path), "gpu", 1)  # it sees all of them
+    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in one] == ["GPU-a, GPU-b"]
+    assert len(worker_plans(settings(tmp_path), "curation")) == 1
+
+
 def test_every_process_of_the_stack_is_there(tmp_path: Path) -> None:
     plans = app_plans(settings(tmp_path), gpu_slots=1)
     assert [each.name for each in plans] == ["api", "keeper", "worker-curation", "worker-gpu"]
