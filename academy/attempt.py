@@ -104,11 +104,13 @@ def carry_out(
     ):
         attempt = Attempt(settings, sessions, ArtifactStore(settings), job, claim, events, hold)
         events.emit("status", status=Status.PREPARING, attempt=job.attempt, worker=job.worker_id)
+        events.emit("log", level="info", message=f"{job.worker_id} took the job.")
         try:
             status = _settle(attempt, work)
         except StaleFence:
             log.warning("another owner has the job; nothing was written", extra={"job_id": job.id})
             return None
+        hold.release()
         ended = _announce(attempt, status)
     if ended:
         _close(attempt)

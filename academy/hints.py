@@ -32,15 +32,14 @@ def publish_waiting(sessions: Sessions, settings: Settings) -> int:
     # Celery is the workers' room; it is loaded where a hint is really sent.
     from kombu.exceptions import OperationalError
 
-    from workers.app import send_hint
+    from workers.app import send_hints
 
     sent = 0
     try:
         with sessions.begin() as session:
             waiting = hints.take_unpublished(session)
-            for hint in waiting:
-                send_hint(hint.queue, hint.job_id)
-                sent += 1
+            if waiting:
+                sent = send_hints(settings, [(hint.queue, hint.job_id) for hint in waiting])
             hints.mark_published(session, [hint.id for hint in waiting])
     except (OperationalError, redis.RedisError, OSError, StoreError) as error:
         _rest_until = time.monotonic() + _REST_SECONDS

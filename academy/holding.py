@@ -58,8 +58,12 @@ class Hold:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._released.set()
+        self.release()
         self._thread.join(self._settings.postgres_timeout_seconds + 5)
+
+    def release(self) -> None:
+        """The job was given up or ended; its lease is no longer ours to keep."""
+        self._released.set()
 
     @property
     def wanted(self) -> Stop | None:
@@ -87,6 +91,8 @@ class Hold:
                         status = leases.status(session, self.claim)
                 heard_at = time.monotonic()
             except StaleFence:
+                if self._released.is_set():
+                    return  # we ended it ourselves, a moment ago
                 self._wanted = Stop.LOST
                 log.warning("the job was taken away", extra={"job_id": self.claim.job_id})
                 return

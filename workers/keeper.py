@@ -22,7 +22,7 @@ from academy.events.closing import close_events
 from academy.settings import Settings
 from academy.store import hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
-from workers.app import send_hint
+from workers.app import send_hints
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +101,14 @@ class Keeper:
         """
         with self._sessions() as session:
             ready = hints.claimable(session, older_than_seconds=self._settings.hint_seconds)
-        sent = 0
+        missing: list[tuple[str, str]] = []
         for queue, job_ids in ready.items():
             waiting: Any = self._client.llen(queue)
-            for job_id in job_ids[: max(0, len(job_ids) - int(waiting))]:
-                send_hint(queue, job_id)
-                sent += 1
-        if sent:
-            log.info("hints repeated", extra={"hints": sent})
-        return sent
+            missing += [(queue, each) for each in job_ids[: max(0, len(job_ids) - int(waiting))]]
+        if missing:
+            send_hints(self._settings, missing)
+            log.info("hints repeated", extra={"hints": len(missing)})
+        return len(missing)
 
     def close_events(self) -> int:
         """Bring the events of finished jobs to their end where their owner could not."""

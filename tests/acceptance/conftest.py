@@ -1,0 +1,98 @@
+"""A whole Academy on free ports with a tiny model, driven as its users drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from academy.trainer.tiny import make_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running `academy up`: its address, admin key and home."""
+
+    url: str
+    key: str
+    home: Path
+
+    @property
+    def http(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url + "/api/v1/academy",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=60,
+        )
+
+    def database_url(self) -> str:
+        """The address of the embedded PostgreSQL, as the processes get it."""
+        environment = Path(f"/proc/{self.child('api')}/environ").read_bytes().split(b"\0")
+        name = b"ACADEMY_DATABASE_URL="
+        return next(each for each in environment if each.startswith(name))[len(name) :].decode()
+
+    def child(self, name: str) -> int:
+        """The process id of one of its processes."""
+        return int(json.loads((self.home / "run.json").read_text())["children"][name])
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+        """Wait for a condition and give its value; fails with the tail of each log."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                tails = [
+                    f"--- {log.name}\n{log.read_text()[-1500:]}" for log in self.home.glob("logs/*")
+                ]
+                pytest.fail(f"{what} did not come true in {seconds} s\n" + "\n".join(tails))
+            time.sleep(0.05)
+        return value
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for all acceptance tests of a run, with short leases."""
+    folder = tmp_path_factory.mktemp("stack")
+    make_tiny_model(folder / "models" / "tiny")
+    environment = {
+        **os.environ,
+        "ACADEMY_HOME": str(folder / "home"),
+        "ACADEMY_MODELS": str(folder / "models"),
+        "ACADEMY_BASE_MODEL": "tiny",
+        "ACADEMY_REPO_ROOTS": str(ROOT),
+        "ACADEMY_LEASE_SECONDS": "3",
+        "ACADEMY_HEARTBEAT_SECONDS": "0.5",
+        "ACADEMY_KEEPER_SECONDS": "0.5",
+        "ACADEMY_HINT_SECONDS": "2",
+        "ACADEMY_RETRY_SECONDS": "0.2",
+        "ACADEMY_ARCHIVE_SECONDS": "1",
+    }
+    with (folder / "up.err").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "academy.cli", "up", "--port", "0", "--json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        assert line, f"no ready line; it said:\n{(folder / 'up.err').read_text()}"
+        ready = json.loads(line)
+        home = folder / "home"
+        yield Stack(ready["url"], (home / "admin.key").read_text().strip(), home)
+    finally:
+        process.terminate()
+        process.wait(timeout=120)
+        process.stdout.close()

@@ -1,0 +1,127 @@
+"""The keeper makes every promise come true in the end, however many keepers run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+
+from academy.events import replay, stream
+from academy.lifecycle import JobKind
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Sessions
+from academy.store.tables import Job
+from workers.keeper import Keeper
+
+
+@pytest.fixture
+def keeper(settings: Settings, sessions: Sessions) -> Keeper:
+    return Keeper(settings, sessions)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    made = stream.connect(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def submit(sessions: Sessions) -> Callable[[], str]:
+    def submit() -> str:
+        job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
+        with sessions.begin() as session:
+            transitions.submit(session, job)
+        return job.id
+
+    return submit
+
+
+def hinted(client: redis.Redis) -> list[str]:
+    messages = [json.loads(raw) for raw in client.lrange("gpu", 0, -1)]
+    return [json.loads(message["headers"]["argsrepr"].replace("'", '"'))[0] for message in messages]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(200):
+        if condition():
+            return
+        waiting.wait(0.05)
+    raise AssertionError("the condition did not come true in 10 s")
+
+
+def test_a_hint_that_no_api_published_is_published_once(keeper, client, submit) -> None:
+    job_id = submit()
+    keeper.sweep()
+    keeper.publish_hints()
+    assert hinted(client) == [job_id]
+
+
+def test_a_lost_hint_is_repeated_and_a_waiting_one_is_not(keeper, client, submit) -> None:
+    job_id = submit()
+    keeper.publish_hints()
+    client.flushall()
+    eventually(lambda: keeper.repeat_lost_hints() == 1)
+    assert hinted(client) == [job_id]
+    assert keeper.repeat_lost_hints() == 0
+
+
+def test_nothing_is_reaped_until_postgres_has_answered_for_two_heart_beats(
+    keeper, sessions: Sessions, submit
+) -> None:
+    job_id = submit()
+    with sessions.begin() as session:
+        transitions.claim(session, "gpu", "w", 0.0)
+    assert keeper.reap() == 0
+    eventually(lambda: keeper.reap() == 1)
+    with sessions() as session:
+        assert jobs.get(session, job_id).status == "queued"
+
+
+def test_two_keepers_reap_a_lost_job_once(
+    keeper, settings: Settings, sessions: Sessions, submit
+) -> None:
+    other = Keeper(settings, sessions)
+    job_id = submit()
+    with sessions.begin() as session:
+        transitions.claim(session, "gpu", "w", 0.0)
+    reaped = []
+    eventually(lambda: reaped.extend([keeper.reap(), other.reap()]) or sum(reaped) > 0)
+    assert sum(reaped) == 1
+    with sessions() as session:
+        assert len(jobs.transitions(session, job_id)) == 3
+
+
+def test_the_events_of_a_job_that_nobody_closed_get_their_end(
+    keeper, settings: Settings, sessions: Sessions, client, submit
+) -> None:
+    job_id = submit()
+    with sessions.begin() as session:
+        transitions.request_cancel(session, job_id)
+    eventually(lambda: keeper.close_events() == 1)
+    events = replay.read_all(sessions, client, job_id)
+    assert [event.fields["status"] for event in events] == ["cancelled"]
+
+
+def test_an_archived_stream_is_dropped_after_its_grace(
+    keeper, settings: Settings, sessions: Sessions, client, submit
+) -> None:
+    job_id = submit()
+    with sessions.begin() as session:
+        transitions.request_cancel(session, job_id)
+    eventually(lambda: keeper.close_events() == 1)
+    assert keeper.drop_old_streams() == 0
+    impatient = Keeper(replace(settings, stream_grace_seconds=0.0), sessions)
+    assert impatient.drop_old_streams() == 1
+    assert replay.read_all(sessions, client, job_id)[-1].is_last
+
+
+def test_a_sweep_survives_redis_being_away(settings: Settings, sessions: Sessions, submit) -> None:
+    submit()
+    Keeper(replace(settings, redis_url="redis://127.0.0.1:1/0"), sessions).sweep()
