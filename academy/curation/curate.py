@@ -8,6 +8,7 @@ the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from academy.curation.dedup import Duplicates, find_duplicates
 from academy.curation.errors import NothingCurated
 from academy.curation.folder import DatasetFolder, dataset_folder, decided_before, writing
 from academy.curation.git.examples import open_repositories, read_examples
+from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository
 from academy.curation.intake import Intake
 from academy.curation.output import write_dataset
@@ -30,21 +32,16 @@ from academy.curation.statistics import CountTokens
 
 @dataclass(frozen=True)
 class CurationResult:
-    """The finished dataset: its folder, its digest (``sha256:…``) and its statistics."""
+    """The finished dataset: its folder, its digest (``sha256:…``) and its statistics.
+
+    `notes` are sentences about this run that the dataset itself does not hold, because another run
+    that makes the same dataset may have others: how much was remembered, what was rewritten.
+    """
 
     folder: Path
     digest: str
     statistics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Records:
-    """The sources that callers hand over."""
-
-    lessons: Iterable[Lesson]
-    tasks: Iterable[TaskRecord]
-    runs: Iterable[RunRecord]
-    uploads: Iterable[Row]
+    notes: tuple[str, ...] = ()
 
 
 def curate(
@@ -60,6 +57,7 @@ def curate(
     should_stop: Callable[[], bool] = lambda: False,
     protected: Iterable[str] = (),
     previous: Sequence[Path] = (),
+    memory: Path | None = None,
     count_tokens: CountTokens | None = None,
 ) -> CurationResult:
     """Make the dataset that `request` describes in the new folder `out`.
@@ -67,7 +65,9 @@ def curate(
     `lessons`, `tasks` and `runs` are read at most up to their limits, in the order in which they
     come (the newest first, if the newest are wanted). `protected` are texts that must not be
     trained on (the Arena's items); `previous` are earlier dataset folders, whose held-out rows
-    stay held out. `count_tokens` counts the tokens of a batch of texts for the histogram.
+    stay held out. `memory` is a private folder in which judged commits are remembered, so that the
+    next run reads only the new ones. `count_tokens` counts the tokens of a batch of texts for the
+    histogram.
 
     Raises `RepositoryRefused` before anything is read, `CurationStopped` when `should_stop`
     answers yes, `SourceFailed` when a source breaks off, `NothingCurated` when no row is left and
@@ -81,7 +81,9 @@ def curate(
     with dataset_folder(out, ticker) as folder, writing(out, ticker):
         with Spool(folder.scratch / "rows") as spool:
             intake = Intake(request, spool, ticker, guarded)
-            _read(intake, _Records(lessons, tasks, runs, uploads), repositories, folder)
+            intake.read_records(lessons, tasks, runs, uploads)
+            notes = _read_git(intake, repositories, folder, memory)
+            spool.flush()
             kept, duplicates = _deduplicate(intake)
             if not kept:
                 raise NothingCurated(rows_read=ticker.rows_read, why=intake.why_nothing())
@@ -100,22 +102,31 @@ def curate(
             )
         ticker.check()
         digest = folder.publish()
-    return CurationResult(folder=out, digest=digest, statistics=statistics)
+    return CurationResult(out, digest, statistics, notes)
 
 
-def _read(
+def _read_git(
     intake: Intake,
-    records: _Records,
     repositories: Sequence[tuple[str, Repository]],
     folder: DatasetFolder,
-) -> None:
-    intake.read_records(records.lessons, records.tasks, records.runs, records.uploads)
+    memory: Path | None,
+) -> tuple[str, ...]:
+    """Read the repositories one after the other; returns notes on what was remembered."""
+    request, ticker, notes = intake.request, intake.ticker, []
     for name, repository in repositories:
-        intake.ticker.begin(f"reading git {name}", intake.request.git_commits_limit)
-        intake.read_repository(
-            read_examples(name, repository, intake.request, folder.scratch, intake.ticker.poll)
-        )
-    intake.spool.flush()
+        ticker.begin(f"reading git {name}", request.git_commits_limit)
+        with ExitStack() as stack:
+            remembered = None
+            if memory is not None:
+                remembered = stack.enter_context(Remembered(memory, name, repository, request))
+            intake.read_repository(
+                read_examples(name, repository, request, folder.scratch, ticker.poll, remembered)
+            )
+            if remembered is not None:
+                notes.append(f"{name}: {remembered.new} commits were new, others were remembered.")
+            if remembered is not None and remembered.rewritten:
+                notes.append(f"{name}: its history was rewritten since it was last read.")
+    return tuple(notes)
 
 
 def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:

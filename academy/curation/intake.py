@@ -12,7 +12,7 @@ from academy.curation.contamination import Protected
 from academy.curation.dedup import Sketches
 from academy.curation.drops import Drops
 from academy.curation.errors import SourceFailed
-from academy.curation.git.examples import Dropped, Example
+from academy.curation.git.outcome import Dropped, Outcome
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.secrets import mask_people, redact
@@ -70,7 +70,7 @@ class Intake:
         for row in self._guard("uploads", iter(uploads)):
             self._take(row, None, filters.UPLOAD_FILTERS)
 
-    def read_repository(self, commits: Iterator[Example | Dropped]) -> None:
+    def read_repository(self, commits: Iterator[Outcome]) -> None:
         """Read one repository's commits, which come judged already."""
         for commit in commits:
             self.ticker.rows_read += 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from academy.curation.git.change import Change, parse_change
 from academy.curation.git.filters import CHANGE_FILTERS, MESSAGE_FILTERS
-from academy.curation.git.history import Commit, read_commits
+from academy.curation.git.history import Commit, list_commits, read_commits
+from academy.curation.git.outcome import Dropped, Example, Outcome
+from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository, inspect, is_repository
 from academy.curation.git.shadow import Shadow
 from academy.curation.request import CurationRequest
@@ -24,25 +27,8 @@ _TRAILER = re.compile(
     r"|co-developed-by|approved-by|differential revision|commit-queue|auto-submit|backport-of):",
     re.IGNORECASE,
 )
+_WINDOW = 500  # commits that one git process is asked for
 _LATEST = 2**53  # the largest time that JSON readers keep exact
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A commit that a filter dropped: which one, what it matched, and a name for the sample."""
-
-    id: str
-    filter: str
-    matched: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """A commit that passed, as a row, with the author to be masked in it."""
-
-    row: Row
-    author: str
 
 
 def open_repositories(
@@ -72,21 +58,58 @@ def read_examples(
     request: CurationRequest,
     scratch: Path,
     tick: Callable[[], None],
-) -> Iterator[Example | Dropped]:
+    remembered: Remembered | None = None,
+) -> Iterator[Outcome]:
     """Yield each commit read, kept or dropped, newest first, until enough were kept.
 
-    `scratch` is a folder in which the shadow repository lives meanwhile.
+    `scratch` is a folder in which the shadow repository lives meanwhile. With `remembered`, git
+    is asked only for the commits that no earlier run has judged; the outcome is the same.
     """
     kept = 0
     if request.git_commits_limit == 0:
         return
     with tempfile.TemporaryDirectory(prefix="shadow-", dir=scratch) as folder:
-        for commit in read_commits(Shadow(repository, Path(folder)), tick):
-            outcome = judge(name, commit, request)
-            yield outcome
-            kept += isinstance(outcome, Example)
-            if kept >= request.git_commits_limit:
-                return
+        shadow = Shadow(repository, Path(folder))
+        outcomes = (
+            _fresh(name, shadow, request, tick)
+            if remembered is None
+            else _remembered(name, shadow, request, tick, remembered)
+        )
+        with closing(outcomes):
+            for outcome in outcomes:
+                yield outcome
+                kept += isinstance(outcome, Example)
+                if kept >= request.git_commits_limit:
+                    break
+    if remembered is not None:
+        remembered.save()
+
+
+def _fresh(
+    name: str, shadow: Shadow, request: CurationRequest, tick: Callable[[], None]
+) -> Generator[Outcome, None, None]:
+    with closing(read_commits(shadow, tick)) as commits:
+        for commit in commits:
+            yield judge(name, commit, request)
+
+
+def _remembered(
+    name: str,
+    shadow: Shadow,
+    request: CurationRequest,
+    tick: Callable[[], None],
+    remembered: Remembered,
+) -> Generator[Outcome, None, None]:
+    """Walk the ids in git's order, a window at a time, and read only the commits not yet known."""
+    remembered.begin(shadow, tick)
+    with closing(list_commits(shadow, tick)) as ids:
+        while window := list(islice(ids, _WINDOW)):
+            unknown = [each for each in window if each not in remembered]
+            with closing(read_commits(shadow, tick, only=unknown)) as commits:
+                for commit in commits:
+                    remembered.add(commit.id, judge(name, commit, request))
+            for each in window:
+                yield remembered.outcome(each)
 
 
 def judge(name: str, commit: Commit, request: CurationRequest) -> Example | Dropped:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import secrets
-import selectors
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import IO
 
 from academy.curation.errors import SourceFailed
+from academy.curation.git.process import git_output
 from academy.curation.git.shadow import Shadow
-from academy.processes import end_group, spawn
 
 #: A commit with more text than this is no example; the rest of it is skipped unread.
 COMMIT_BYTES = 200_000
-#: Git stays silent this long only if it hangs (a dead network file system, an endless delta).
-SILENCE_SECONDS = 120.0
-#: The longest time for one repository; a million commits take a fraction of it.
-TOTAL_SECONDS = 4 * 3600.0
-_WAIT_SECONDS = 0.2
-_CHUNK = 1 << 20
-_GIT_BYTES = 1 << 30
-_STDERR_BYTES = 4096
-_F_SETPIPE_SZ = 1031  # fcntl(2), Linux: a larger pipe saves git most of its waits
 
 FLAGS: tuple[str, ...] = (
     "--no-color",
@@ -76,43 +61,68 @@ class Commit:
         return self.message.partition("\n")[0].strip()
 
 
-def read_commits(shadow: Shadow, tick: Callable[[], None]) -> Iterator[Commit]:
+def read_commits(
+    shadow: Shadow, tick: Callable[[], None], only: Sequence[str] | None = None
+) -> Generator[Commit, None, None]:
     """Yield the commits reachable from HEAD, newest first, as git orders them.
 
-    `tick` is called at least every 0.2 s and may raise to stop. Whatever ends the reading, git is
-    killed with it. Raises `SourceFailed` when git fails, hangs or meets a damaged object.
+    With `only`, those commits alone, in the order given. `tick` is called at least every 0.2 s and
+    may raise to stop. Whatever ends the reading, git is killed with it. Raises `SourceFailed` when
+    git fails, hangs or meets a damaged object.
     """
-    if shadow.head is None:
+    if shadow.head is None or (only is not None and not only):
         return
     token = secrets.token_hex(16).encode()
-    process = _start(shadow, token)
-    complaints = bytearray()
+    arguments = log_arguments(shadow.head if only is None else None, token)
     count = 0
-    try:
-        chunks = _chunks(process, complaints, tick)
+    with _failures(shadow, lambda: count), ExitStack() as stack:
+        stdin = None
+        if only is not None:
+            stdin = stack.enter_context(tempfile.TemporaryFile(dir=shadow.folder))
+            stdin.write("".join(f"{each}\n" for each in only).encode())
+            stdin.seek(0)
+        chunks = stack.enter_context(closing(git_output(shadow, arguments, tick, stdin)))
         for record, truncated in split_records(chunks, token, COMMIT_BYTES):
             commit = parse_record(record, token, truncated, shadow.repository.shallow)
             if commit is None:
                 raise OSError("git printed something that is no commit")
             yield commit
             count += 1
-        status = process.wait(timeout=SILENCE_SECONDS)
-        if status != 0:
-            raise OSError(complaints.decode("utf-8", "replace").strip() or f"git exited {status}")
-    except (OSError, subprocess.TimeoutExpired) as error:
-        name = shadow.repository.name
-        raise SourceFailed(source=f"git:{name}", rows_read=count, why=_first_line(error)) from error
-    finally:
-        end_group(process, 0)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
 
 
-def log_arguments(head: str, token: bytes) -> list[str]:
-    """The arguments of ``git log`` for the commits reachable from `head`."""
+def list_commits(shadow: Shadow, tick: Callable[[], None]) -> Generator[str, None, None]:
+    """Yield the ids of the commits reachable from HEAD in the order of `read_commits`."""
+    if shadow.head is None:
+        return
+    count, rest = 0, b""
+    arguments = ["rev-list", "--end-of-options", shadow.head, "--"]
+    with (
+        _failures(shadow, lambda: count),
+        closing(git_output(shadow, arguments, tick)) as chunks,
+    ):
+        for chunk in chunks:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line.decode("ascii")
+                count += 1
+
+
+@contextmanager
+def _failures(shadow: Shadow, count: Callable[[], int]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        source = f"git:{shadow.repository.name}"
+        why = str(error).strip().partition("\n")[0][:300]
+        raise SourceFailed(source=source, rows_read=count(), why=why) from error
+
+
+def log_arguments(head: str | None, token: bytes) -> list[str]:
+    """The arguments of ``git log`` for what `head` reaches; None: for the ids on its input."""
     mark = token.decode()
     form = f"--format=tformat:{mark}%n%H%n%P%n%ct%n%an%n%ae%n%B%n{mark}"
+    if head is None:
+        return ["log", *FLAGS, form, "--no-walk=unsorted", "--stdin"]
     return ["log", *FLAGS, form, "--end-of-options", head, "--"]
 
 
@@ -181,62 +191,3 @@ def parse_record(
         truncated=truncated,
         boundary=commit_id in shallow,
     )
-
-
-def _start(shadow: Shadow, token: bytes) -> subprocess.Popen[bytes]:
-    assert shadow.head is not None
-    process = spawn(
-        shadow.command(*log_arguments(shadow.head, token)),
-        env=shadow.environ(),
-        cwd=shadow.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    if sys.platform == "linux":
-        _bound(process)
-    return process
-
-
-def _bound(process: subprocess.Popen[bytes]) -> None:
-    """Whatever an object unpacks to: git gets 1 GiB of its own memory and writes no file at all."""
-    import resource
-
-    assert process.stdout is not None
-    with contextlib.suppress(ProcessLookupError):  # it has failed already, and will be heard
-        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_GIT_BYTES, _GIT_BYTES))
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
-    with contextlib.suppress(OSError):  # refused where the user's pipe quota is used up
-        fcntl.fcntl(process.stdout, _F_SETPIPE_SZ, _CHUNK)
-
-
-def _chunks(
-    process: subprocess.Popen[bytes], complaints: bytearray, tick: Callable[[], None]
-) -> Iterator[bytes]:
-    """What git prints, as it comes; its last complaints are kept aside."""
-    assert process.stdout is not None and process.stderr is not None
-    out, err = process.stdout, process.stderr
-    began = heard = time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(out, selectors.EVENT_READ)
-        selector.register(err, selectors.EVENT_READ)
-        while selector.get_map():
-            tick()
-            ready = selector.select(_WAIT_SECONDS)
-            now = time.monotonic()
-            if now - began > TOTAL_SECONDS or (not ready and now - heard > SILENCE_SECONDS):
-                raise OSError(f"git took too long ({now - began:.0f} s)")
-            for key, _ in ready:
-                heard = now
-                stream: IO[bytes] = key.fileobj  # type: ignore[assignment]  # registered above
-                data = os.read(stream.fileno(), _CHUNK)
-                if not data:
-                    selector.unregister(stream)
-                elif stream is out:
-                    yield data
-                else:
-                    complaints += data
-                    del complaints[:-_STDERR_BYTES]
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300]

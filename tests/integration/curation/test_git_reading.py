@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from academy.curation.curate import curate
-from academy.curation.git.examples import Dropped, Example, open_repositories, read_examples
+from academy.curation.git.examples import open_repositories, read_examples
 from academy.curation.git.history import Commit, read_commits
+from academy.curation.git.outcome import Dropped, Example
 from academy.curation.git.repository import inspect
 from academy.curation.git.shadow import Shadow, git_version
 from academy.curation.request import CurationRequest
