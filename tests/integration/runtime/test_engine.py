@@ -16,7 +16,14 @@ from academy.artifacts.manifest import write_manifest
 from academy.runtime.chat import parse_chat
 from academy.runtime.drivers import AdapterRef
 from academy.runtime.engine import Engine, State
-from academy.runtime.errors import AdapterNotLoaded, AdapterUnfit, Busy, ModelFailed, TimedOut
+from academy.runtime.errors import (
+    AdapterNotLoaded,
+    AdapterUnfit,
+    Busy,
+    ModelFailed,
+    TimedOut,
+    TooManyAdapters,
+)
 from academy.runtime.generation import Finished, Generation, Piece
 from academy.runtime.prompts import ask_for
 from academy.runtime.scheduler import Limits
@@ -187,6 +194,20 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(base_folder: Path) -> Non
     assert refused.value.retry_after_seconds >= 1
     running.cancel()
     assert finish(waiting)[1].tokens == 24
+    assert engine.close()
+
+
+def test_adapters_beyond_the_limit_are_refused(
+    base_folder: Path, red: AdapterRef, blue: AdapterRef
+) -> None:
+    engine = Engine(base_folder, "tiny", limits=Limits(adapters=1))
+    engine.start()
+    assert engine.wait_until_loaded(60), engine.failure
+    engine.load(red.name, red.path, red.digest)
+    with pytest.raises(TooManyAdapters, match="1 adapters"):
+        engine.load(blue.name, blue.path, blue.digest)
+    engine.unload(red.name)
+    engine.load(blue.name, blue.path, blue.digest)
     assert engine.close()
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from academy.processes import end_group, spawn, wait_until_gone
-from academy.runtime.drivers import EmbeddedDriver
+from academy.runtime.drivers import AdapterRef, EmbeddedDriver
+from academy.runtime.errors import AdapterNotLoaded
 
 from .conftest import start_server, wait_for_running, wait_until_ready
 
@@ -43,6 +45,27 @@ def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
         assert EmbeddedDriver(served.url).health().state == "unreachable"
     finally:
         end_group(served.process, grace_seconds=1)
+
+
+def test_a_killed_worker_is_replaced_and_its_adapters_can_be_loaded_again(
+    base_folder: Path, red: AdapterRef, tmp_path: Path
+) -> None:
+    served = start_server(base_folder, tmp_path / "log")
+    driver = EmbeddedDriver(served.url)
+    try:
+        wait_until_ready(served)
+        driver.load(red)
+        [worker] = psutil.Process(served.process.pid).children()
+        worker.kill()
+        assert wait_until_gone(worker.pid, timeout_seconds=10)
+        wait_until_ready(served)
+        with pytest.raises(AdapterNotLoaded, match=red.name):
+            driver.chat({"messages": HELLO, "max_tokens": 1}, red.name)
+        assert driver.load(red)
+        assert driver.chat({"messages": HELLO, "max_tokens": 1}, red.name).adapter == red.name
+    finally:
+        driver.close()
+        end_group(served.process, grace_seconds=20)
 
 
 def test_the_server_dies_with_its_parent(base_folder: Path, tmp_path: Path) -> None:
