@@ -15,7 +15,7 @@ from pathlib import Path
 
 from academy.errors import AcademyError
 from academy.trainer.report import Report
-from academy.trainer.spec import read_spec
+from academy.trainer.spec import read_spec, verify_dataset
 from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
 
 DONE, OTHER, BAD_SPEC, CANCELLED, OUT_OF_MEMORY = 0, 1, 2, 3, 4
@@ -50,12 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     stop.on_signals()
     try:
         spec = read_spec(given.spec)
+        report.stage("preparing", f"reading the dataset and the model {spec.base_model.name}")
+        digest = verify_dataset(spec.dataset)
+        stop.check()
         # The libraries read these when they are imported, which takes seconds and so comes last:
         # a trainer never asks the network for anything, and its tokenizer needs no threads.
         os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
         from academy.trainer.job import run_job
 
-        report.result(run_job(spec, given.out.absolute(), report, stop))
+        report.result(run_job(spec, digest, given.out.absolute(), report, stop))
     except Cancelled:
         report.log("stopped as asked")
         return CANCELLED

@@ -13,6 +13,8 @@ from academy.training.recipe import Recipe
 
 #: Rows are sorted by length within so many steps' worth of rows, so that batches stay random.
 _STEPS_SORTED_TOGETHER = 50
+#: A CPU computes no faster with more tokens at once than this, and holds up to 2.5 MB for each.
+CPU_TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,34 @@ class Plan:
     Nothing is drawn while training, so a resumed run needs the step number to go on.
     """
 
-    def __init__(self, lengths: Sequence[int], recipe: Recipe) -> None:
+    def __init__(
+        self, lengths: Sequence[int], recipe: Recipe, tokens_at_once: int | None = None
+    ) -> None:
         self.steps_per_epoch = recipe.steps_per_epoch(len(lengths))
         self.total_steps = recipe.total_steps(len(lengths))
         self._lengths = np.asarray(lengths)
         self._recipe = recipe
+        self._tokens_at_once = tokens_at_once or 1 << 62
         self._rows_per_step = recipe.batch_size * recipe.gradient_accumulation
         self._epoch: tuple[int, list[list[int]]] = (-1, [])
 
     def batches(self, step: int) -> list[list[int]]:
-        """The rows (by number) of optimizer step `step`, counted from 0, as batches."""
+        """The rows (by number) of optimizer step `step`, counted from 0, as batches.
+
+        A batch has at most the recipe's `batch_size` rows and `tokens_at_once` tokens including
+        padding (or a single row). How a step is cut does not change its gradient.
+        """
         rows = self._steps_of(step // self.steps_per_epoch)[step % self.steps_per_epoch]
-        # By length within the step: how a step is cut into batches does not change its gradient.
-        rows = sorted(rows, key=lambda row: (self._lengths[row], row))
-        size = self._recipe.batch_size
-        return [rows[start : start + size] for start in range(0, len(rows), size)]
+        batches: list[list[int]] = []
+        width = 0
+        for row in sorted(rows, key=lambda row: (-self._lengths[row], row)):
+            size = len(batches[-1]) + 1 if batches else 0
+            if batches and size <= self._recipe.batch_size and size * width <= self._tokens_at_once:
+                batches[-1].append(row)
+            else:
+                batches.append([row])
+                width = int(self._lengths[row])
+        return batches
 
     def cost(self, step: int) -> int:
         """Tokens including padding that step `step` puts through the model."""

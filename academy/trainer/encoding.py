@@ -153,13 +153,14 @@ class ChatEncoder:
             if place is None:
                 continue
             content = messages[place]["content"]
-            characters_per_token = len(content) / max(1, len(self._tokenize(content)))
-            # A bit more than needed, because the mark and the new seams cost tokens, too.
-            fewer = math.ceil((excess + 8) * characters_per_token * 1.05)
-            keep = len(content) - fewer
+            tokens = max(1, len(self._tokenize(content)))
+            # A bit less than fits, because the mark and the new seams cost tokens, too.
+            keep = math.floor((tokens - excess - 8) * len(content) / tokens)
             if len(content) <= _LEAST_CHARACTERS:
                 continue
-            keep = max(keep, _LEAST_CHARACTERS - len(CUT_MARK) - 1)
+            # Eight characters fewer at least, so that this comes to an end in any script.
+            keep = min(keep, len(content) - len(CUT_MARK) - 8)
+            keep = max(keep, _LEAST_CHARACTERS - len(CUT_MARK) - 8)
             head, tail = content[: (keep + 1) // 2], content[len(content) - keep // 2 :]
             messages[place] = {"role": role, "content": head + CUT_MARK + tail}
             return True

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from academy.errors import AcademyError
-from academy.trainer.batches import Plan, collate
+from academy.trainer.batches import CPU_TOKENS_AT_ONCE, Plan, collate
 from academy.trainer.checkpoints import Counters, random_state, set_random_state
 from academy.trainer.encoding import Encoded
 from academy.trainer.evaluation import cost_of, evaluate
@@ -55,7 +55,8 @@ class Fit:
             lr=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
         )
-        self.plan = Plan([len(row.tokens) for row in self.rows], self.recipe)
+        tokens_at_once = CPU_TOKENS_AT_ONCE if self.recipe.device == "cpu" else None
+        self.plan = Plan([len(row.tokens) for row in self.rows], self.recipe, tokens_at_once)
 
 
 @dataclass(frozen=True)
@@ -209,12 +210,10 @@ def _count(counters: Counters, step: Step, is_sound: bool) -> None:
 def _note_bad_step(run: Fit, rows: list[str]) -> None:
     """The weights were left alone, so one odd batch is survived; many in a row are not."""
     step, bad = run.counters.step, run.counters.bad_steps
+    named = ", ".join(rows[:10])
     if bad >= run.recipe.divergence_patience:
-        raise Diverged(steps=bad, step=step, rows=", ".join(rows[:10]))
-    message = (
-        f"step {step} changed nothing: its loss is not a number on rows {', '.join(rows[:10])}"
-    )
-    run.report.log(message, level="warning")
+        raise Diverged(steps=bad, step=step, rows=named)
+    run.report.log(f"step {step} was skipped: its loss is not a number on rows {named}", "warning")
 
 
 def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:

@@ -20,9 +20,9 @@ from academy.trainer.fit import Fit, fit
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
 from academy.trainer.model import AnswerModel, load_config, load_model, load_tokenizer
-from academy.trainer.report import Report
+from academy.trainer.report import Report, json_safe
 from academy.trainer.rows import choose_rows, halve, read_rows
-from academy.trainer.spec import BadDataset, BadSpec, Spec, verify_dataset
+from academy.trainer.spec import BadDataset, BadSpec, Spec
 from academy.trainer.stop import Cancelled, StopRequest
 from academy.training.recipe import Recipe
 
@@ -34,23 +34,31 @@ _OF_THE_MACHINE = {"device", "dtype", "load_in_4bit", "gradient_checkpointing"}
 class Data:
     """The encoded rows: to learn from, to choose the best adapter by, to prove the gain on."""
 
-    digest: str | None
     train: EncodedRows
     choosing: list[Encoded]
     proving: list[Encoded]
 
 
-def run_job(spec: Spec, out: Path, report: Report, stop: StopRequest) -> dict[str, Any]:
+def run_job(
+    spec: Spec, dataset_digest: str | None, out: Path, report: Report, stop: StopRequest
+) -> dict[str, Any]:
     """Carry out `spec` and leave the adapter in `out`; the content of ``result.json``.
 
-    Lets `Cancelled` through after a checkpoint was written, if training had begun.
+    `dataset_digest` is that of the verified dataset folder, None for an unverified one. Lets
+    `Cancelled` through after a checkpoint was written, if training had begun.
     """
     torch.set_num_threads(cpu_threads())
     make_folder(out)
-    report.stage("preparing", f"reading the dataset and the model {spec.base_model.name}")
     tokenizer, data = _read(spec, report, stop)
     recipe = spec.recipe.resolved(rows=len(data.train.rows), hardware=detect())
     base_digest = basemodels.digest(spec.base_model.path)
+    made_from = {
+        "recipe": recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),
+        "base_model": base_digest,
+        "rows": _fingerprint(data.train.rows),
+        "heldout": _fingerprint(data.proving),
+    }
+    saved = _resume(spec, made_from, report)
     stop.check()
     model = load_model(spec.base_model.path, recipe)
     stop.watch(model.peft_model)
@@ -59,20 +67,14 @@ def run_job(spec: Spec, out: Path, report: Report, stop: StopRequest) -> dict[st
         f"training {trained:,} of {sum(p.numel() for p in model.peft_model.parameters()):,} "
         f"weights in {recipe.dtype} on {recipe.device} with {torch.get_num_threads()} threads"
     )
-    made_from = {
-        "recipe": recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),
-        "base_model": base_digest,
-        "rows": _fingerprint(data.train.rows),
-        "heldout": _fingerprint(data.proving),
-    }
-    run, base = _train(spec, out, report, stop, model, recipe, data, made_from)
+    run, base = _train(out, report, stop, model, recipe, data, made_from, saved)
 
     report.stage("evaluating", f"measuring the adapter on {len(data.proving)} held-out rows")
     after = evaluate(model, data.proving, adapter=True, check=stop.check)
     report.evaluation("adapter", run.counters.step, len(after.ids), after.loss)
 
     report.stage("saving", "writing the adapter")
-    metrics = _metrics(run.counters, data, run.plan.total_steps) | compare(base, after)
+    metrics = json_safe(_metrics(run.counters, data, run.plan.total_steps) | compare(base, after))
     adapter = out / "adapter"
     digest = save_adapter(
         adapter,
@@ -81,7 +83,7 @@ def run_job(spec: Spec, out: Path, report: Report, stop: StopRequest) -> dict[st
         spec,
         recipe=recipe,
         base_digest=base_digest,
-        dataset_digest=data.digest,
+        dataset_digest=dataset_digest,
         metrics=metrics,
     )
     summary = metrics | {
@@ -96,7 +98,6 @@ def run_job(spec: Spec, out: Path, report: Report, stop: StopRequest) -> dict[st
 
 
 def _train(
-    spec: Spec,
     out: Path,
     report: Report,
     stop: StopRequest,
@@ -104,9 +105,9 @@ def _train(
     recipe: Recipe,
     data: Data,
     made_from: dict[str, Any],
+    saved: Checkpoint | None,
 ) -> tuple[Fit, Evaluation]:
     """Evaluate the base model and fit, from the start or from a checkpoint."""
-    saved = _resume(spec, made_from, report)
     counters = Counters() if saved is None else saved.counters
     base = None if saved is None else saved.base
 
@@ -160,7 +161,6 @@ def _train(
 
 def _read(spec: Spec, report: Report, stop: StopRequest) -> tuple[Any, Data]:
     """The tokenizer and the encoded rows; says what was left out. Raises `BadDataset`."""
-    digest = verify_dataset(spec.dataset)
     config = load_config(spec.base_model.path)
     tokenizer = load_tokenizer(spec.base_model.path)
     wanted = spec.recipe.max_seq_length
@@ -187,7 +187,7 @@ def _read(spec: Spec, report: Report, stop: StopRequest) -> tuple[Any, Data]:
     encoded = encoder.encode_all(proving, stop.check)
     _tell(report, "held-out", encoded)
     chosen = encoded if choosing is proving else encoder.encode_all(choosing, stop.check)
-    return tokenizer, Data(digest, train, chosen.rows, encoded.rows)
+    return tokenizer, Data(train, chosen.rows, encoded.rows)
 
 
 def _tell(report: Report, kind: str, encoded: EncodedRows) -> None:

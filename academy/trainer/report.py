@@ -60,7 +60,7 @@ class Report:
 
     def _write(self, kind: str, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        event = {"type": kind, "timestamp": now, **_without_infinities(fields)}
+        event = {"type": kind, "timestamp": now, **json_safe(fields)}
         try:
             self._stream.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
             self._stream.flush()
@@ -69,12 +69,12 @@ class Report:
             os._exit(1)
 
 
-def _without_infinities(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """The value with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _without_infinities(each) for name, each in value.items()}
+        return {name: json_safe(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_infinities(each) for each in value]
+        return [json_safe(each) for each in value]
     return value

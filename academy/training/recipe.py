@@ -124,7 +124,7 @@ class Recipe(BaseModel):
         default=4,
         ge=1,
         le=1024,
-        description="Rows that go through the model at once; bounds the memory.",
+        description="Most rows that go through the model at once; bounds the memory.",
     )
     gradient_accumulation: int = Field(
         default=1,
