@@ -192,6 +192,20 @@ def test_what_must_outlive_a_container_lies_in_a_named_volume(
         assert "artifacts:/srv/artifacts" in services[name]["volumes"], name
 
 
+def test_only_who_reads_histories_sees_the_repositories_and_nobody_may_write_there(
+    services: dict[str, Service],
+) -> None:
+    seen = {
+        name: [each for each in service["volumes"] if "/srv/repositories" in each]
+        for name, service in services.items()
+    }
+    mount = [".:/srv/repositories:ro"]
+    assert {name: each for name, each in seen.items() if each} == {
+        "api": mount,
+        "worker-curation": mount,
+    }
+
+
 # `$$` is a dollar sign; `${NAME:-default}` and `${NAME:?message}` are the only forms in use.
 VARIABLE = re.compile(r"\$\$|\$\{(\w+)(:[-?][^}]*)?\}")
 
