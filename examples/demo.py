@@ -33,15 +33,22 @@ HOME = EXAMPLES.parent / ".academy-demo"
 START_SECONDS = 240
 STOP_SECONDS = 60
 
-#: Small enough for two cores and a few minutes; a GPU would take the defaults.
-CURATION = {"lessons_limit": 500, "git_commits_limit": 40, "max_diff_chars": 2000}
+#: Small enough for two cores and a few minutes; a GPU would take the defaults. Long diffs are cut
+#: in the middle to `max_seq_length`, the commit messages never.
+CURATION = {
+    "lessons_limit": 500,
+    "git_commits_limit": 24,
+    "max_diff_chars": 20_000,
+    "max_files": 40,
+    "max_row_chars": 40_000,
+}
 TRAINING = {
     "num_epochs": 2,
-    "max_steps": 90,
+    "max_steps": 72,
     "batch_size": 4,
     "learning_rate": 5e-4,
-    "max_seq_length": 768,
-    "max_eval_rows": 48,
+    "max_seq_length": 384,
+    "max_eval_rows": 64,
     "seed": 7,
 }
 ANSWER_TOKENS = 80
@@ -197,12 +204,16 @@ def show_summary(
     gain = figures["gain"]
     table = Table(title="Summary", show_header=False)
     rows = {
-        "rows by source": counted(statistics["sources"]),
-        "rows dropped, by filter": counted(statistics["dropped"]) or "none",
+        "rows by source": counted(
+            {name: each["kept"] for name, each in statistics["sources"].items()}
+        ),
+        "rows dropped, by filter": counted(statistics["filters"]) or "none",
         "rows to train on / held out": (
             f"{statistics['train_rows']} / {statistics['heldout_rows']}"
         ),
-        "training loss, first → last": f"{metrics['first_loss']:.3f} → {metrics['latest_loss']:.3f}",
+        "training loss, first → last": (
+            f"{metrics['first_loss']:.3f} → {metrics['latest']['loss']:.3f}"
+        ),
         "held-out loss, base → adapter": (
             f"{figures['base_loss']:.3f} → {figures['adapter_loss']:.3f}"
         ),

@@ -45,6 +45,8 @@ def sentence(event: Event) -> str:
     """What an event that is not a metric says to a person; empty for those that say nothing."""
     data = event.data
     match event.type:
+        case "log" if data.get("level") == "noise":
+            return ""  # what libraries print; the log pages have it
         case "log":
             return str(data.get("message", ""))
         case "stage":
