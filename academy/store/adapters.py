@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from academy.errors import Conflict, NotFound
 from academy.store.base import now
+from academy.store.paging import newest_first
 from academy.store.tables import Adapter, Alias, AliasMove
 
 
@@ -34,13 +35,7 @@ def of_job(session: Session, job_id: str) -> Adapter | None:
 
 def page(session: Session, *, limit: int, after: str | None = None) -> list[Adapter]:
     """Adapters newest first, strictly after `after`; one more than `limit` if there is more."""
-    query = select(Adapter).order_by(Adapter.created_at.desc(), Adapter.id).limit(limit + 1)
-    if after is not None:
-        last = get(session, after)
-        query = query.where(
-            (Adapter.created_at < last.created_at)
-            | ((Adapter.created_at == last.created_at) & (Adapter.id > last.id))
-        )
+    query = newest_first(session, Adapter, "adapter", limit=limit, after=after)
     return list(session.scalars(query))
 
 

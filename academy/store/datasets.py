@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
+from academy.store.paging import newest_first
 from academy.store.tables import Dataset
 
 
@@ -33,11 +34,5 @@ def newest(session: Session) -> Dataset | None:
 
 def page(session: Session, *, limit: int, after: str | None = None) -> list[Dataset]:
     """Datasets newest first, strictly after `after`; one more than `limit` if there is more."""
-    query = select(Dataset).order_by(Dataset.created_at.desc(), Dataset.id).limit(limit + 1)
-    if after is not None:
-        last = get(session, after)
-        query = query.where(
-            (Dataset.created_at < last.created_at)
-            | ((Dataset.created_at == last.created_at) & (Dataset.id > last.id))
-        )
+    query = newest_first(session, Dataset, "dataset", limit=limit, after=after)
     return list(session.scalars(query))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from academy.errors import NotFound
 from academy.lifecycle import HELD, TERMINAL, JobKind, Status
 from academy.store.base import from_now, now
+from academy.store.paging import newest_first
 from academy.store.tables import Job, JobTransition
 
 
@@ -40,13 +41,7 @@ def page(
     role: str | None = None,
 ) -> list[Job]:
     """Jobs newest first, strictly after the job `after`; one more than `limit` if there is more."""
-    query = select(Job).order_by(Job.created_at.desc(), Job.id).limit(limit + 1)
-    if after is not None:
-        last = get(session, after)
-        query = query.where(
-            (Job.created_at < last.created_at)
-            | ((Job.created_at == last.created_at) & (Job.id > last.id))
-        )
+    query = newest_first(session, Job, "job", limit=limit, after=after)
     for column, value in ((Job.status, status), (Job.kind, kind), (Job.role, role)):
         if value is not None:
             query = query.where(column == value)

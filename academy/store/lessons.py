@@ -9,7 +9,7 @@ from sqlalchemy import func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from academy.errors import NotFound
+from academy.store.paging import newest_first
 from academy.store.tables import Lesson, Task
 
 
@@ -44,15 +44,7 @@ def page(
     source: str | None = None,
 ) -> list[Lesson]:
     """Lessons newest first, strictly after the lesson `after`; one more than `limit` if any."""
-    query = select(Lesson).order_by(Lesson.created_at.desc(), Lesson.id).limit(limit + 1)
-    if after is not None:
-        last = session.get(Lesson, after)
-        if last is None:
-            raise NotFound(noun="lesson", id=after)
-        query = query.where(
-            (Lesson.created_at < last.created_at)
-            | ((Lesson.created_at == last.created_at) & (Lesson.id > last.id))
-        )
+    query = newest_first(session, Lesson, "lesson", limit=limit, after=after)
     if tag is not None:
         query = query.where(Lesson.tags.contains([tag]))
     if source is not None:
