@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +22,12 @@ _BATCH_TOKENS = 2048
 class Evaluation:
     """Mean negative log-likelihood per answer token of each row, in nats.
 
-    `ids`, `answer_tokens` and `losses` have one entry a row, in the same order. `cost` counts the
-    tokens that went through the model, `seconds` the time that took.
+    `ids`, `answer_tokens` and `losses` have one entry a row, in the same order.
     """
 
     ids: tuple[str, ...]
     answer_tokens: tuple[int, ...]
     losses: tuple[float, ...]
-    cost: int
-    seconds: float
 
     @property
     def loss(self) -> float | None:
@@ -45,14 +41,11 @@ def evaluate(
     model: AnswerModel, rows: Sequence[Encoded], *, adapter: bool, check: Callable[[], None]
 ) -> Evaluation:
     """Evaluate `model` on `rows`, with its adapter or without; `check` may raise to stop."""
-    started = time.monotonic()
     losses: dict[str, float] = {}
-    cost = 0
     with model.evaluating(adapter):
         for batch_rows in _by_length(rows):
             check()
             batch = collate(batch_rows, model.device)
-            cost += batch.inputs.numel()
             totals = torch.zeros(len(batch_rows), dtype=torch.float64)
             totals.index_add_(0, batch.owners.cpu(), model.losses(batch).double().cpu())
             for row, total in zip(batch_rows, totals.tolist(), strict=True):
@@ -61,8 +54,6 @@ def evaluate(
         ids=tuple(row.id for row in rows),
         answer_tokens=tuple(row.answer_tokens for row in rows),
         losses=tuple(losses[row.id] for row in rows),
-        cost=cost,
-        seconds=time.monotonic() - started,
     )
 
 

@@ -22,6 +22,10 @@ from academy.trainer.report import Report
 from academy.trainer.stop import Cancelled, StopRequest
 from academy.training.recipe import Recipe
 
+#: An evaluated token takes this share of a trained one's time: there is no way back through the
+#: layers. Measured on two CPU cores, 1.7 ms against 4.5 ms.
+_EVALUATION_SHARE = 0.4
+
 
 class Diverged(AcademyError):
     """The loss was not a number for {steps} steps in a row, up to step {step}, on rows {rows}."""
@@ -43,8 +47,7 @@ class Fit:
     stop: StopRequest
     counters: Counters
     save: Callable[[], None]  # writes a checkpoint of the state that is reached
-    final_seconds: float  # what follows the last step takes about this long
-    evaluation_rate: float | None  # seconds per token of an evaluation, once one was done
+    final_cost: int  # tokens that the evaluation after the last step puts through the model
     best: dict[str, torch.Tensor] | None = None
     optimizer: torch.optim.AdamW = field(init=False)
     plan: Plan = field(init=False)
@@ -135,7 +138,6 @@ def _is_over(run: Fit) -> bool:
 def _evaluate_on_the_way(run: Fit) -> None:
     done = evaluate(run.model, run.choosing, adapter=True, check=run.stop.check)
     counters, loss = run.counters, done.loss
-    run.evaluation_rate = done.seconds / max(1, done.cost)
     run.report.evaluation("adapter", counters.step, len(done.ids), loss)
     counters.evaluated_step = counters.step
     best = counters.best_evaluation
@@ -218,8 +220,7 @@ def _note_bad_step(run: Fit, rows: list[str]) -> None:
 
 def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:
     counters, last = run.counters, steps[-1]
-    other = run.final_seconds + _evaluations_left(run)
-    eta = pace.eta(run.plan.remaining_cost(counters.step), other)
+    eta = pace.eta(run.plan.remaining_cost(counters.step) + _evaluation_cost_left(run))
     run.report.metrics(
         step=counters.step,
         total_steps=run.plan.total_steps,
@@ -239,14 +240,13 @@ def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:
     )
 
 
-def _evaluations_left(run: Fit) -> float:
-    """Seconds that the evaluations on the way will still take."""
-    if run.recipe.eval_interval_steps is None or run.evaluation_rate is None:
-        return 0.0
-    left = run.plan.total_steps - run.counters.step
-    return math.ceil(left / run.recipe.eval_interval_steps) * (
-        cost_of(run.choosing) * run.evaluation_rate
-    )
+def _evaluation_cost_left(run: Fit) -> float:
+    """What the evaluations to come cost, in tokens of training."""
+    cost = float(run.final_cost)
+    if run.recipe.eval_interval_steps is not None:
+        left = run.plan.total_steps - run.counters.step
+        cost += math.ceil(left / run.recipe.eval_interval_steps) * cost_of(run.choosing)
+    return cost * _EVALUATION_SHARE
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -15,7 +15,7 @@ from academy.trainer import checkpoints
 from academy.trainer.adapter import save_adapter
 from academy.trainer.checkpoints import Checkpoint, Counters
 from academy.trainer.encoding import ChatEncoder, Encoded, EncodedRows
-from academy.trainer.evaluation import Evaluation, compare, evaluate
+from academy.trainer.evaluation import Evaluation, compare, cost_of, evaluate
 from academy.trainer.fit import Fit, fit
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
@@ -133,8 +133,7 @@ def _train(
         stop=stop,
         counters=counters,
         save=save,
-        final_seconds=0.0,
-        evaluation_rate=None,
+        final_cost=cost_of(data.proving),
     )
     if saved is not None:
         model.set_weights(saved.weights)
@@ -150,10 +149,6 @@ def _train(
             raise
         save()  # so that a crash in the first steps does not cost this evaluation again
     report.evaluation("base", 0, len(base.ids), base.loss)
-    if base.cost:
-        # The adapter makes the same evaluation a little slower.
-        run.evaluation_rate = base.seconds / base.cost
-        run.final_seconds = 1.2 * base.seconds
     report.stage("training", f"{run.plan.total_steps} steps on {len(data.train.rows)} rows")
     fit(run)
     return run, base

@@ -41,13 +41,13 @@ class Pace:
         if self._seen == 3:
             self._steps.popleft()  # the first step also warms caches up, so it tells little
 
-    def eta(self, cost: int, other_seconds: float = 0.0) -> Eta:
-        """Time for `cost` more tokens, plus `other_seconds` for what is not training."""
+    def eta(self, cost: float) -> Eta:
+        """Time for `cost` more tokens."""
         if not self._steps:
             return Eta(None, None, None)
         done = sum(step for step, _ in self._steps)
         rate = sum(seconds for _, seconds in self._steps) / done
-        seconds = rate * cost + other_seconds
+        seconds = rate * cost
         n = len(self._steps)
         if n < 2:
             return Eta(seconds, None, None)

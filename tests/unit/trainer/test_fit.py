@@ -43,8 +43,7 @@ def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> 
         stop=stop,
         counters=Counters(),
         save=lambda: None,
-        final_seconds=0,
-        evaluation_rate=None,
+        final_cost=0,
     )
 
 
