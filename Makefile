@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo up down test lint format bench lock clean
+.PHONY: setup demo up down test lint format bench screens lock clean
 
 # The stamp says which lock the environment was made from.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	@echo "Setting up $(VENV) with the packages of requirements-dev.txt (a few minutes at first)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
 
 setup: $(VENV)/.installed ## environment and model cache
 	$(BIN)/python -m academy.trainer.prepare
@@ -42,6 +43,9 @@ bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py))
 
 bench-%: setup
 	$(BIN)/python benchmarks/$*.py
+
+screens: setup ## the pictures of the README
+	$(BIN)/python tools/screens.py
 
 lock: ## resolve the ranges of pyproject.toml into exact versions
 	$(PYTHON) tools/lock.py
