@@ -67,8 +67,17 @@ _CREATING = {
     "training.start_training",
     "keys.create_key",
 }
+#: Other headers that a view reads.
+_HEADERS = {
+    "curation.curate": {"Prefer": "'wait=N': how many seconds to wait, 0 to 60 (25 if left out)"},
+    "logs.log_stream": {"Last-Event-ID": "the id of the last event seen"},
+}
 #: Bodies that a view reads itself, because they may be NDJSON.
 _NDJSON_BODIES = {"lessons.record_lessons": LessonSent, "lessons.record_tasks": TaskSent}
+
+#: In the order of a job's life; several blueprints share a tag.
+_TAGS = ["Status", "Lessons", "Datasets", "Training", "Logs", "Jobs", "Adapters", "OpenAI"]
+_TAGS += ["Workers", "Access", "Probes"]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -78,6 +87,8 @@ def configure(app: APIFlask) -> None:
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         DESCRIPTION=_DESCRIPTION,
+        # The document is made once, and whoever asks first must not put its Host into it.
+        AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,
@@ -87,6 +98,8 @@ def configure(app: APIFlask) -> None:
             "ticket": {"type": "apiKey", "in": "query", "name": "ticket"},
         },
     )
+
+    app.tags = list(_TAGS)
 
     @app.spec_processor
     def complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
@@ -123,13 +136,16 @@ def _complete_operation(app: APIFlask, endpoint: str, operation: dict[str, Any])
         names = ["key", "header", *(["ticket"] if getattr(view, "academy_ticket", False) else [])]
         operation["security"] = [{name: []} for name in names]
         operation["x-academy-role"] = str(role)
+    headers = {**_HEADERS.get(endpoint, {})}
     if endpoint in _CREATING:
+        headers[HEADER] = "the same key and body give the first answer again, for 24 hours"
+    for name, description in headers.items():
         operation["parameters"].append(
             {
-                "name": HEADER,
+                "name": name,
                 "in": "header",
                 "required": False,
-                "description": "the same key and body give the first answer again, for 24 hours",
+                "description": description,
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             }
         )

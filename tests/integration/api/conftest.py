@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from websockets.sync.client import ClientConnection, connect
 
 from academy.access import Role, make_key
 from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
+from academy.processes import end_group, spawn
 from academy.settings import Settings
 from academy.store import adapters, datasets
 from academy.store.engine import Sessions
@@ -145,3 +152,61 @@ def adapter(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
             ),
         )
     return "training_one"
+
+
+@dataclass(frozen=True)
+class Served:
+    """An API process that answers."""
+
+    host: str
+    key: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def url(self, path: str, scheme: str = "http") -> str:
+        return f"{scheme}://{self.host}{BASE}{path}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+    def watch(self, job_id: str, query: str = "", **more: Any) -> ClientConnection:
+        url = self.url(f"/train/{job_id}/logs/ws{query}", "ws")
+        return connect(url, additional_headers=self.headers, open_timeout=20, **more)
+
+
+@pytest.fixture
+def ping_seconds() -> float:
+    """A test that needs another interval parametrizes this."""
+    return 0.5
+
+
+@pytest.fixture
+def served(
+    settings: Settings, free_port: int, tmp_path: Path, ping_seconds: float
+) -> Iterator[Served]:
+    settings = replace(settings, port=free_port, ping_seconds=ping_seconds)
+    log = tmp_path / "api.log"
+    with log.open("wb") as output:
+        process = spawn(
+            [sys.executable, "-m", "academy.api"],
+            env={**os.environ, **settings.environ()},
+            stdout=output,
+            stderr=output,
+        )
+    host = f"127.0.0.1:{free_port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"http://{host}/readyz", timeout=5).status_code == 200:
+                break
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"the API did not start:\n{log.read_text()}")
+        time.sleep(0.05)
+    key = (settings.home / "admin.key").read_text().strip()
+    yield Served(host, key, process, log)
+    end_group(process, grace_seconds=20)
+    text = log.read_text()
+    assert "Traceback" not in text, text

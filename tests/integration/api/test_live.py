@@ -10,9 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -25,71 +24,14 @@ from academy.events import stream
 from academy.events.closing import close_events
 from academy.events.writer import EventWriter
 from academy.lifecycle import JobKind, Status
-from academy.processes import end_group, spawn, wait_until_gone
+from academy.processes import wait_until_gone
 from academy.settings import Settings
 from academy.store import jobs, transitions
 from academy.store.engine import Sessions
 from academy.store.tables import Job
 
-BASE = "/api/v1/academy"
-
-
-@dataclass(frozen=True)
-class Served:
-    """An API process that answers."""
-
-    host: str
-    key: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def url(self, path: str, scheme: str = "http") -> str:
-        return f"{scheme}://{self.host}{BASE}{path}"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.key}"}
-
-    def watch(self, job_id: str, query: str = "", **more: Any) -> ClientConnection:
-        url = self.url(f"/train/{job_id}/logs/ws{query}", "ws")
-        return connect(url, additional_headers=self.headers, open_timeout=20, **more)
-
-
-@pytest.fixture
-def ping_seconds() -> float:
-    """A test that needs another interval parametrizes this."""
-    return 0.5
-
-
-@pytest.fixture
-def served(
-    settings: Settings, free_port: int, tmp_path: Path, ping_seconds: float
-) -> Iterator[Served]:
-    settings = replace(settings, port=free_port, ping_seconds=ping_seconds)
-    log = tmp_path / "api.log"
-    with log.open("wb") as output:
-        process = spawn(
-            [sys.executable, "-m", "academy.api"],
-            env={**os.environ, **settings.environ()},
-            stdout=output,
-            stderr=output,
-        )
-    host = f"127.0.0.1:{free_port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if httpx.get(f"http://{host}/readyz", timeout=5).status_code == 200:
-                break
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the API did not start:\n{log.read_text()}")
-        time.sleep(0.05)
-    key = (settings.home / "admin.key").read_text().strip()
-    yield Served(host, key, process, log)
-    end_group(process, grace_seconds=20)
-    text = log.read_text()
-    assert "Traceback" not in text, text
+#: What the fixture `served` gives (conftest.py).
+Served = Any
 
 
 @pytest.fixture

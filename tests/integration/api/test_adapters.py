@@ -1,0 +1,267 @@
+"""Adapters, aliases, and chats through the gateway to a real model server."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from academy.access import Role
+from academy.artifacts.manifest import write_manifest
+from academy.artifacts.store import ArtifactStore
+from academy.processes import end_group, spawn
+from academy.settings import Settings
+from academy.store import adapters
+from academy.store.engine import Sessions
+from academy.store.tables import Adapter
+
+CHAT = {
+    "model": "default",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 8,
+    "temperature": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random base model."""
+    from academy.trainer.tiny import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter on it whose answers differ."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("lora")
+    torch.manual_seed(0)
+    config = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    made = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
+    for name, parameter in made.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    made.save_pretrained(folder)
+    write_manifest(folder)
+    return folder
+
+
+@dataclass
+class ModelServer:
+    """A model server process that can be started again."""
+
+    model: Path
+    port: int
+    log: Path
+    process: Any = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "academy.runtime", "--model", str(self.model)]
+        command += ["--name", "tiny", "--port", str(self.port)]
+        with self.log.open("ab") as output:
+            self.process = spawn(command, stdout=output, stderr=output)
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # it does not listen yet
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the model server did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        end_group(self.process, grace_seconds=20)
+
+
+@pytest.fixture(scope="module")
+def model_server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    made = ModelServer(model, port, tmp_path_factory.mktemp("runtime") / "log")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def trained(settings: Settings, sessions: Sessions, lora: Path) -> str:
+    """The id of an adapter that fits the served model."""
+    store = ArtifactStore(settings)
+    key = store.publish(lora, "adapters")
+    with sessions.begin() as session:
+        adapters.register(
+            session,
+            Adapter(
+                id="training_real",
+                digest="sha256:" + key.rpartition("/")[2],
+                key=key,
+                base_model="tiny",
+                parameters={"lora_rank": 2},
+                metrics={},
+                code_version="0",
+            ),
+        )
+    return "training_real"
+
+
+class TestWithoutAModelServer:
+    """What works, and what is said, while no model server answers."""
+
+    def test_adapters_are_a_bare_array_with_a_link_to_the_rest(self, admin, adapter, sessions):
+        with sessions.begin() as session:
+            first = adapters.get(session, adapter)
+            copy = {
+                name: getattr(first, name)
+                for name in ("digest", "key", "base_model", "parameters", "metrics", "code_version")
+            }
+            adapters.register(session, Adapter(id="training_two", **copy))
+        answer = admin.get("/adapters?limit=1")
+        assert [each["adapter_id"] for each in answer.json] == ["training_two"]
+        rest = admin.get(answer.headers["Link"].split(">")[0].removeprefix("</api/v1/academy"))
+        assert [each["adapter_id"] for each in rest.json] == [adapter]
+        assert "Link" not in rest.headers
+        shown = admin.get(f"/adapters/{adapter}").json
+        assert shown["training_params"] == {"lora_rank": 16}
+        assert (shown["is_active"], shown["aliases"]) == (False, [])
+        assert Path(shown["adapter_path"]).is_dir()
+
+    def test_activation_and_chat_are_503_and_the_alias_stays(self, admin, adapter):
+        answer = admin.post("/adapters/activate", json={"adapter_id": adapter})
+        assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+        assert admin.get("/aliases").json == {"count": 0, "aliases": []}
+        for stream in (False, True):
+            answer = admin.post("/v1/chat/completions", json={**CHAT, "stream": stream})
+            assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+            assert int(answer.headers["Retry-After"]) >= 1
+
+    def test_an_adapter_path_that_is_not_the_adapters_own_is_refused(self, admin, adapter):
+        answer = admin.post(
+            "/adapters/activate", json={"adapter_id": adapter, "adapter_path": "/etc"}
+        )
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["pointer"] == "/adapter_path"
+
+    def test_models_are_the_default_alias_the_base_model_and_adapters(self, admin, adapter):
+        body = admin.get("/v1/models").json
+        assert body["object"] == "list"
+        assert [each["id"] for each in body["data"]] == ["default", "tiny", adapter]
+        assert admin.get("/v1/models/tiny").json["kind"] == "base"
+        assert admin.get("/v1/models/none").status_code == 404
+
+
+class TestWithAModelServer:
+    """Swaps and chats for real."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings, model_server: ModelServer) -> Settings:
+        return replace(settings, runtime_url=model_server.url)
+
+    def test_a_swap_changes_the_answer_and_a_rollback_changes_it_back(
+        self, served, trained, model_server
+    ):
+        def post(path: str, **body: Any) -> httpx.Response:
+            return httpx.post(served.url(path), json=body, headers=served.headers, timeout=60)
+
+        client = openai.OpenAI(base_url=f"http://{served.host}/v1", api_key=served.key)
+        try:
+            base = client.chat.completions.with_raw_response.create(**CHAT)
+            assert base.headers["X-Academy-Adapter"] == "base"
+            before = base.parse().choices[0].message.content
+            moved = post("/adapters/activate", adapter_id=trained, reason="better")
+            assert moved.status_code == 200, moved.text
+            assert moved.json()["message"] == "Adapter activated successfully"
+            assert (moved.json()["adapter_id"], moved.json()["generation"]) == (trained, 1)
+            after = client.chat.completions.with_raw_response.create(**CHAT)
+            assert after.headers["X-Academy-Adapter"] == trained
+            changed = after.parse().choices[0].message.content
+            assert changed != before
+            chunks = list(client.chat.completions.create(**CHAT, stream=True))
+            streamed = "".join(each.choices[0].delta.content or "" for each in chunks)
+            assert streamed == changed
+            named = client.chat.completions.create(**{**CHAT, "model": "tiny"})
+            assert named.choices[0].message.content == before
+            assert trained in [each.id for each in client.models.list()]
+
+            stale = post("/adapters/deactivate", expected_generation=0)
+            assert (stale.status_code, stale.json()["code"]) == (409, "conflict")
+            model_server.stop()
+            model_server.start()  # without the adapter
+            again = client.chat.completions.create(**CHAT)
+            assert again.choices[0].message.content == changed, "it is loaded again on demand"
+            back = post("/adapters/deactivate", expected_generation=1)
+            assert back.status_code == 200
+            assert client.chat.completions.create(**CHAT).choices[0].message.content == before
+            with pytest.raises(openai.NotFoundError, match="'nothing'"):
+                client.chat.completions.create(**{**CHAT, "model": "nothing"})
+            with pytest.raises(openai.UnprocessableEntityError, match="temperature"):
+                client.chat.completions.create(**{**CHAT, "temperature": 9})
+        finally:
+            client.close()
+        history = httpx.get(
+            served.url("/aliases/default/history"), headers=served.headers, timeout=20
+        ).json()
+        assert [each["to_adapter_id"] for each in history["moves"]] == [None, trained]
+        assert history["moves"][1]["reason"] == "better"
+        assert history["moves"][1]["swap_seconds"] > 0
+
+    def test_no_chat_is_lost_or_mixed_while_the_alias_moves(self, served, trained):
+        answers: list[tuple[str, str]] = []
+        failed: list[str] = []
+        done = threading.Event()
+
+        def chat() -> None:
+            with httpx.Client(headers=served.headers, timeout=60) as http:
+                while not done.is_set():
+                    answer = http.post(f"http://{served.host}/v1/chat/completions", json=CHAT)
+                    if answer.status_code != 200:
+                        failed.append(answer.text)
+                        return
+                    text = answer.json()["choices"][0]["message"]["content"]
+                    answers.append((answer.headers["X-Academy-Adapter"], text))
+
+        threads = [threading.Thread(target=chat) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for _ in range(3):
+            for path, body in (("activate", {"adapter_id": trained}), ("deactivate", {})):
+                moved = httpx.post(
+                    served.url(f"/adapters/{path}"), json=body, headers=served.headers, timeout=60
+                )
+                assert moved.status_code == 200, moved.text
+                seen = len(answers)
+                deadline = time.monotonic() + 30
+                while len(answers) < seen + 16 and not failed and time.monotonic() < deadline:
+                    time.sleep(0.01)
+        done.set()
+        for each in threads:
+            each.join(timeout=60)
+        assert not failed
+        assert {name for name, _ in answers} == {"base", trained}
+        assert len({text for _, text in answers}) == len(set(answers)) == 2
+
+    def test_a_viewer_may_chat(self, caller: Callable[[Role], Any]):
+        answer = caller(Role.VIEWER).post("/v1/chat/completions", json=CHAT)
+        assert answer.status_code == 200, answer.text
+        stream = caller(Role.VIEWER).post("/v1/chat/completions", json={**CHAT, "stream": True})
+        assert stream.mimetype == "text/event-stream"
+        assert stream.text.endswith("data: [DONE]\n\n")
