@@ -1,12 +1,13 @@
 """Loading, switching and unloading adapters, and tokens a second: Academy's server beside PEFT.
 
-Both sides run here, one after the other, on the same base model: SmolLM2-135M-Instruct if it was
+Both sides run here, in turns, on the same base model: SmolLM2-135M-Instruct if it was
 prepared (`python -m academy.trainer.prepare`), else a tiny random model. The plain side calls
 transformers and PEFT in this process; Academy's is its server process, over HTTP.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -33,95 +34,150 @@ WORDS = "Write the first line of the commit message for this change: add(a, b) r
 
 
 def main() -> None:
-    """Measure both sides, print a table, write the JSON."""
+    """Measure both sides in turns, print a table, write the JSON."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = _base_model(folder)
         adapters = [_adapter(base, folder / each, each) for each in ("red", "blue")]
-        result: dict[str, Any] = {
-            "model": base.name,
-            "cores": os.cpu_count(),
-            "load_average_before": os.getloadavg()[0],
-            "answer_tokens": TOKENS,
-            "rounds": ROUNDS,
-            "plain": plain(base, adapters),
-            "academy": served(base, adapters),
-            "load_average_after": os.getloadavg()[0],
-        }
-    names = [name for name in result["academy"] if name in result["plain"]]
-    result["ratio_academy_to_plain"] = {
-        name: round(result["academy"][name] / result["plain"][name], 3) for name in names
+        load_average = os.getloadavg()[0]
+        plain, academy = Plain(base, adapters), Served(base, adapters)
+        try:
+            values = measure(plain, academy)
+        finally:
+            academy.close()
+    result = {
+        "model": base.name,
+        "cores": os.cpu_count(),
+        "load_average": [load_average, os.getloadavg()[0]],
+        "answer_tokens": TOKENS,
+        "rounds": ROUNDS,
+        "values": values,
     }
-    print(f"{base.name} on {os.cpu_count()} cores; medians of {ROUNDS}")
-    print(f"{'':34}{'plain':>10}{'academy':>10}{'ratio':>8}")
-    for name, value in result["academy"].items():
-        other = result["plain"].get(name, float("nan"))
-        print(f"{name:34}{other:10.3f}{value:10.3f}{value / other:8.2f}")
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{base.name} on {os.cpu_count()} cores; medians of {ROUNDS} rounds in turns")
+    print(f"{'':34}{'plain':>10}{'academy':>10}{'ratio':>8}")
+    for label, row in values.items():
+        shown = [f"{row.get(side, float('nan')):10.3f}" for side in ("plain", "academy")]
+        print(f"{label:34}{shown[0]}{shown[1]}{row.get('ratio', float('nan')):8.2f}")
 
 
-def plain(base: Path, adapters: list[AdapterRef]) -> dict[str, float]:
-    """transformers and PEFT alone: one adapter active at a time, one batch from start to end."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def measure(plain: Plain, academy: Served) -> dict[str, dict[str, float]]:
+    """Every value of both sides and academy's divided by plain's."""
+    values: dict[str, dict[str, float]] = {}
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    network = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    text = tokenizer.apply_chat_template(_messages(), add_generation_prompt=True, tokenize=False)
+    def note(label: str, ours: float, theirs: float | None = None) -> None:
+        values[label] = {"academy": round(ours, 4)}
+        if theirs is not None:
+            values[label] |= {"plain": round(theirs, 4), "ratio": round(ours / theirs, 3)}
 
-    def answer(model: Any, rows: int, tokens: int = TOKENS) -> None:
-        prompt = tokenizer([text] * rows, return_tensors="pt", add_special_tokens=False)
-        model.generate(**prompt, do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens)
+    def rates(model: str) -> None:
+        for rows in (1, 8):
+            theirs, ours = _in_turns(
+                lambda: plain.answer(rows),  # noqa: B023  # it is called before the next round
+                lambda: academy.answer([model] * rows),  # noqa: B023
+            )
+            note(
+                f"{model}_tokens_per_second_at_{rows}", rows * TOKENS / ours, rows * TOKENS / theirs
+            )
 
-    answer(network, 1, 4)
-    values = _rates("base", lambda rows: answer(network, rows))
-    red, blue = adapters
-    values["first_load_seconds"], model = _timed(
-        lambda: PeftModel.from_pretrained(network, red.path, adapter_name="red")
+    note("start_seconds", academy.start_seconds)
+    rates("base")
+    for label, index in (("first_load_seconds", 0), ("load_seconds", 1)):
+        theirs = _timed(partial(plain.load, index))
+        note(label, _timed(partial(academy.load, index)), theirs)
+    note("load_again_seconds", _timed(partial(academy.load, 1)))
+    rates("red")
+    mixed = ["base", "red", "blue", "red"] * 2
+    note("mixed_tokens_per_second_at_8", 8 * TOKENS / _timed(lambda: academy.answer(mixed)))
+    # Nothing is switched in the server: the next request names the other adapter. What a user sees
+    # of a switch is how much later the first token of that request comes.
+    turns = itertools.cycle(["red", "blue"])
+    stay, switch = _in_turns(
+        lambda: academy.answer(["red"], 1), lambda: academy.answer([next(turns)], 1)
     )
-    values["load_seconds"], _ = _timed(lambda: model.load_adapter(blue.path, adapter_name="blue"))
-    turns = iter(["red", "blue"] * ROUNDS)
-    values["switch_seconds"] = _median(lambda: model.set_adapter(next(turns)))
-    values |= _rates("adapter", lambda rows: answer(model, rows))
-    values["unload_seconds"], _ = _timed(lambda: model.delete_adapter("blue"))
-    return {name: round(value, 4) for name, value in values.items()}
+    note("first_token_seconds", stay)
+    theirs = statistics.median(_timed(lambda: plain.switch(next(turns))) for _ in range(ROUNDS))
+    note("switch_seconds", max(switch - stay, 0.0), theirs)
+    note("unload_seconds", _timed(academy.unload), _timed(plain.unload))
+    return values
 
 
-def served(base: Path, adapters: list[AdapterRef]) -> dict[str, float]:
+class Plain:
+    """transformers and PEFT alone: one adapter active at a time, one batch from start to end."""
+
+    def __init__(self, base: Path, adapters: list[AdapterRef]) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self._adapters = adapters
+        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        self._text = self._tokenizer.apply_chat_template(
+            _messages(), add_generation_prompt=True, tokenize=False
+        )
+        self.answer(1, 4)
+
+    def answer(self, rows: int, tokens: int = TOKENS) -> None:
+        """Generate so many tokens for each of `rows` equal prompts."""
+        prompt = self._tokenizer([self._text] * rows, return_tensors="pt", add_special_tokens=False)
+        self._model.generate(
+            **prompt, do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens
+        )
+
+    def load(self, index: int) -> None:
+        """Load an adapter; the first one wraps the model and becomes active."""
+        from peft import PeftModel
+
+        adapter = self._adapters[index]
+        if index == 0:
+            self._model = PeftModel.from_pretrained(
+                self._model, adapter.path, adapter_name=adapter.name
+            )
+        else:
+            self._model.load_adapter(adapter.path, adapter_name=adapter.name)
+
+    def switch(self, name: str) -> None:
+        """Make another adapter the active one."""
+        self._model.set_adapter(name)
+
+    def unload(self) -> None:
+        """Delete the second adapter."""
+        self._model.set_adapter(self._adapters[0].name)
+        self._model.delete_adapter(self._adapters[1].name)
+
+
+class Served:
     """Academy's server: every adapter stays loaded, and each request names its own."""
-    port = free_port()
-    command = [sys.executable, "-m", "academy.runtime", "--model", str(base), "--name", "base"]
-    process = spawn([*command, "--port", str(port), "--log-level", "WARNING"])
-    driver = EmbeddedDriver(f"http://127.0.0.1:{port}")
-    try:
-        values = {"start_seconds": _timed(lambda: _wait_until_ready(driver))[0]}
-        _answers(driver, ["base"], 4)
-        values |= _rates("base", lambda rows: _answers(driver, ["base"] * rows))
-        red, blue = adapters
-        values["first_load_seconds"], _ = _timed(lambda: driver.load(red))
-        values["load_seconds"], _ = _timed(lambda: driver.load(blue))
-        values["load_again_seconds"], _ = _timed(lambda: driver.load(blue))
-        # Nothing is switched: the next request names the other adapter. What a user sees of a
-        # switch is how much later the first token of that request comes.
-        turns = iter([red.name, blue.name] * ROUNDS)
-        stay = _median(lambda: _answers(driver, [red.name], 1))
-        switch = _median(lambda: _answers(driver, [next(turns)], 1))
-        values["first_token_seconds"] = stay
-        values["switch_seconds"] = max(switch - stay, 0.0)
-        values |= _rates("adapter", lambda rows: _answers(driver, [red.name] * rows))
-        mixed = ["base", red.name, blue.name, red.name] * 2
-        seconds = _median(lambda: _answers(driver, mixed))
-        values["mixed_tokens_per_second_at_8"] = 8 * TOKENS / seconds
-        values["unload_seconds"], _ = _timed(lambda: driver.unload(blue.name))
-    finally:
-        driver.close()
-        end_group(process, grace_seconds=20)
-    return {name: round(value, 4) for name, value in values.items()}
+
+    def __init__(self, base: Path, adapters: list[AdapterRef]) -> None:
+        self._adapters = adapters
+        port = free_port()
+        command = [sys.executable, "-m", "academy.runtime", "--model", str(base), "--name", "base"]
+        self._process = spawn([*command, "--port", str(port), "--log-level", "WARNING"])
+        self._driver = EmbeddedDriver(f"http://127.0.0.1:{port}")
+        self.start_seconds = _timed(lambda: _wait_until_ready(self._driver))
+        self.answer(["base"], 4)
+
+    def answer(self, models: list[str], tokens: int = TOKENS) -> None:
+        """One request for each name, all at once."""
+        _answers(self._driver, models, tokens)
+
+    def load(self, index: int) -> None:
+        """Load an adapter."""
+        self._driver.load(self._adapters[index])
+
+    def unload(self) -> None:
+        """Unload the second adapter."""
+        self._driver.unload(self._adapters[1].name)
+
+    def close(self) -> None:
+        """End the server."""
+        self._driver.close()
+        end_group(self._process, grace_seconds=20)
 
 
-def _answers(driver: EmbeddedDriver, models: list[str], tokens: int = TOKENS) -> None:
+def _answers(driver: EmbeddedDriver, models: list[str], tokens: int) -> None:
     """One request for each name, all at once; wait for every answer."""
     payload = {"messages": _messages(), "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     counts: list[int] = []
@@ -136,14 +192,6 @@ def _answers(driver: EmbeddedDriver, models: list[str], tokens: int = TOKENS) ->
         thread.join()
     if counts != [tokens] * len(models):
         raise SystemExit(f"the server answered {counts} tokens instead of {tokens} each")
-
-
-def _rates(name: str, answer: Callable[[int], None]) -> dict[str, float]:
-    """Tokens a second with one request and with eight at once."""
-    return {
-        f"{name}_tokens_per_second_at_{rows}": rows * TOKENS / _median(partial(answer, rows))
-        for rows in (1, 8)
-    }
 
 
 def _wait_until_ready(driver: EmbeddedDriver) -> None:
@@ -182,14 +230,16 @@ def _messages() -> list[dict[str, str]]:
     return [{"role": "user", "content": WORDS}]
 
 
-def _median(action: Callable[[], Any]) -> float:
-    return statistics.median(_timed(action)[0] for _ in range(ROUNDS))
+def _in_turns(*actions: Callable[[], None]) -> list[float]:
+    """The median seconds of each, measured in turns so that a busy machine hurts all alike."""
+    seconds = [[_timed(action) for action in actions] for _ in range(ROUNDS)]
+    return [statistics.median(each) for each in zip(*seconds, strict=True)]
 
 
-def _timed(action: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(action: Callable[[], None]) -> float:
     began = time.perf_counter()
-    value = action()
-    return time.perf_counter() - began, value
+    action()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

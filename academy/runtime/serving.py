@@ -133,6 +133,7 @@ class ForwardingLogger(Logger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.handlers.clear()
+        self.error_log.setLevel(logging.NOTSET)  # the process's level holds, not gunicorn's own
         self.error_log.propagate = True
 
 
