@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
@@ -121,11 +123,21 @@ def load_model(path: Path, recipe: Recipe) -> AnswerModel:
     if recipe.load_in_4bit:
         options |= {"quantization_config": _four_bit(recipe), "device_map": {"": 0}}
     try:
-        base = AutoModelForCausalLM.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False, **options
+        base, found = AutoModelForCausalLM.from_pretrained(
+            path,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
         )
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, SafetensorError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError(f"the model in {path} does not fit ({error})") from error
         raise BadSpec(detail=f"the model in {path} cannot be loaded ({error})") from error
+    if found["missing_keys"]:
+        # The library would go on with random weights in their place.
+        names = ", ".join(sorted(found["missing_keys"])[:3])
+        raise BadSpec(detail=f"the model in {path} lacks the weights {names}")
     if not recipe.load_in_4bit:
         base.to(recipe.device)
     if recipe.gradient_checkpointing:

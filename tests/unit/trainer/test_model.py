@@ -1,9 +1,11 @@
 """The loss is the plain loss, however the work is cut up."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from academy.trainer.batches import collate
@@ -134,3 +136,15 @@ def test_a_model_that_is_no_causal_language_model_is_refused(tmp_path: Path) -> 
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(BadSpec, match=r"vit.*causal"):
         load_config(tmp_path)
+
+
+def test_a_model_without_all_of_its_weights_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadSpec, match=r"lacks the weights model\.layers\.1\.mlp\.up_proj"):
+        load(folder)
+    (folder / "model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(BadSpec, match="cannot be loaded"):
+        load(folder)
