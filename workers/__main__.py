@@ -40,6 +40,7 @@ def main() -> None:
     try:
         app.worker_main(
             [
+                "--quiet",  # its banner is no JSON
                 "worker",
                 f"--queues={queue}",
                 f"--hostname={process.id}@%h",
