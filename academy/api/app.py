@@ -14,6 +14,7 @@ from academy.api import bodies as bodies  # registers strict JSON with APIFlask
 from academy.api import metrics, openapi, problems
 from academy.api.gateway import Gateway
 from academy.api.jsons import Json
+from academy.api.sockets import Texts
 from academy.api.state import State
 from academy.api.views import (
     adapters,
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> APIFlask:
         hub=Hub(settings, sessions),
         gateway=Gateway(settings, sessions),
         watchers=watchers,
+        texts=Texts(),
         figures=metrics.install(app, metrics.Stock(settings, sessions, watchers)),
     )
     app.before_request(_begin)

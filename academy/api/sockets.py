@@ -19,6 +19,8 @@ from academy.events.event import Event
 
 #: A watcher that takes nothing for so long is disconnected.
 SEND_SECONDS = 30.0
+#: Longer texts are not kept, which bounds `Texts` to some 16 MB.
+_LONGEST_SHARED = 2000
 
 
 class OriginRefused(AcademyError):
@@ -57,12 +59,15 @@ class WholeSends:
 def prepare(request: Request) -> None:
     """Check a websocket request before its handshake, and give it a socket that sends whole frames.
 
+    Compression is not agreed on: a compressor for each watcher costs 230 kB and time for each line.
+
     Raises `OriginRefused` for a page of another host: browsers open sockets for any page and send
     their cookies along, and nothing else protects from that.
     """
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise OriginRefused(origin=origin)
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     for name in ("gunicorn.socket", "werkzeug.socket"):
         if name in request.environ:
             request.environ[name] = WholeSends(request.environ[name])
@@ -73,6 +78,31 @@ def close_reason(text: str) -> str:
     return text.encode()[:123].decode(errors="ignore")
 
 
-def frame(events: Sequence[Event]) -> str:
-    """A batch as one JSON array."""
-    return "[" + ",".join(event.to_json() for event in events) + "]"
+class Texts:
+    """The JSON of recent events, made once however many watch.
+
+    Watchers of a job get the same events in batches of their own, so what they can share is each
+    event's text and not the frame.
+    """
+
+    def __init__(self, most: int = 8192) -> None:
+        self._most = most
+        self._texts: dict[tuple[str, int, int, str], str] = {}
+
+    def frame(self, job_id: str, events: Sequence[Event]) -> str:
+        """A batch as one JSON array."""
+        return "[" + ",".join(self.text(job_id, event) for event in events) + "]"
+
+    def text(self, job_id: str, event: Event) -> str:
+        """An event as JSON."""
+        # A "truncated" event has the id of one that is gone, so the type belongs to the key.
+        key = (job_id, event.id.attempt, event.id.seq, event.type)
+        text = self._texts.get(key)
+        if text is None:
+            text = event.to_json()
+            if len(text) <= _LONGEST_SHARED:
+                if len(self._texts) >= self._most:
+                    # Dictionaries keep their order, so the first key is the oldest.
+                    self._texts.pop(next(iter(self._texts)), None)
+                self._texts[key] = text
+        return text

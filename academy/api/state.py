@@ -9,6 +9,7 @@ from flask import current_app
 from prometheus_client import CollectorRegistry
 
 from academy.api.gateway import Gateway
+from academy.api.sockets import Texts
 from academy.api.watchers import Watchers
 from academy.events.hub import Hub
 from academy.settings import Settings
@@ -25,6 +26,7 @@ class State:
     hub: Hub
     gateway: Gateway
     watchers: Watchers
+    texts: Texts
     figures: CollectorRegistry
 
     def close(self) -> None:

@@ -88,15 +88,16 @@ def _server_sent(current: State, job_id: str, after: EventId | None) -> Iterator
     try:
         with current.watchers.watching():
             for batch in current.hub.watch(job_id, after):
-                yield "".join(map(_server_sent_event, batch)) if batch else ": ping\n\n"
+                yield _frame(current, job_id, batch) if batch else ": ping\n\n"
     except ServerStopping:
         yield ": the server is stopping, connect again\n\n"
     except StoreError:
         yield _data({"type": "error", "message": "The database is away; connect again."})
 
 
-def _server_sent_event(event: Event) -> str:
-    return f"id: {event.id}\ndata: {event.to_json()}\n\n"
+def _frame(current: State, job_id: str, batch: list[Event]) -> str:
+    text = current.texts.text
+    return "".join(f"id: {event.id}\ndata: {text(job_id, event)}\n\n" for event in batch)
 
 
 def _data(body: dict[str, Any]) -> str:

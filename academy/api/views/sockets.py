@@ -11,7 +11,7 @@ from simple_websocket import ConnectionClosed, Server
 from academy.access import Role
 from academy.api.guard import declares, identify
 from academy.api.shapes.logs import StreamQuery
-from academy.api.sockets import close_reason, frame, prepare
+from academy.api.sockets import close_reason, prepare
 from academy.api.state import state
 from academy.api.watchers import ServerStopping
 from academy.errors import AcademyError, InvalidRequest
@@ -74,10 +74,11 @@ def _admit(job_id: str) -> EventId | None:
 def _send_events(ws: Server, job_id: str, after: EventId | None) -> None:
     hello = {"type": "connected", "job_id": job_id, "timestamp": timestamp()}
     ws.send(json.dumps([hello]))
+    texts = state().texts
     with state().watchers.watching():
         for batch in state().hub.watch(job_id, after):
             # What a watcher says is not listened to, but it must not pile up.
             while ws.receive(timeout=0) is not None:
                 pass
             if batch:
-                ws.send(frame(batch))
+                ws.send(texts.frame(job_id, batch))

@@ -14,7 +14,7 @@ from academy.api.gpus import parse
 from academy.api.history import thinned
 from academy.api.jsons import Json, finite
 from academy.api.lists import PageQuery, cursor_of, page_of
-from academy.api.sockets import WholeSends, close_reason, frame
+from academy.api.sockets import Texts, WholeSends, close_reason
 from academy.api.views.curation import _preferred_wait
 from academy.api.watchers import ServerStopping, Watchers
 from academy.errors import Forbidden, InvalidRequest
@@ -103,9 +103,15 @@ def test_a_close_reason_fits_into_its_frame_without_half_a_character() -> None:
     assert close_reason("short") == "short"
 
 
-def test_a_batch_is_one_json_array() -> None:
-    events = [Event(EventId(1, n), "log", "t", {"message": "ü"}) for n in (1, 2)]
-    assert [each["id"] for each in json.loads(frame(events))] == ["1-1", "1-2"]
+def test_a_batch_is_one_json_array_of_shared_texts_and_few_are_kept() -> None:
+    texts = Texts(most=10)
+    events = [Event(EventId(1, n), "log", "t", {"message": "ü"}) for n in range(1, 31)]
+    found = json.loads(texts.frame("job", events))
+    assert [each["id"] for each in found] == [str(each.id) for each in events]
+    assert texts.text("job", events[-1]) is texts.text("job", events[-1])
+    other = Event(events[-1].id, "truncated", "t", {"after": "1-1"})
+    assert json.loads(texts.text("job", other))["type"] == "truncated"
+    assert json.loads(texts.text("job", events[0])) == events[0].as_dict(), "one that was let go"
 
 
 def test_a_send_writes_everything_and_one_sender_at_a_time() -> None:
