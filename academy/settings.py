@@ -40,6 +40,10 @@ class Settings:
         "", "folders with base models, separated by ':'; empty: HOME/models and ~/.cache/academy"
     )
     base_model: str = setting("smollm2-135m-instruct", "base model when a request names none")
+    trainer_command: str = setting(
+        "python -m academy.trainer",
+        "the program that trains, split like a shell's words; python is the worker's own",
+    )
     repo_roots: str = setting(
         "", "folders, separated by ':', in which repositories may lie; empty: working directory"
     )

@@ -60,7 +60,8 @@ def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     spec = folder / "spec.json"
     spec.write_text(json.dumps(_spec(attempt), indent=1))
     attempt.check()
-    with TrainerProcess(spec, folder / "out", attempt.events, env={}) as trainer:
+    command = attempt.settings.trainer_command
+    with TrainerProcess(command, spec, folder / "out", attempt.events, env={}) as trainer:
         watch = _Watch(attempt, trainer)
         watch.until_over()
         status = trainer.end(grace_seconds=1.0)

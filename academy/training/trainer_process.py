@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import sys
@@ -30,18 +31,27 @@ _FOR_OWNER = {"checkpoint", "result", "error", "metrics", "stage"}
 
 
 class TrainerProcess:
-    """Starts ``python -m academy.trainer`` and turns what it prints into events.
+    """Starts the program that trains and turns what it prints into events.
+
+    `command` is `Settings.trainer_command`, by default ``python -m academy.trainer``.
 
     `next_message` gives the owner the messages it has to act on. Use as a context manager: leaving
     it ends the whole process group. Start it from a thread that lives as long as the trainer.
     """
 
-    def __init__(self, spec: Path, out: Path, events: EventWriter, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: str,
+        spec: Path,
+        out: Path,
+        events: EventWriter,
+        env: Mapping[str, str],
+    ) -> None:
         self._events = events
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self.last_noise: deque[str] = deque(maxlen=30)
         self._process = spawn(
-            [sys.executable, "-m", "academy.trainer", str(spec), "--out", str(out), "--lifeline"],
+            [*command_words(command), str(spec), "--out", str(out), "--lifeline"],
             env={**os.environ, **env, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -119,6 +129,12 @@ class TrainerProcess:
             if text:
                 self.last_noise.append(text)
                 self._events.emit("log", level="noise", message=text)
+
+
+def command_words(command: str) -> list[str]:
+    """The command's words; ``python`` means our own interpreter, with our own packages."""
+    program, *arguments = shlex.split(command)
+    return [sys.executable if program == "python" else program, *arguments]
 
 
 def _public(message: dict[str, Any]) -> dict[str, Any]:

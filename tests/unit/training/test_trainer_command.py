@@ -1,0 +1,17 @@
+"""The program that trains is a setting."""
+
+from __future__ import annotations
+
+import sys
+
+from academy.settings import Settings
+from academy.training.trainer_process import command_words
+
+
+def test_the_trainer_runs_on_the_workers_own_interpreter() -> None:
+    assert command_words(Settings().trainer_command) == [sys.executable, "-m", "academy.trainer"]
+
+
+def test_another_trainer_is_named_as_in_a_shell() -> None:
+    assert command_words("/opt/my trainer") == ["/opt/my", "trainer"]
+    assert command_words("'/opt/my trainer' --fast") == ["/opt/my trainer", "--fast"]
