@@ -17,6 +17,7 @@ from apiflask.schema_adapters.pydantic import PydanticAdapter
 from apiflask.schema_adapters.registry import registry
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from academy.api.allowed import describe_field
 from academy.errors import AcademyError, InvalidRequest
@@ -50,6 +51,14 @@ class WrongMediaType(AcademyError):
     next_step = "Set the Content-Type header to one of those."
 
 
+class BodyIncomplete(AcademyError):
+    """The body ended after {received} of {declared} bytes."""
+
+    code = "body_incomplete"
+    status = 400
+    next_step = "Send the whole request again; nothing of it was done."
+
+
 class StrictModels(PydanticAdapter):
     """APIFlask's adapter for pydantic models, with strict JSON and errors by JSON pointer."""
 
@@ -64,12 +73,27 @@ class StrictModels(PydanticAdapter):
 registry.register("pydantic", StrictModels)
 
 
+def body_of(request: Request) -> bytes:
+    """The whole body. Raises `BodyIncomplete`, or `RequestEntityTooLarge`.
+
+    Werkzeug gives what it got where a connection broke off, and cuts a chunked body at the limit;
+    half of a body may well be valid, so both are told apart from a whole one here.
+    """
+    raw = request.get_data(cache=True)
+    declared, limit = request.content_length, request.max_content_length
+    if declared is not None and len(raw) < declared:
+        raise BodyIncomplete(received=len(raw), declared=declared)
+    if declared is None and limit is not None and len(raw) >= limit:
+        raise RequestEntityTooLarge
+    return raw
+
+
 def read_model(request: Request, model: type[Model]) -> Model:
     """The request's JSON body as `model`; an empty body is the empty object.
 
     Raises `WrongMediaType`, `NotJson` or `InvalidRequest`.
     """
-    raw = request.get_data(cache=True)
+    raw = body_of(request)
     if not raw.strip():
         raw = b"{}"
     else:

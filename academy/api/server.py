@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.ggevent import GeventWorker
 
 from academy import logs
 from academy.access import bootstrap_admin_key
@@ -61,7 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         for name, value in {
             "bind": f"{host}:{self._settings.port}",
-            "worker_class": "gevent",
+            "worker_class": "academy.api.server.Worker",
             "workers": 1,
             "worker_connections": 10_000,
             "timeout": 60,  # the worker's own heart-beat, not a request's
@@ -81,6 +82,44 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
         from academy.api.app import create_app
 
         return create_app(self._settings)
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
+    """gunicorn's gevent worker, which also knows the connections on which nothing goes on.
+
+    A graceful stop waits for every connection, and a client keeps its own open for later.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.idle: set[Any] = set()
+
+    def timeout_ctx(self) -> Idle:
+        """Around the wait for a connection's next request."""
+        return Idle(self.idle, self.cfg.keepalive)
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request is."""
+        for greenlet in list(self.idle):
+            # This is how gunicorn itself ends a connection.
+            greenlet.kill(StopIteration, block=False)
+
+
+class Idle:
+    """A connection that waits for its next request, for at most `seconds`."""
+
+    def __init__(self, idle: set[Any], seconds: float) -> None:
+        self._idle = idle
+        # False: the time-out ends the wait without an exception, which gevent's types do not know.
+        self._timeout = gevent.Timeout(seconds, False)  # type: ignore[arg-type]
+
+    def __enter__(self) -> None:
+        self._idle.add(gevent.getcurrent())
+        self._timeout.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        self._idle.discard(gevent.getcurrent())
+        return self._timeout.__exit__(kind, error, trace)
 
 
 class Log:
@@ -122,5 +161,9 @@ def _end_streams_at_stop(worker: Any) -> None:
             gevent.sleep(0.1)
         ended = worker.app.wsgi().extensions["academy"].watchers.stop()
         logger.info("The API stops; %d event streams were ended.", ended)
+        while True:
+            # Connections become idle as their answers end; the worker's exit ends this loop.
+            worker.close_idle()
+            gevent.sleep(0.1)
 
     gevent.spawn(watch)

@@ -13,6 +13,7 @@ from academy.api.bodies import (
     MOST_ERRORS,
     NDJSON_TYPES,
     NotJson,
+    body_of,
     ndjson_lines,
     parse,
     require_media_type,
@@ -115,7 +116,7 @@ def _record(
 def _read(model: type[Sent]) -> list[Sent]:
     """The rows of the body. Every bad line of NDJSON is reported with its number."""
     require_media_type(request, "application/json", *NDJSON_TYPES)
-    raw = request.get_data(cache=True)
+    raw = body_of(request)
     if request.mimetype not in NDJSON_TYPES:
         return [validate(raw, parse(raw), model)]
     found: list[Sent] = []

@@ -30,6 +30,8 @@ from academy.store import jobs, transitions
 from academy.store.engine import Sessions
 from academy.store.tables import Job
 
+BASE = "/api/v1/academy"
+
 #: What the fixture `served` gives (conftest.py).
 Served = Any
 
@@ -187,6 +189,37 @@ def test_a_websocket_without_right_or_reason_is_closed_with_a_code(
     assert strange.value.response.status_code == 403
     plain = httpx.get(served.url(path), headers=served.headers, timeout=20)
     assert (plain.status_code, plain.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_half_a_body_and_a_body_without_end_are_refused(served: Served) -> None:
+    line = b'{"situation": "a", "solution": "b"}\n'
+    host, _, port = served.host.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as broken:
+        broken.sendall(
+            f"POST {BASE}/lessons HTTP/1.1\r\nHost: {served.host}\r\nX-API-Key: {served.key}\r\n"
+            f"Content-Type: application/x-ndjson\r\nContent-Length: 1000\r\n\r\n".encode()
+            + line
+        )
+        broken.shutdown(socket.SHUT_WR)
+        answer = broken.recv(65536)
+    assert b" 400 " in answer.splitlines()[0]
+    headers = {**served.headers, "Content-Type": "application/x-ndjson"}
+    for size in (100_000, 300_000):  # cut at the limit, this would be whole lines
+        chunks = (line for _ in range(size // len(line) + 1))
+        long = httpx.post(served.url("/lessons"), content=chunks, headers=headers, timeout=20)
+        assert (long.status_code, long.json()["code"]) == (413, "body_too_large")
+    url = served.url("/lessons/stats")
+    statistics = httpx.get(url, headers=served.headers, timeout=20).json()
+    assert statistics["total_lessons"] == 0
+
+
+def test_a_stop_does_not_wait_for_connections_that_are_kept_open(served: Served) -> None:
+    with httpx.Client(headers=served.headers, timeout=20) as http:
+        assert http.get(served.url("/jobs")).status_code == 200
+        began = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=20) == 0
+        assert time.monotonic() - began < 4
 
 
 def test_a_stop_ends_open_streams_and_leaves_no_process(served: Served, job_id: str) -> None:
