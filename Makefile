@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo up down test lint format bench screens lock clean
+.PHONY: setup demo up down test faults faults-short lint format bench screens lock clean
 
 # The stamp says which lock the environment was made from.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -28,6 +28,12 @@ down:
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.installed ## hours: every fault, production intervals; writes docs/reliability.md
+	FAULTS=long FAULTS_REPORT=1 $(BIN)/python -m pytest tests/faults -m faults
+
+faults-short: $(VENV)/.installed ## minutes: the same faults, every interval shortened
+	FAULTS=short $(BIN)/python -m pytest tests/faults -m faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,0 +1,96 @@
+"""The real processes of a stack: started, killed, frozen, and counted afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from academy.processes import end_group, spawn
+
+
+class Program:
+    """One process of Academy, with a log of its own; it can be started again after its end."""
+
+    def __init__(self, name: str, module: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._command = [sys.executable, "-m", *module]
+        self._env = {**os.environ, **env}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> Program:
+        """Start it, from the thread that is to outlive it; what it says is appended to its log."""
+        if self.is_running:
+            return self
+        with self.log.open("ab") as output:
+            self._process = spawn(self._command, env=self._env, stdout=output, stderr=output)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this process alone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until the kernel says that it stands still."""
+        self.send(signal.SIGSTOP)
+        until(lambda: psutil.Process(self.pid).status() == "stopped", 10, f"{self.name} stands")
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """Continue it if it was stopped, ask it to end, and kill what is left."""
+        if self._process is not None:
+            self.send(signal.SIGCONT)
+            end_group(self._process, grace_seconds=15)
+
+
+def processes_of(home: Path) -> Iterator[psutil.Process]:
+    """Every live process on this machine whose environment names this home."""
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if each.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if each.environ().get("ACADEMY_HOME") == str(home):
+                yield each
+
+
+def until(
+    condition: Callable[[], bool], within: float, what: str | Callable[[], str], poll: float = 0.03
+) -> float:
+    """Wait for a condition; the seconds it took. Fails with `what` when the time is over."""
+    began = time.monotonic()
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() - began > within:
+            said = what() if callable(what) else what
+            raise AssertionError(f"not within {within:.1f} s: {said}")
+        pause.wait(poll)
+    return time.monotonic() - began

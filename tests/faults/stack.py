@@ -1,0 +1,230 @@
+"""A stack of real processes on one home, and the questions that the faults ask about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from academy.artifacts.manifest import write_manifest
+from academy.artifacts.store import ArtifactStore
+from academy.embedded.postgres import EmbeddedPostgres
+from academy.embedded.valkey import EmbeddedValkey
+from academy.lifecycle import TERMINAL, JobKind
+from academy.settings import Settings
+from academy.store import datasets, jobs, transitions
+from academy.store.engine import Sessions, StoreError, make_sessions
+from academy.store.tables import Job
+from tests.faults.form import START_SECONDS, Form
+from tests.faults.programs import Program, processes_of, until
+
+_DOUBLE = Path(__file__).with_name("trainer_double.py")
+
+#: Writes of a stale owner would show here: progress and checkpoints say which attempt made them.
+_AUDIT = """
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY, job_id text, what text, attempt int, detail text
+);
+CREATE FUNCTION audit_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.progress IS DISTINCT FROM OLD.progress
+        AND (NEW.progress->>'attempt')::int <> NEW.attempt THEN
+        INSERT INTO audit (job_id, what, attempt, detail)
+        VALUES (NEW.id, 'stale progress', NEW.attempt, NEW.progress->>'attempt');
+    END IF;
+    IF NEW.checkpoint IS DISTINCT FROM OLD.checkpoint THEN
+        INSERT INTO audit (job_id, what, attempt, detail)
+        VALUES (NEW.id, 'checkpoint', NEW.attempt, NEW.checkpoint->>'digest');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER jobs_audit AFTER UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION audit_job();
+"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The PostgreSQL and the Valkey of the harness, which faults may stop."""
+
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+
+
+class Stack:
+    """Workers, keepers, servers and the jobs that they are given."""
+
+    def __init__(
+        self, form: Form, servers: Servers, database_url: str, redis_url: str, folder: Path
+    ) -> None:
+        self.form = form
+        self.servers = servers
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.settings = form.settings(
+            Settings(
+                home=self.home,
+                database_url=database_url,
+                redis_url=redis_url,
+                models=str(folder / "models"),
+                base_model="tiny",
+                trainer_command=f"{sys.executable} {_DOUBLE}",
+                postgres_timeout_seconds=max(1.0, 10.0 / form.scale),
+            )
+        )
+        self.sessions: Sessions = make_sessions(self.settings, pool_size=8)
+        self.store = ArtifactStore(self.settings)
+        self.programs: list[Program] = []
+        self.submitted: dict[str, dict[str, Any]] = {}
+        self._prepare()
+
+    def worker(self, **changed: Any) -> Program:
+        """A started GPU worker; `changed` are settings that only it has."""
+        return self._program("worker", ["workers", "gpu"], changed)
+
+    def keeper(self, **changed: Any) -> Program:
+        """A started keeper."""
+        return self._program("keeper", ["workers.keeper"], changed)
+
+    def ready(self, workers: int) -> None:
+        """Wait until so many workers registered themselves."""
+
+        def registered() -> bool:
+            with self.sql() as connection:
+                row = connection.execute("SELECT count(*) FROM workers").fetchone()
+            return row is not None and row[0] >= workers
+
+        until(registered, 60, lambda: f"{workers} workers\n{self.logs()}")
+
+    def submit(self, steps: int = 20, seconds: float = 0.05, every: int = 5, **recipe: Any) -> str:
+        """Queue a training of the double's; the job's id."""
+        parameters = {
+            "steps": steps,
+            "step_seconds": seconds,
+            "checkpoint_every": every,
+            **recipe,
+        }
+        job = Job(
+            id=jobs.new_id(JobKind.TRAINING),
+            kind=JobKind.TRAINING,
+            queue="gpu",
+            parameters=parameters,
+            dataset_id="dataset_one",
+            base_model="tiny",
+        )
+        with self.sessions.begin() as session:
+            transitions.submit(session, job)
+        self.submitted[job.id] = parameters
+        return job.id
+
+    def job(self, job_id: str) -> Job:
+        """The job's row as it is now."""
+        with self.sessions() as session:
+            return jobs.get(session, job_id)
+
+    def is_(self, job_id: str, *statuses: str) -> Callable[[], bool]:
+        """A condition: the job is in one of these."""
+        return lambda: self.job(job_id).status in statuses
+
+    def reached(self, job_id: str, step: int, attempt: int = 1) -> Callable[[], bool]:
+        """A condition: this attempt (or a later one) wrote a checkpoint at or after the step."""
+        return lambda: any(
+            line["event"] == "checkpoint" and line["step"] >= step and line["attempt"] >= attempt
+            for line in self.ledger(job_id)
+        )
+
+    def idle(self) -> bool:
+        """A condition: every job is over."""
+        return all(status in TERMINAL for status in self.statuses().values())
+
+    def ledger(self, job_id: str) -> list[dict[str, Any]]:
+        """What the doubles really did for this job, in order."""
+        path = self.home / "ledger" / f"{job_id}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def attempts_begun(self, job_id: str) -> list[dict[str, Any]]:
+        """The attempts in which a trainer really started."""
+        return [line for line in self.ledger(job_id) if line["event"] == "began"]
+
+    def trainer_pid(self, job_id: str) -> int:
+        """The process of the latest trainer of this job."""
+        return int(self.attempts_begun(job_id)[-1]["pid"])
+
+    def owner_of(self, job_id: str) -> Program | None:
+        """The worker that holds the job, if one does."""
+        worker_id = self.job(job_id).worker_id
+        pids = {str(each.pid): each for each in self.programs if each.is_running}
+        return pids.get(worker_id.split("-gpu-")[1].split("-")[0]) if worker_id else None
+
+    def quiesce(self, within: float = 60.0) -> float:
+        """Wait until every job is over; how long it took."""
+
+        def all_over() -> bool:
+            try:
+                with self.sessions() as session:
+                    found = [jobs.get(session, each).status for each in self.submitted]
+            except StoreError:
+                return False
+            return all(status in TERMINAL for status in found)
+
+        return until(all_over, within, lambda: f"all jobs over: {self.statuses()}\n{self.logs()}")
+
+    def statuses(self) -> dict[str, str]:
+        """Every submitted job and its status."""
+        return {each: self.job(each).status for each in self.submitted}
+
+    def sql(self) -> psycopg.Connection[Any]:
+        """A connection of the harness's own, past every proxy."""
+        return psycopg.connect(self.settings.database_url, autocommit=True, connect_timeout=10)
+
+    def logs(self, lines: int = 25) -> str:
+        """The ends of all logs, for a failing test."""
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append(f"--- {path.name}\n" + "\n".join(tail))
+        return "\n".join(parts)
+
+    def close(self) -> None:
+        """Stop everything that was started here; nothing may be left."""
+        for each in reversed(self.programs):
+            each.stop()
+        until(lambda: not list(processes_of(self.home)), START_SECONDS + 10, "everything stopped")
+        self.sessions.kw["bind"].dispose()
+
+    def _program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:
+        number = len(self.programs)
+        env = replace(self.settings, **changed).environ()
+        program = Program(kind, module, env, self.folder / f"{kind}-{number}.log")
+        self.programs.append(program)
+        return program.start()
+
+    def _prepare(self) -> None:
+        model = self.folder / "models" / "tiny"
+        model.mkdir(parents=True)
+        (model / "config.json").write_text("{}")
+        (model / "model.safetensors").write_bytes(b"")
+        rows = self.folder / "dataset"
+        rows.mkdir()
+        (rows / "train.jsonl").write_text('{"id": "r1"}\n')
+        digest = write_manifest(rows)
+        key = self.store.publish(rows, "datasets")
+        with self.sessions.begin() as session:
+            datasets.register(
+                session,
+                id="dataset_one",
+                digest=digest,
+                key=key,
+                format="alpaca",
+                train_rows=12,
+                heldout_rows=1,
+                statistics={},
+                request={},
+            )
+        with self.sql() as connection:
+            connection.execute(_AUDIT)

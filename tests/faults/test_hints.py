@@ -1,0 +1,67 @@
+"""A hint is only a message: lost, tenfold or shuffled, every job starts once."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import redis
+
+from academy.store import jobs
+from tests.faults import invariants
+from tests.faults.form import Form
+from tests.faults.programs import until
+from tests.faults.report import Report
+from tests.faults.stack import Stack
+from workers.app import send_hints
+
+
+def test_a_job_whose_hint_was_lost_starts(stack: Stack, form: Form, report: Report) -> None:
+    limit = form.limit(75)
+    row = report.row("hint lost between broker and claim", limit)
+    worker = stack.worker()
+    stack.keeper()
+    stack.ready(1)
+    with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as broker:
+        for _ in range(form.rounds(10)):
+            # Nobody can take a hint while the only worker stands still, so the loss is certain.
+            until(stack.idle, limit, "the worker has nothing to do")
+            worker.freeze()
+            job_id = stack.submit(steps=4, seconds=0.01)
+            until(lambda: broker.llen("gpu") > 0, limit, "the hint reached the broker")
+            broker.delete("gpu")
+            worker.thaw()
+            row.add(
+                until(
+                    lambda job_id=job_id: bool(stack.attempts_begun(job_id)),
+                    limit,
+                    lambda: f"the job starts\n{stack.logs()}",
+                )
+            )
+    invariants.check(stack)
+
+
+def test_tenfold_and_shuffled_hints_claim_every_job_once(
+    stack: Stack, form: Form, report: Report
+) -> None:
+    limit = form.limit(75)
+    row = report.row("every hint ten times, shuffled", limit)
+    stack.keeper()
+    for _ in range(2):
+        stack.worker()
+    stack.ready(2)
+    for _ in range(form.rounds(10) // 10 or 1):
+        ids = [stack.submit(steps=3, seconds=0.01) for _ in range(10)]
+        hints = [("gpu", each) for each in ids] * 10
+        random.shuffle(hints)
+        began = time.monotonic()
+        send_hints(stack.settings, hints)
+        stack.quiesce(limit * 2)
+        row.add(time.monotonic() - began)
+        for each in ids:
+            assert len(stack.attempts_begun(each)) == 1
+            with stack.sessions() as session:
+                claims = [r for r in jobs.transitions(session, each) if r.reason == "claimed"]
+            assert len(claims) == 1
+    row.times *= 10
+    invariants.check(stack)

@@ -1,0 +1,141 @@
+"""A trainer that computes hashes instead of gradients, and misbehaves when its recipe says so.
+
+It keeps the real trainer's contract (docs/training.md): the spec, the messages, checkpoints and an
+adapter with the manifest last, SIGTERM, the lifeline, the exit statuses. Its "weights" after step n
+are a hash over those after step n - 1, so a lost, doubled or foreign step shows in the adapter.
+
+The recipe: `steps`, `step_seconds`, `checkpoint_every`, `out_of_memory` (always exit 4),
+`die_in_checkpoint` (the step whose checkpoint is left half written), `adapter_files` (how many
+files the adapter has, to make its upload long), and `only_attempt` (misbehave in that one alone).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from academy.artifacts.manifest import verify_manifest, write_manifest
+
+DONE, CANCELLED, OUT_OF_MEMORY = 0, 3, 4
+
+_stopping = threading.Event()
+
+
+def main() -> int:
+    """Train as the spec says; the trainer's exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lifeline", action="store_true")
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _stopping.set())
+    if arguments.lifeline:
+        threading.Thread(target=_watch_lifeline, daemon=True).start()
+    spec = json.loads(arguments.spec.read_text())
+    return Double(spec, arguments.out).train()
+
+
+def weights_after(job_id: str, steps: int, weights: str = "", first: int = 1) -> str:
+    """What a training that lost, doubled and mixed up nothing has after `steps`."""
+    for step in range(first, steps + 1):
+        weights = hashlib.sha256(f"{job_id} {step} {weights}".encode()).hexdigest()
+    return weights
+
+
+class Double:
+    """One attempt at a job."""
+
+    def __init__(self, spec: dict[str, Any], out: Path) -> None:
+        self.job_id: str = spec["job_id"]
+        self.attempt: int = spec["attempt"]
+        self.out = out
+        self.recipe: dict[str, Any] = spec["recipe"]
+        self.misbehaves = self.recipe.get("only_attempt", self.attempt) == self.attempt
+        self.resume_from = spec["resume_from"]
+
+    def train(self) -> int:
+        """Every step from the checkpoint on; the exit status."""
+        steps = int(self.recipe["steps"])
+        first, weights = self._resume()
+        self._say("stage", stage="training", message="The double computes.")
+        self._note(event="began", first_step=first)
+        for step in range(first, steps + 1):
+            if self.misbehaves and self.recipe.get("out_of_memory"):
+                return OUT_OF_MEMORY
+            if _stopping.wait(float(self.recipe["step_seconds"])):
+                self._checkpoint(step - 1, weights)
+                return CANCELLED
+            weights = weights_after(self.job_id, step, weights, step)
+            self._say("metrics", step=step, total_steps=steps, attempt=self.attempt, loss=1.0)
+            if step % int(self.recipe["checkpoint_every"]) == 0:
+                self._checkpoint(step, weights)
+        self._finish(steps, weights)
+        return DONE
+
+    def _resume(self) -> tuple[int, str]:
+        if self.resume_from is None:
+            return 1, ""
+        verify_manifest(Path(self.resume_from))
+        state = json.loads((Path(self.resume_from) / "state.json").read_text())
+        return state["step"] + 1, state["weights"]
+
+    def _checkpoint(self, step: int, weights: str) -> None:
+        folder = self.out / "checkpoints" / f"step-{step:08d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        # The attempt makes the digest its own, so an audit can tell whose checkpoint was recorded.
+        state = {"step": step, "weights": weights, "attempt": self.attempt}
+        (folder / "state.json").write_text(json.dumps(state))
+        if self.misbehaves and self.recipe.get("die_in_checkpoint") == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (folder / "optimizer.bin").write_bytes(weights.encode() * 64)
+        digest = write_manifest(folder)
+        self._note(event="checkpoint", step=step, digest=digest)
+        self._say("checkpoint", step=step, path=str(folder), digest=digest)
+
+    def _finish(self, steps: int, weights: str) -> None:
+        folder = self.out / "adapter"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.txt").write_text(weights)
+        (folder / "academy.json").write_text(json.dumps({"base_model": {"digest": None}}))
+        for number in range(int(self.recipe.get("adapter_files", 0))):
+            (folder / f"part-{number:05d}.bin").write_text(f"{self.job_id} {number}")
+        digest = write_manifest(folder)
+        summary = {"steps": steps, "attempt": self.attempt}
+        self._note(event="result", digest=digest)
+        self._say("result", adapter_path=str(folder), digest=digest, summary=summary)
+
+    def _say(self, type: str, **fields: Any) -> None:
+        line = {"type": type, "timestamp": datetime.now(UTC).isoformat(), **fields}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    def _note(self, **fields: Any) -> None:
+        """One line of the ledger by which the harness knows what was really trained."""
+        folder = Path(os.environ["ACADEMY_HOME"]) / "ledger"
+        folder.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"attempt": self.attempt, "pid": os.getpid(), **fields}) + "\n"
+        with (folder / f"{self.job_id}.jsonl").open("a") as ledger:
+            ledger.write(line)
+
+
+def _watch_lifeline() -> None:
+    while True:
+        ready, _, _ = select.select([sys.stdin], [], [], 60)
+        if ready and not os.read(sys.stdin.fileno(), 1):
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
