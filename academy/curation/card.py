@@ -1,4 +1,4 @@
-"""The data set's card: what is in it, where it comes from and what was left out, in words."""
+"""The dataset's card: what is in it, where it comes from and what was left out, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def write_card(statistics: dict[str, Any], request: dict[str, Any]) -> str:
     """Markdown for people; it holds no time and no path, so equal data has an equal card."""
     counted = statistics["input"]
     lines = [
-        "# Data set card",
+        "# Dataset card",
         "",
         f"{statistics['total_examples']} examples: {statistics['train_rows']} to train on and "
         f"{statistics['heldout_rows']} held out. {counted['read']} records were read, "

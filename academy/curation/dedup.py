@@ -23,7 +23,7 @@ _SEED = 42
 #: Comparisons a row at most makes in one bucket. Buckets grow beyond it only where hundreds of
 #: rows are alike without being duplicates; the most recent ones are then the best guess.
 _BUCKET = 200
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+")
 
 
 class Texts(Protocol):
@@ -85,10 +85,13 @@ class Sketches:
 
 
 def shingles(text: str) -> list[str]:
-    """Runs of three words (or signs), the set that Jaccard compares; short texts give one."""
+    """Runs of three words, the set that Jaccard compares; signs do not count, nor does case.
+
+    A text of three words or fewer is one shingle, and one without any word is compared as it is.
+    """
     words = _WORD.findall(text.casefold())
     if len(words) <= SHINGLE_WORDS:
-        return [" ".join(words)]
+        return [" ".join(words) or text.strip()]
     return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
 
 

@@ -17,6 +17,8 @@ NAME_MASK = "<NAME>"
 _EMAIL = re.compile(
     r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}\b"
 )
+# Most diffs hold an "@@" and no address: this much is found without trying each letter before it.
+_AT = re.compile(r"@[A-Za-z0-9]")
 # Bounded, as the text may be hostile and this runs without RE2's guarantee of linear time.
 _CAPITALISED = r"[^\W\d_a-z][\w.'’-]{0,40}[ \t]{1,4}"
 _NAMED_EMAIL = re.compile(
@@ -58,7 +60,7 @@ def redact(text: str) -> Redacted:
 def mask_people(text: str, author: str = "") -> tuple[str, bool]:
     """Mask e-mail addresses, the names beside them, and `author`; (text, anything masked?)."""
     masked = text
-    if "@" in masked:
+    if _AT.search(masked):
         masked = _EMAIL.sub(_mask_email, masked)
         if EMAIL_MASK in masked:
             masked = _NAMED_EMAIL.sub(f"{NAME_MASK} ", masked)

@@ -1,9 +1,9 @@
 """Which rows are held out, decided by group and then by time.
 
 Lessons, conversations, runs and uploads go by the hash of their group: a row's side depends on
-nothing but its group and the seed, so it is the same in every later data set. The commits of a
+nothing but its group and the seed, so it is the same in every later dataset. The commits of a
 repository go by time: the newest are held out, which is the honest test of a model that will see
-tomorrow's commits. Commits keep the side that an earlier data set gave them (`decided`), so that
+tomorrow's commits. Commits keep the side that an earlier dataset gave them (`decided`), so that
 what was once held out is never trained on.
 """
 
@@ -43,7 +43,7 @@ def held_out(
 ) -> set[int]:
     """The indexes of the rows to hold out; `rows` come in order of time.
 
-    `decided` maps a row's tie to whether an earlier data set held it out. `tick` is called between
+    `decided` maps a row's tie to whether an earlier dataset held it out. `tick` is called between
     the passes over the rows and may raise to stop.
     """
     if fraction <= 0:

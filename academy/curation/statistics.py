@@ -1,4 +1,4 @@
-"""The numbers of a data set. Lengths are in characters."""
+"""The numbers of a dataset. Lengths are in characters."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Lengths:
 
 
 def summarise(collected: Collected, drops: Drops, lengths: Lengths) -> dict[str, Any]:
-    """The statistics of a data set; the first six have the seeds' names.
+    """The statistics of a dataset; the first six have the seeds' names.
 
     ``total_examples`` = what was collected − ``removed_low_quality``, and ``input.read`` =
     ``input.kept`` + ``input.dropped``, where the dropped rows are the sum over ``filters``. Commits

@@ -15,7 +15,7 @@ from academy.curation.git.history import Commit, list_commits, read_commits
 from academy.curation.git.outcome import Dropped, Example, Outcome
 from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository, inspect, is_repository
-from academy.curation.git.shadow import Shadow
+from academy.curation.git.shadow import Shadow, git_version
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Row, clean
 
@@ -34,13 +34,16 @@ _LATEST = 2**53  # the largest time that JSON readers keep exact
 def open_repositories(
     paths: Sequence[str] | None, allowed_roots: Sequence[Path]
 ) -> list[tuple[str, Repository]]:
-    """The repositories to read, each with a name of its own within this data set.
+    """The repositories to read, each with a name of its own within this dataset.
 
     With `paths` None every allowed root that is a repository itself is read. A repository that is
-    named twice is read once. Raises `RepositoryRefused` before anything is read.
+    named twice is read once. Raises `RepositoryRefused` before anything is read, and `Unavailable`
+    without git.
     """
     if paths is None:
         paths = [str(root) for root in allowed_roots if is_repository(root)]
+    if paths:
+        git_version()  # says plainly that git is missing, before GitPython fails to be imported
     found: dict[Path, Repository] = {}
     for path in paths:
         repository = inspect(path, allowed_roots)
