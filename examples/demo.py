@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ TRAINING = {
     "max_eval_rows": 64,
     "seed": 7,
 }
-ANSWER_TOKENS = 80
+ANSWER_TOKENS = 64
 
 console = Console()
 
@@ -172,14 +173,18 @@ def show(client: Client, repository: Path, began: float) -> int:
 
 
 def ask(client: Client, questions: list[dict[str, Any]]) -> list[str]:
-    """What the model behind the alias ``default`` answers, greedily."""
-    answers = []
-    for question in questions:
+    """What the model behind the alias ``default`` answers, greedily; all questions at once."""
+
+    def answer(question: dict[str, Any]) -> str:
         messages = [{"role": "user", "content": question["situation"]}]
         pieces = client.chat("default", messages, temperature=0, max_tokens=ANSWER_TOKENS)
-        answers.append("".join(pieces).strip())
+        return "".join(pieces).strip()
+
+    with ThreadPoolExecutor(len(questions)) as pool:
+        answers = list(pool.map(answer, questions))
+    for question, text in zip(questions, answers, strict=True):
         console.print(f"[dim]?[/] {shorten(question['situation'], 90)}", highlight=False)
-        console.print(f"  {shorten(answers[-1], 160)}", markup=False, highlight=False)
+        console.print(f"  {shorten(text, 160)}", markup=False, highlight=False)
     return answers
 
 
