@@ -27,13 +27,13 @@ _lock = threading.Lock()
 def publish_waiting(sessions: Sessions, settings: Settings) -> int:
     """Send the hints that wait in the outbox; how many got through. Never raises, never hangs."""
     global _rest_until
-    if time.monotonic() < _rest_until or not _lock.acquire(timeout=1.0):
-        return 0
     # Celery is the workers' room; it is loaded where a hint is really sent.
     from kombu.exceptions import OperationalError
 
     from workers.app import send_hints
 
+    if time.monotonic() < _rest_until or not _lock.acquire(timeout=1.0):
+        return 0
     sent = 0
     try:
         with sessions.begin() as session:
