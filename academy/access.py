@@ -1,4 +1,4 @@
-"""Who may do what: keys, their roles, and one-time tickets.
+"""Who may do what: keys, their roles, one-time tickets, and the sessions of browsers.
 
 A key is ``aca_`` and 256 random bits; only its sha256 is stored, so finding it by its hash takes
 the same time for every wrong key. Services here take a session and never commit, except
@@ -23,6 +23,7 @@ from academy.store.access_tables import ApiKey
 from academy.store.engine import Session, make_sessions
 
 TICKET_SECONDS = 60.0
+SESSION_SECONDS = 12 * 3600.0
 
 
 class Role(StrEnum):
@@ -68,6 +69,15 @@ class TicketRefused(AcademyError):
     code = "ticket_refused"
     status = 401
     next_step = "Get a new one with POST /api/v1/academy/tickets and use it at once, once."
+
+
+class SessionEnded(AcademyError):
+    """The dashboard's session is unknown, was signed out, or is older than 12 hours."""
+
+    code = "session_ended"
+    status = 401
+    next_step = "Open a new link: 'academy up' prints one, and POST /api/v1/academy/tickets makes \
+the ticket for one."
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,28 @@ def redeem_ticket(session: Session, secret: str) -> Principal:
     return _principal(key)
 
 
+def open_session(session: Session, principal: Principal) -> str:
+    """A secret that stands for the key for `SESSION_SECONDS`, for a browser's cookie."""
+    secret = "ses_" + secrets.token_urlsafe(32)
+    access.add_browser_session(session, _session_digest(secret), principal.key_id, SESSION_SECONDS)
+    return secret
+
+
+def resume_session(session: Session, secret: str) -> Principal:
+    """Whose session this is. Raises `SessionEnded`, or `KeyRevoked` if its key is."""
+    key = access.browser_session_key(session, _session_digest(secret))
+    if key is None:
+        raise SessionEnded
+    principal = _principal(key)
+    access.touch_key(session, principal.key_id)
+    return principal
+
+
+def close_session(session: Session, secret: str) -> None:
+    """End a session; ending it again changes nothing."""
+    access.end_browser_session(session, _session_digest(secret))
+
+
 def bootstrap_admin_key(settings: Settings) -> Path:
     """Make sure that HOME/admin.key holds a live admin key (mode 0600); the file's path.
 
@@ -141,6 +173,11 @@ def bootstrap_admin_key(settings: Settings) -> Path:
 def digest(secret: str) -> str:
     """The sha256 of a key or ticket, in hex, as it is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _session_digest(secret: str) -> str:
+    # Sessions lie with the tickets; the prefix keeps a used ticket from being taken for a session.
+    return digest(f"session:{secret}")
 
 
 def _principal(key: ApiKey | None) -> Principal:

@@ -33,6 +33,7 @@ from academy.api.views import (
     workers,
 )
 from academy.api.watchers import Watchers
+from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
 from academy.events.stream import connect
 from academy.settings import Settings
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> APIFlask:
         app.register_blueprint(module.blueprint, url_prefix=BASE)
     app.register_blueprint(openai.blueprint)
     app.register_blueprint(probes.blueprint)
+    app.register_blueprint(dashboard.blueprint)
     return app
 
 

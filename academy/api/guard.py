@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from flask import g, request
 
-from academy.access import Principal, Role, authenticate, redeem_ticket
+from academy.access import Principal, Role, authenticate, redeem_ticket, resume_session
 from academy.api.state import state
+from academy.dashboard.cookie import session_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -45,11 +46,18 @@ def declares(role: Role | None, *, ticket: bool = False) -> Callable[[View], Vie
 
 
 def identify(*, ticket: bool = False) -> Principal:
-    """Who sent the current request. Raises one of the 401 errors of `academy.access`."""
+    """Who sent the current request: a ticket, a key, or the dashboard's session, in this order.
+
+    Raises one of the 401 errors of `academy.access`, or `CookieRefused` for a request that the
+    dashboard's own page did not send.
+    """
     with state().sessions.begin() as session:
         if ticket and (given := request.args.get("ticket")):
             return redeem_ticket(session, given)
-        return authenticate(session, _presented_key())
+        key = _presented_key()
+        if key is None and (secret := session_of(request)):
+            return resume_session(session, secret)
+        return authenticate(session, key)
 
 
 def principal() -> Principal:

@@ -41,6 +41,7 @@ for command, panel in (
     (models.activate, _SERVE),
     (models.rollback, _SERVE),
     (models.chat, _SERVE),
+    (keys.ticket, _ACCESS),
     (single.migrate, _PARTS),
     (single.api, _PARTS),
     (single.worker, _PARTS),

@@ -18,6 +18,18 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+def ticket(as_json: AsJson = False) -> None:
+    """Print a link to the dashboard; it works once, within a minute."""
+    from academy.cli.output import connect, print_json
+
+    with connect() as client:
+        link = f"{client.url}/academy?ticket={client.ticket()}"
+    if as_json:
+        print_json({"dashboard": link})
+    else:
+        typer.echo(link)
+
+
 @keys.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],

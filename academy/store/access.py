@@ -80,6 +80,33 @@ def redeem_ticket(session: Session, sha256: str) -> ApiKey | None:
     return session.get(ApiKey, key_id) if key_id is not None else None
 
 
+def add_browser_session(session: Session, sha256: str, key_id: str, seconds: float) -> None:
+    """Store a session's hash.
+
+    It is a ticket that was used from the start: nobody can redeem it, and it is cleared away with
+    the tickets.
+    """
+    session.execute(
+        insert(Ticket).values(
+            hash=sha256, key_id=key_id, expires_at=from_now(seconds), used_at=now()
+        )
+    )
+
+
+def browser_session_key(session: Session, sha256: str) -> ApiKey | None:
+    """The key that a session stands for, or None if it is unknown or over."""
+    return session.scalars(
+        select(ApiKey)
+        .join(Ticket, Ticket.key_id == ApiKey.id)
+        .where(Ticket.hash == sha256, Ticket.used_at.is_not(None), Ticket.expires_at > now())
+    ).one_or_none()
+
+
+def end_browser_session(session: Session, sha256: str) -> None:
+    """Forget a session."""
+    session.execute(delete(Ticket).where(Ticket.hash == sha256, Ticket.used_at.is_not(None)))
+
+
 def lock_request(session: Session, owner: str, key: str) -> bool:
     """Reserve an idempotency key until this transaction ends; False if another one has it.
 

@@ -1,0 +1,51 @@
+// Calls of the API. The cookie goes along by itself; the header shows that this page asked.
+
+export const BASE = "/api/v1/academy";
+const TIMEOUT_MILLISECONDS = 60_000;
+
+/** A refusal of the API: its detail and next step, and what is wrong with which field. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super([body.detail, body.next_step].filter(Boolean).join(" "));
+    this.status = status;
+    this.code = body.code;
+    this.errors = body.errors ?? [];
+  }
+}
+
+/** The JSON that a path answers. Throws `Problem`, or `TypeError` if the server is away. */
+export async function get(path) {
+  return (await call("GET", path)).body;
+}
+
+/** POST a body; what was answered, with its status and headers. */
+export function post(path, body, headers = {}) {
+  return call("POST", path, body, headers);
+}
+
+export async function remove(path) {
+  return (await call("DELETE", path)).body;
+}
+
+/** End this browser's session. */
+export async function signOut() {
+  await fetch("/academy/session", { method: "DELETE", headers: { "X-Academy-Dashboard": "1" } });
+}
+
+async function call(method, path, body, headers = {}) {
+  const answer = await fetch(path.startsWith(BASE) ? path : BASE + path, {
+    method,
+    headers: {
+      Accept: "application/json",
+      "X-Academy-Dashboard": "1",
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...headers,
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    cache: "no-store",
+    signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+  });
+  const parsed = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Problem(answer.status, { detail: answer.statusText, ...parsed });
+  return { status: answer.status, body: parsed, headers: answer.headers };
+}

@@ -1,0 +1,175 @@
+// The log viewer: one job's events, live, from the first one on.
+
+import { BASE } from "./api.js";
+import { byId, element, show } from "./dom.js";
+import { drawFigures, forgetFigures, takeMetrics, takeProgress } from "./figures.js";
+import { clock, loss, number, t } from "./texts.js";
+
+const MOST_LINES = 3000;
+const DRAW_MILLISECONDS = 150;
+const LONGEST_RETRY_MILLISECONDS = 30_000;
+const OVER = new Set(["finished", "failed", "cancelled"]);
+const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
+
+/** What is being watched: the job, its connection, and the lines that are not drawn yet. */
+let now = null;
+let timer = null;
+
+export function startLog() {
+  byId("log-pause").addEventListener("click", () => {
+    now.isPaused = !now.isPaused;
+    byId("log-pause").textContent = t(now.isPaused ? "log.resume" : "log.pause");
+    draw();
+  });
+  const lines = byId("log-lines");
+  const follow = byId("log-follow");
+  // Scrolling up by hand stops the scrolling along; back at the end, it goes on.
+  lines.addEventListener("scroll", () => (follow.checked = isAtEnd(lines)));
+  follow.addEventListener("change", () => follow.checked && toEnd(lines));
+}
+
+/** The id of the job that is shown, or null. */
+export function watched() {
+  return now?.jobId ?? null;
+}
+
+/** Show a job's log, and follow it until the job is over. */
+export function watch(jobId) {
+  if (now?.jobId === jobId) return;
+  now?.source.close();
+  clearTimeout(now?.retry);
+  now = { jobId, source: null, retry: null, lastId: null, waiting: [], count: 0, cut: 0, isPaused: false, wait: 1000 };
+  byId("log").hidden = false;
+  byId("log-none").hidden = true;
+  byId("log-title").textContent = t("log.title", { job: jobId });
+  byId("log-lines").replaceChildren();
+  byId("log-follow").checked = true;
+  byId("log-pause").textContent = t("log.pause");
+  byId("log-download").href = `${path(jobId)}?download=1`;
+  byId("log-status").textContent = "…";
+  show(byId("log-failure"), null);
+  forgetFigures();
+  connect(now);
+}
+
+function connect(viewed) {
+  const after = viewed.lastId === null ? "" : `?after=${viewed.lastId}`;
+  const source = new EventSource(`${path(viewed.jobId)}/stream${after}`);
+  viewed.source = source;
+  say(viewed.lastId === null ? "log.connecting" : "log.again");
+  source.onmessage = (message) => {
+    if (viewed !== now) return;
+    viewed.wait = 1000;
+    if (message.lastEventId) viewed.lastId = message.lastEventId;
+    take(viewed, JSON.parse(message.data));
+  };
+  source.onerror = () => {
+    if (viewed !== now || source.readyState === EventSource.CONNECTING) return say("log.again");
+    // The browser gives up on a refusal such as 503; go on after the last event a little later.
+    source.close();
+    viewed.retry = setTimeout(() => viewed === now && connect(viewed), viewed.wait);
+    viewed.wait = Math.min(viewed.wait * 2, LONGEST_RETRY_MILLISECONDS);
+  };
+}
+
+function take(viewed, event) {
+  switch (event.type) {
+    case "connected":
+      say("log.live");
+      break;
+    case "log":
+    case "stage":
+      add(viewed, event, event.message, event.type === "stage" ? "stage" : event.level);
+      break;
+    case "error":
+      add(viewed, event, [event.message, event.next_step].filter(Boolean).join(" "), "error");
+      break;
+    case "metrics":
+      takeMetrics(event);
+      break;
+    case "evaluation":
+      add(viewed, event, evaluation(event), "info");
+      break;
+    case "checkpoint":
+      add(viewed, event, t("log.checkpoint", { step: number(event.step) }), "info");
+      break;
+    case "progress":
+      takeProgress(event);
+      break;
+    case "truncated":
+      add(viewed, event, t("log.truncated"), "warning");
+      break;
+    case "status":
+      takeStatus(viewed, event);
+  }
+  timer ??= setTimeout(draw, DRAW_MILLISECONDS);
+}
+
+function takeStatus(viewed, event) {
+  const node = byId("log-status");
+  node.textContent = t(`status.${event.status}`);
+  node.className = `badge ${MOODS[event.status] ?? "busy"}`;
+  add(viewed, event, `→ ${t(`status.${event.status}`)}`, "stage");
+  if (event.failure) show(byId("log-failure"), `${event.failure.message} ${event.failure.next_step ?? ""}`);
+  if (!OVER.has(event.status)) return;
+  viewed.source.close();
+  takeProgress({ isOver: true, isFinished: event.status === "finished" });
+  say("log.over");
+  document.dispatchEvent(new Event("job-over"));
+}
+
+function add(viewed, event, message, level) {
+  viewed.count += 1;
+  viewed.waiting.push({ line: viewed.count, at: event.timestamp, message: message ?? "", level: level ?? "info" });
+  if (viewed.waiting.length > MOST_LINES) viewed.cut += viewed.waiting.splice(0, viewed.waiting.length - MOST_LINES).length;
+}
+
+/** Put what came since the last time onto the page, all at once. */
+function draw() {
+  timer = null;
+  drawFigures();
+  const lines = byId("log-lines");
+  if (now.isPaused) {
+    byId("log-waiting").textContent = now.waiting.length ? t("log.waiting", { count: number(now.waiting.length) }) : "";
+    return;
+  }
+  const follows = byId("log-follow").checked;
+  lines.append(...now.waiting.splice(0).map(line));
+  while (lines.childElementCount > MOST_LINES) {
+    lines.firstElementChild.remove();
+    now.cut += 1;
+  }
+  byId("log-waiting").textContent = now.cut > 0 ? t("log.cut", { count: number(now.cut) }) : "";
+  if (follows) toEnd(lines);
+}
+
+function line(each) {
+  return element(
+    "li",
+    { class: each.level },
+    element("span", { class: "number" }, String(each.line)),
+    element("time", { datetime: each.at }, clock(each.at)),
+    element("span", { class: "message" }, each.message),
+  );
+}
+
+function evaluation(event) {
+  const name = ["base", "adapter"].includes(event.name) ? t(`log.${event.name}`) : event.name;
+  return t("log.evaluation", { name, step: number(event.step), loss: loss(event.loss), rows: number(event.rows) });
+}
+
+function path(jobId) {
+  return `${BASE}/train/${encodeURIComponent(jobId)}/logs`;
+}
+
+function say(key) {
+  byId("log-connection").textContent = t(key);
+}
+
+function isAtEnd(node) {
+  return node.scrollHeight - node.scrollTop - node.clientHeight < 8;
+}
+
+function toEnd(node) {
+  node.scrollTop = node.scrollHeight;
+}

@@ -1,0 +1,27 @@
+// The dashboard starts here, one module for each panel.
+
+import { startAdapters } from "./adapters.js";
+import { signOut } from "./api.js";
+import { startDataset } from "./dataset.js";
+import { byId } from "./dom.js";
+import { startLog } from "./log.js";
+import { complain } from "./notices.js";
+import { startOverview } from "./overview.js";
+import { loadTexts } from "./texts.js";
+import { startTraining } from "./training.js";
+
+byId("sign-out").addEventListener("click", async () => {
+  try {
+    await signOut();
+    location.reload();
+  } catch (error) {
+    complain(error);
+  }
+});
+
+await loadTexts();
+startOverview();
+startDataset();
+startLog();
+startTraining();
+startAdapters();

@@ -1,0 +1,53 @@
+// What the page says about itself: news politely, trouble at once.
+
+import { Problem } from "./api.js";
+import { byId, show } from "./dom.js";
+import { t } from "./texts.js";
+
+let sessionIsOver = false;
+
+/** Tell something that went well. */
+export function say(text) {
+  byId("said").textContent = text;
+}
+
+/** Tell what an action ran into. */
+export function complain(error) {
+  sessionIsOver ||= error instanceof Problem && error.status === 401;
+  show(byId("trouble"), sessionIsOver ? t("session_over") : wordsOf(error));
+}
+
+/** An error in words. Only the server knows what it refused; a lost connection is ours to tell. */
+export function wordsOf(error) {
+  return error instanceof Problem ? error.message : t("offline");
+}
+
+/** The server answered again. */
+export function calm() {
+  if (!sessionIsOver) show(byId("trouble"), null);
+}
+
+/** Run `refresh` now and every so often while the page is seen; it tells the seconds until the next. */
+export function repeat(refresh) {
+  let timer = null;
+  let isRunning = false;
+  async function run() {
+    clearTimeout(timer);
+    if (isRunning || sessionIsOver) return;
+    isRunning = true;
+    let seconds = 10;
+    try {
+      if (!document.hidden) seconds = (await refresh()) ?? seconds;
+      if (byId("trouble").dataset.from === "refresh") calm();
+      delete byId("trouble").dataset.from;
+    } catch (error) {
+      complain(error);
+      byId("trouble").dataset.from = "refresh";
+    }
+    isRunning = false;
+    timer = setTimeout(run, seconds * 1000);
+  }
+  document.addEventListener("visibilitychange", () => document.hidden || run());
+  run();
+  return run;
+}

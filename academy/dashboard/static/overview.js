@@ -1,0 +1,101 @@
+// The panel “Overview”: the system's status.
+
+import { get } from "./api.js";
+import { badge, byId, element } from "./dom.js";
+import { repeat } from "./notices.js";
+import { bytes, clock, has, number, percent, t } from "./texts.js";
+
+const MODEL_MOODS = { ready: "good", loading: "busy", draining: "busy" };
+const SHOWN_ALWAYS = ["queued", "running", "finished", "failed"];
+
+export function startOverview() {
+  repeat(async () => {
+    const status = await get("/status");
+    counts(status);
+    components(status.components);
+    gpus(status.gpu);
+    workers(status);
+    models(status.runtimes);
+    config({ ...status.config, version: status.versions.academy });
+    byId("overview-updated").textContent = t("updated", { time: clock() });
+    return 10;
+  });
+}
+
+function counts(status) {
+  byId("overview-lessons").textContent = number(status.lessons.total_lessons);
+  const { total, ...byStatus } = status.jobs;
+  const parts = Object.entries(byStatus)
+    .filter(([name, count]) => count > 0 || SHOWN_ALWAYS.includes(name))
+    .map(([name, count]) => `${number(count)} ${t(`status.${name}`)}`);
+  byId("overview-jobs").replaceChildren(
+    `${number(total)} `,
+    element("small", {}, `${t("jobs.total")}: ${parts.join(" · ")}`),
+  );
+}
+
+function components(found) {
+  byId("overview-components").replaceChildren(
+    ...Object.entries(found).map(([name, works]) =>
+      element("li", {}, badge(`${works ? "✓" : "✗"} ${t(`component.${name}`)}: ${t(works ? "yes" : "no")}`, works ? "good" : "quiet")),
+    ),
+  );
+}
+
+function gpus(gpu) {
+  const cards = gpu.devices.map((each) => {
+    const used = each.memory_used_bytes;
+    const total = each.memory_total_bytes;
+    const memory = t("gpu.memory", { used: bytes(used), total: bytes(total) });
+    const busy = each.utilization_percent ?? null;
+    return element(
+      "p",
+      {},
+      element("strong", {}, each.name ?? t("unknown")),
+      element("br"),
+      total ? element("meter", { min: 0, max: total, value: used ?? 0, "aria-label": memory }) : null,
+      ` ${memory}`,
+      busy === null ? null : ` · ${t("gpu.utilization", { percent: percent(busy / 100) })}`,
+    );
+  });
+  if (!gpu.available) cards.push(element("p", {}, t("gpu.none")));
+  else if (!gpu.enabled) cards.push(element("p", {}, t("gpu.idle")));
+  byId("overview-gpus").replaceChildren(...cards);
+}
+
+function workers(status) {
+  const rows = status.workers.map((each) =>
+    element(
+      "tr",
+      {},
+      element("td", {}, each.queue),
+      element("td", { class: "name" }, `${each.host} · ${each.pid}`),
+      element("td", {}, clock(each.last_seen_at), each.draining ? ` (${t("worker.draining")})` : null),
+    ),
+  );
+  if (rows.length === 0) rows.push(element("tr", {}, element("td", { colspan: 3 }, t("workers.none"))));
+  byId("overview-workers").replaceChildren(...rows);
+  byId("overview-queues").replaceChildren(
+    ...Object.entries(status.queues).map(([queue, count]) =>
+      element("li", {}, badge(`${queue} · ${t("queue.waiting", { count: number(count) })}`, count > 0 ? "busy" : "quiet")),
+    ),
+  );
+}
+
+function models(runtimes) {
+  byId("overview-models").replaceChildren(
+    ...runtimes.map((each) => {
+      const state = has(`state.${each.state}`) ? t(`state.${each.state}`) : each.state;
+      return element("li", { title: each.detail }, badge(`${each.url} · ${state}`, MODEL_MOODS[each.state] ?? "bad"));
+    }),
+  );
+}
+
+function config(found) {
+  byId("overview-config").replaceChildren(
+    ...Object.entries(found).flatMap(([name, value]) => [
+      element("dt", {}, has(`config.${name}`) ? t(`config.${name}`) : name),
+      element("dd", {}, typeof value === "number" ? number(value, 2) : String(value)),
+    ]),
+  );
+}

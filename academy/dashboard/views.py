@@ -1,0 +1,166 @@
+"""``/academy``: the page, and the session that a one-time link opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, make_response, redirect, render_template, request
+
+from academy.access import (
+    SESSION_SECONDS,
+    Role,
+    close_session,
+    open_session,
+    redeem_ticket,
+    resume_session,
+)
+from academy.api.state import state
+from academy.dashboard import cookie
+from academy.dashboard.forms import curation_form, training_form
+from academy.dashboard.languages import COOKIE, LANGUAGES, language_of, texts
+from academy.errors import AcademyError
+
+PAGE = "/academy"
+
+blueprint = APIBlueprint(
+    "dashboard",
+    __name__,
+    enable_openapi=False,  # it is for people; programs use the API
+    static_folder="static",
+    static_url_path=f"{PAGE}/static",
+    template_folder="templates",
+)
+
+#: Nothing from another host, no inline script or style, and no text that becomes HTML.
+_CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+@blueprint.get(PAGE)
+def show() -> Response:
+    """The dashboard; with ``?ticket=`` the ticket is used up and a session begins."""
+    if chosen := request.args.get("language"):
+        return _remember_language(chosen)
+    ticket = request.args.get("ticket")
+    # Programs that look whether a link works send HEAD; that must not use it up.
+    if ticket and request.method != "HEAD":
+        return _open(ticket)
+    return _page()
+
+
+@blueprint.delete(f"{PAGE}/session")
+def end() -> Response:
+    """Sign out: the session ends on the server, and the browser forgets the cookie."""
+    secret = cookie.session_of(request)
+    if secret is not None:
+        with state().sessions.begin() as session:
+            close_session(session, secret)
+    answer = Response(status=204)
+    cookie.take_back(request, answer)
+    return answer
+
+
+@blueprint.after_request
+def _protect(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Referrer-Policy"] = "same-origin"
+    if request.endpoint != "dashboard.static":
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Vary"] = "Cookie, Accept-Language"
+    return response
+
+
+def _open(ticket: str) -> Response:
+    try:
+        with state().sessions.begin() as session:
+            secret = open_session(session, redeem_ticket(session, ticket))
+    except AcademyError as error:
+        if error.status != 401:
+            raise
+        return _closed(error)
+    if cookie.is_from_elsewhere(request):
+        # A redirect would still count as coming from the other site, and the browser would keep
+        # a strict cookie back. This page's own reload is the dashboard's.
+        answer = _render("opened.html")
+    else:
+        answer = make_response(redirect(PAGE, 303))
+    cookie.give(request, answer, secret)
+    return answer
+
+
+def _page() -> Response:
+    secret = cookie.held(request)
+    if secret is None:
+        return _closed(None)
+    try:
+        with state().sessions.begin() as session:
+            principal = resume_session(session, secret)
+    except AcademyError as error:
+        if error.status != 401:
+            raise
+        return _closed(error)
+    return _render(
+        "dashboard.html",
+        principal=principal,
+        may_operate=principal.role.includes(Role.OPERATOR),
+        may_activate=principal.role.includes(Role.ADMIN),
+        curation=curation_form(),
+        training=training_form(),
+        base_model=state().settings.base_model,
+    )
+
+
+def _closed(error: AcademyError | None) -> Response:
+    """The page for whoever has no session: how to get in. Forgets a cookie that does not work."""
+    code = error.code if error is not None else None
+    answer = _render("closed.html", code=code, hours=int(SESSION_SECONDS // 3600))
+    answer.status_code = 401
+    if error is not None and cookie.held(request) is not None and "ticket" not in request.args:
+        cookie.take_back(request, answer)
+    return answer
+
+
+def _remember_language(chosen: str) -> Response:
+    answer = make_response(redirect(PAGE, 303))
+    if chosen in LANGUAGES:
+        answer.set_cookie(
+            COOKIE,
+            chosen,
+            max_age=_YEAR_SECONDS,
+            path=PAGE,
+            httponly=True,
+            samesite="Strict",
+            secure=request.is_secure,
+        )
+    return answer
+
+
+def _render(template: str, **values: Any) -> Response:
+    language = language_of(request)
+    known = texts(language)
+
+    def text(key: str, **fields: Any) -> str:
+        return known[key].format(**fields)
+
+    return make_response(
+        render_template(
+            template, text=text, language=language, languages=LANGUAGES, page=PAGE, **values
+        )
+    )
