@@ -19,6 +19,7 @@ from academy import logs
 from academy.errors import AcademyError
 from academy.events import stream
 from academy.events.closing import close_events
+from academy.schedules.firing import fire_due
 from academy.settings import Settings
 from academy.store import hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
@@ -50,6 +51,7 @@ class Keeper:
     def sweep(self) -> None:
         """Every duty once; one that fails does not keep the others from being done."""
         for duty in (
+            self.fire_schedules,
             self.publish_hints,
             self.reap,
             self.repeat_lost_hints,
@@ -67,6 +69,10 @@ class Keeper:
                 log.warning("Redis failed %s: %s", duty.__name__, error)
             except AcademyError as error:
                 log.warning("%s failed: %s", duty.__name__, error)
+
+    def fire_schedules(self) -> int:
+        """Submit the jobs whose time has come."""
+        return fire_due(self._sessions, self._settings)
 
     def publish_hints(self) -> int:
         """Publish the hints that no API process got to the broker."""

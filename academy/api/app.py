@@ -27,6 +27,7 @@ from academy.api.views import (
     logs,
     openai,
     probes,
+    schedules,
     sockets,
     status,
     training,
@@ -89,6 +90,7 @@ def create_app(settings: Settings) -> APIFlask:
         aliases,
         keys,
         workers,
+        schedules,
     ):
         app.register_blueprint(module.blueprint, url_prefix=BASE)
     app.register_blueprint(openai.blueprint)

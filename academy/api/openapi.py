@@ -66,6 +66,7 @@ _CREATING = {
     "curation.curate",
     "training.start_training",
     "keys.create_key",
+    "schedules.create_schedule",
 }
 #: Other headers that a view reads.
 _HEADERS = {
@@ -77,7 +78,7 @@ _NDJSON_BODIES = {"lessons.record_lessons": LessonSent, "lessons.record_tasks": 
 
 #: In the order of a job's life; several blueprints share a tag.
 _TAGS = ["Status", "Lessons", "Datasets", "Training", "Logs", "Jobs", "Adapters", "OpenAI"]
-_TAGS += ["Workers", "Access", "Probes"]
+_TAGS += ["Schedules", "Workers", "Access", "Probes"]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -1,0 +1,1 @@
+"""Jobs that are submitted by the clock: every so often, or by a cron expression in a time zone."""

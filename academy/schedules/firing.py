@@ -1,0 +1,148 @@
+"""Submitting the jobs of schedules when they are due, for each due time once.
+
+The row is locked, the job inserted and the next time written in one transaction. So any number of
+keepers, killed at any moment, submit one job for a due time, or none and try again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from academy.curation.request import CurationRequest
+from academy.curation.submission import submit_curation
+from academy.errors import AcademyError, InvalidRequest
+from academy.lifecycle import JobKind
+from academy.schedules.keeping import timing_of
+from academy.schedules.timing import NeverDue, Timing
+from academy.settings import Settings
+from academy.store import schedules
+from academy.store.engine import Session, Sessions, StoreError
+from academy.store.schedule_tables import Schedule
+from academy.store.tables import Job
+from academy.training.request import TrainingRequest
+from academy.training.submission import submit_training
+
+log = logging.getLogger(__name__)
+
+#: A keeper turns to its other duties after so many.
+_MOST_AT_ONCE = 100
+
+
+def fire_due(sessions: Sessions, settings: Settings) -> int:
+    """Submit the jobs of all schedules that are due; how many were submitted.
+
+    A schedule that a fault of the database kept from being settled is tried again in the next
+    sweep, and keeps no other from its turn.
+    """
+    submitted = 0
+    failed: list[str] = []
+    for _ in range(_MOST_AT_ONCE):
+        name = None
+        try:
+            with sessions.begin() as session:
+                row = schedules.take_due(session, skipping=failed)
+                if row is None:
+                    break
+                name = row.name
+                is_submitted = _settle(session, settings, row)
+        except StoreError:
+            if name is None:
+                raise
+            failed.append(name)
+            log.exception("a schedule could not be settled", extra={"schedule": name})
+        else:
+            submitted += is_submitted
+    return submitted
+
+
+def _settle(session: Session, settings: Settings, row: Schedule) -> bool:
+    """Deal with the due time of a locked schedule; whether a job was submitted for it."""
+    now, due = schedules.clock(session), row.next_at
+    try:
+        timing = timing_of(row)
+        is_wanted = row.missed == "once" or _is_kept(timing, due, now, row.grace_seconds)
+        next_at = timing.after(max(now, due), due=due)
+    except (NeverDue, KeyError) as error:
+        # The zone left the data base, or no such day comes again: it would stay due for ever.
+        why = _refusal(error)
+        schedules.settle(session, row, due, enabled=False, last_outcome="refused", last_refusal=why)
+        log.error("a schedule was disabled: %s", why["message"], extra={"schedule": row.name})
+        return False
+    if not is_wanted:
+        schedules.settle(
+            session, row, due, next_at=next_at, last_outcome="skipped", last_refusal=None
+        )
+        log.warning("a missed time was skipped", extra={"schedule": row.name, "due": str(due)})
+        return False
+    try:
+        # A refused submission leaves nothing of itself behind, and the schedule goes on.
+        with session.begin_nested():
+            job = _submit(session, settings, row)
+    except StoreError:
+        raise
+    except Exception as error:
+        why = _refusal(error)
+        log.warning(
+            "a scheduled submission was refused: %s",
+            why["message"],
+            extra={"schedule": row.name},
+            exc_info=not isinstance(error, AcademyError),
+        )
+        schedules.settle(
+            session,
+            row,
+            due,
+            next_at=next_at,
+            last_outcome="refused",
+            last_refusal=why,
+            refused=row.refused + 1,
+        )
+        return False
+    schedules.settle(
+        session,
+        row,
+        due,
+        next_at=next_at,
+        last_outcome="submitted",
+        last_job_id=job.id,
+        last_refusal=None,
+        submitted=row.submitted + 1,
+    )
+    log.info("a scheduled job was submitted", extra={"schedule": row.name, "job_id": job.id})
+    return True
+
+
+def _is_kept(timing: Timing, due: datetime, now: datetime, grace_seconds: float) -> bool:
+    """Whether one of the due times up to now is no later than the grace."""
+    oldest = now - timedelta(seconds=grace_seconds)
+    return due >= oldest or timing.after(oldest, due=due) <= now
+
+
+def _submit(session: Session, settings: Settings, row: Schedule) -> Job:
+    body = json.dumps(row.request)
+    try:
+        # Strict, as the API reads it; a later version may refuse what was kept by an earlier one.
+        if row.kind == JobKind.CURATION:
+            curation = CurationRequest.model_validate_json(body, strict=True)
+            return submit_curation(session, settings, curation, row.created_by)
+        if row.kind == JobKind.TRAINING:
+            training = TrainingRequest.model_validate_json(body, strict=True)
+            return submit_training(session, settings, training, row.created_by)
+    except ValidationError as error:
+        raise InvalidRequest(detail=f"The schedule's request is refused: {error}") from error
+    raise InvalidRequest(detail=f"The schedule's kind {row.kind!r} is none that can be submitted.")
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, AcademyError):
+        return {"code": error.code, "message": str(error), "next_step": error.next_step}
+    return {
+        "code": "internal_error",
+        "message": f"{type(error).__name__}: {error}",
+        "next_step": "This is a fault of Academy's own; the keeper's log has the details.",
+    }

@@ -1,0 +1,51 @@
+"""Making and changing schedules. Their times are those of PostgreSQL's clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from academy.schedules.request import ScheduleRequest
+from academy.schedules.timing import Timing
+from academy.store import schedules
+from academy.store.engine import Session
+from academy.store.schedule_tables import Schedule
+
+
+def create(
+    session: Session, name: str, wanted: ScheduleRequest, created_by: str | None
+) -> Schedule:
+    """Keep a new schedule. An interval begins now, so its first time is one interval away.
+
+    Raises `Conflict` if there is one of that name.
+    """
+    now = schedules.clock(session)
+    next_at = wanted.timing.after(now, due=now)
+    return schedules.create(
+        session, name, **_columns(wanted), next_at=next_at, created_by=created_by
+    )
+
+
+def replace(
+    session: Session, name: str, wanted: ScheduleRequest, created_by: str | None
+) -> Schedule:
+    """Change a schedule. Its next time stays if its timing does and it was enabled all along.
+
+    Raises `NotFound`.
+    """
+    row = schedules.get(session, name, locked=True)
+    values = _columns(wanted)
+    if timing_of(row) != wanted.timing or not row.enabled:
+        # What was due while it was disabled was not missed: nobody wanted it.
+        now = schedules.clock(session)
+        values["next_at"] = wanted.timing.after(now, due=now)
+    return schedules.replace(session, row, **values, created_by=created_by)
+
+
+def timing_of(row: Schedule) -> Timing:
+    """When a schedule is due."""
+    return Timing(row.every_seconds, row.cron, row.time_zone)
+
+
+def _columns(wanted: ScheduleRequest) -> dict[str, Any]:
+    values = wanted.model_dump(mode="json", exclude={"every"})
+    return values | {"every_seconds": wanted.every}

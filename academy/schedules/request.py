@@ -1,0 +1,77 @@
+"""What a client asks of a schedule. Standard library, pydantic and cronsim only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from academy.curation.request import CurationRequest
+from academy.lifecycle import JobKind
+from academy.schedules import timing
+from academy.training.request import TrainingRequest
+
+#: The body of each kind of job that a schedule can submit, as its POST takes it.
+REQUESTS: dict[JobKind, type[BaseModel]] = {
+    JobKind.CURATION: CurationRequest,
+    JobKind.TRAINING: TrainingRequest,
+}
+
+Missed = Literal["skip", "once"]
+
+
+def _every(value: object) -> object:
+    return None if value is None else timing.parse_every(value)
+
+
+class ScheduleRequest(BaseModel):
+    """When to submit which job. Exactly one of `every` and `cron` says when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: JobKind = Field(description="kind of job to submit")
+    request: dict[str, Any] = Field(
+        default_factory=dict, description="its request, as POST /dataset or POST /train takes it"
+    )
+    every: Annotated[
+        float | None, BeforeValidator(_every, json_schema_input_type=float | str | None)
+    ] = Field(None, description="interval: seconds, or a text such as '90s', '15m', '6h', '1d'")
+    cron: str | None = Field(
+        None, max_length=200, description="minute hour day-of-month month day-of-week"
+    )
+    time_zone: str = Field(
+        "UTC", max_length=64, description="IANA zone whose wall clock `cron` follows"
+    )
+    missed: Missed = Field(
+        "once",
+        description="what becomes of times at which no keeper ran: 'once' submits one job for all "
+        "of them, 'skip' none",
+    )
+    grace_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="lateness up to which a time counts as kept"
+    )
+    enabled: bool = Field(True, description="whether it submits anything")
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_one(cls, value: str | None) -> str | None:
+        return None if value is None else timing.parse_cron(value)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        return timing.parse_zone(value)
+
+    @model_validator(mode="after")
+    def _one_timing(self) -> Self:
+        if (self.every is None) == (self.cron is None):
+            raise ValueError(
+                "Give exactly one of 'every' and 'cron': every is "
+                f"{timing.EVERY_ALLOWED}; cron is {timing.CRON_ALLOWED}"
+            )
+        return self
+
+    @property
+    def timing(self) -> timing.Timing:
+        """When it is due."""
+        return timing.Timing(self.every, self.cron, self.time_zone)

@@ -1,0 +1,60 @@
+"""Schedules in a database of the test's own, and a dataset and base model to train with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from academy.schedules import keeping
+from academy.schedules.request import ScheduleRequest
+from academy.settings import Settings
+from academy.store import schedules
+from academy.store.engine import Sessions
+from academy.store.schedule_tables import Schedule
+
+os.environ.setdefault("ACADEMY_REDIS_URL", "redis://127.0.0.1:1/0")  # each test names its own
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    (tmp_path / "repositories").mkdir()
+    return replace(settings, repo_roots=str(tmp_path / "repositories"))
+
+
+@pytest.fixture
+def keep(sessions: Sessions) -> Callable[..., None]:
+    """Keeps a schedule of curations, `late_seconds` after its due time."""
+
+    def keep(name: str, *, late_seconds: float = 0.0, **values: object) -> None:
+        given = {"kind": "curation", "request": {"repositories": []}, **values}
+        if "cron" not in given:
+            given.setdefault("every", "1h")
+        with sessions.begin() as session:
+            keeping.create(session, name, ScheduleRequest.model_validate(given), "ci")
+        _set_due(sessions, name, late_seconds)
+
+    return keep
+
+
+@pytest.fixture
+def show(sessions: Sessions) -> Callable[[str], Schedule]:
+    def show(name: str) -> Schedule:
+        with sessions() as session:
+            return schedules.get(session, name)
+
+    return show
+
+
+def _set_due(sessions: Sessions, name: str, late_seconds: float) -> None:
+    url = sessions.kw["bind"].url.set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), connect_timeout=10) as each:
+        each.execute(
+            "UPDATE schedules SET next_at = clock_timestamp() - make_interval(secs => %s)"
+            " WHERE name = %s",
+            (late_seconds, name),
+        )
