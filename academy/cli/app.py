@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from academy import __version__
-from academy.cli import data, jobs, keys, local, models, single
+from academy.cli import data, jobs, keys, local, models, schedules, single, workers
 from academy.errors import AcademyError
 from academy.logs import cause_chain
 
@@ -32,11 +32,15 @@ for command, panel in (
     (local.down, _HERE),
     (local.doctor, _HERE),
     (jobs.status, _HERE),
+    (workers.workers, _HERE),
+    (workers.drain, _HERE),
     (data.dataset, _WORK),
     (jobs.train, _WORK),
     (jobs.logs, _WORK),
     (jobs.jobs, _WORK),
     (jobs.cancel, _WORK),
+    (jobs.pause, _WORK),
+    (jobs.resume, _WORK),
     (models.adapters, _SERVE),
     (models.activate, _SERVE),
     (models.rollback, _SERVE),
@@ -50,6 +54,7 @@ for command, panel in (
 ):
     app.command(rich_help_panel=panel)(command)
 app.add_typer(data.lessons, name="lessons", rich_help_panel=_WORK)
+app.add_typer(schedules.schedules, name="schedules", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
 
 

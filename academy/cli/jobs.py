@@ -1,4 +1,4 @@
-"""`academy status`, `train`, `logs`, `jobs` and `cancel`."""
+"""`academy status`, `train`, `logs`, `jobs`, `cancel`, `pause` and `resume`."""
 
 from __future__ import annotations
 
@@ -140,4 +140,22 @@ def cancel(job: JobId) -> None:
 
     with connect() as client:
         answer = client.request("DELETE", f"/train/{job}").json()
+    typer.echo(answer["message"])
+
+
+def pause(job: JobId) -> None:
+    """Pause a job; a running one writes a checkpoint first and frees its place."""
+    _move(job, "pause")
+
+
+def resume(job: JobId) -> None:
+    """Let a paused job go on from its last checkpoint."""
+    _move(job, "resume")
+
+
+def _move(job: str, verb: str) -> None:
+    from academy.cli.output import connect
+
+    with connect() as client:
+        answer = client.post(f"/train/{job}/{verb}")
     typer.echo(answer["message"])

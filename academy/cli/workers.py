@@ -1,0 +1,60 @@
+"""`academy workers` and `drain`: who does the work, and asking one to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from academy.cli.arguments import AsJson
+
+
+def workers(as_json: AsJson = False) -> None:
+    """List the live workers: last seen (UTC), current job, devices and their load."""
+    from academy.cli.output import connect, print_json, print_table, short_time
+
+    with connect() as client:
+        answer = client.get("/workers")
+        held = _held(client.get("/jobs", limit=500)["jobs"])
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            each["id"],
+            each["queue"],
+            "draining" if each["draining"] else "working" if each["id"] in held else "idle",
+            held.get(each["id"], ""),
+            short_time(each["last_seen_at"]),
+            ", ".join(_device(gpu) for gpu in each["gpus"]),
+        )
+        for each in answer["workers"]
+    ]
+    columns = ("worker", "queue", "state", "job", "last seen", "devices")
+    print_table(columns, rows, "No worker was heard of lately; start one with `academy worker`.")
+
+
+def drain(
+    worker: Annotated[
+        str, typer.Argument(metavar="WORKER", help="An id, as `academy workers` shows.")
+    ],
+) -> None:
+    """Ask a worker to checkpoint its job, hand it back and stop; needs an admin key."""
+    from academy.cli.output import connect
+
+    with connect() as client:
+        answer = client.post(f"/workers/{worker}/drain")
+    typer.echo(answer["message"])
+
+
+def _held(jobs: list[dict[str, Any]]) -> dict[str, str]:
+    return {
+        each["worker"]: each["job_id"]
+        for each in jobs
+        if each["worker"] is not None and each["finished_at"] is None
+    }
+
+
+def _device(gpu: dict[str, Any]) -> str:
+    load = gpu.get("utilization")
+    return str(gpu.get("name")) if load is None else f"{gpu.get('name')} {load:.0%}"
