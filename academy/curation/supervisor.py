@@ -5,17 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from academy import basemodels
 from academy.attempt import Attempt, StoppedOnRequest
 from academy.curation.curate import curate
 from academy.curation.errors import CurationStopped
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, TaskRecord
+from academy.curation.statistics import CountTokens
+from academy.errors import AcademyError
 from academy.lifecycle import Status
 from academy.store import datasets, lessons, transitions
 from academy.store.engine import Session
+
+#: Earlier datasets whose held-out rows are kept apart.
+_REMEMBERED_DATASETS = 20
 
 
 def curate_job(attempt: Attempt) -> Callable[[Session], None]:
@@ -36,7 +43,12 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
                 allowed_roots=attempt.settings.allowed_repo_roots,
                 progress=lambda progress: _tell(attempt, progress),
                 should_stop=lambda: attempt.hold.wanted is not None,
+                previous=_previous(attempt, session),
+                memory=_memory(attempt),
+                count_tokens=_token_counter(attempt, request),
             )
+        for note in result.notes:
+            attempt.events.emit("log", level="info", message=note)
         key = attempt.store.publish(result.folder, "datasets")
     except CurationStopped as error:
         raise StoppedOnRequest from error
@@ -96,6 +108,36 @@ def _tasks(session: Session, request: CurationRequest) -> Iterator[TaskRecord]:
         yield TaskRecord(
             id=row.id, messages=row.messages, outcome=row.outcome, created_at=row.created_at
         )
+
+
+def _previous(attempt: Attempt, session: Session) -> list[Path]:
+    """The latest datasets: what they held out stays held out."""
+    folders = []
+    for dataset in datasets.page(session, limit=_REMEMBERED_DATASETS)[:_REMEMBERED_DATASETS]:
+        try:
+            folders.append(attempt.store.fetch(dataset.key, dataset.digest))
+        except AcademyError as error:
+            message = f"What {dataset.id} held out is not known any more: {error}"
+            attempt.events.emit("log", level="warning", message=message)
+    return folders
+
+
+def _memory(attempt: Attempt) -> Path:
+    """Where judged commits are remembered, so that the next run reads only the new ones."""
+    folder = attempt.settings.home / "cache" / "commits"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _token_counter(attempt: Attempt, request: CurationRequest) -> CountTokens | None:
+    """Counts by the tokenizer of the base model that the request names; None if it names none."""
+    if request.base_model is None:
+        return None
+    from tokenizers import Tokenizer  # only a run that counts tokens needs it
+
+    model = basemodels.find(request.base_model, attempt.settings.model_folders)
+    tokenizer = Tokenizer.from_file(str(model.path / "tokenizer.json"))
+    return lambda texts: [len(each.ids) for each in tokenizer.encode_batch(list(texts))]
 
 
 def _tell(attempt: Attempt, progress: Progress) -> None:
