@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from academy.training import outcome
 from academy.training.progress import ProgressFigures
 from academy.training.result import TrainingResult, record_result, spool, spooled
 from academy.training.trainer_process import TrainerProcess
+from academy.training.work_folder import work_folder
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,7 @@ KEPT_CHECKPOINTS = 2
 
 def train(attempt: Attempt) -> Callable[[Session], None]:
     """The work of a training job; returns what records its success (see `attempt.carry_out`)."""
-    folder = attempt.settings.home / "work" / attempt.job.id / str(attempt.job.attempt)
-    shutil.rmtree(folder.parent, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
+    with work_folder(attempt.settings.home, attempt.job.id, attempt.job.attempt) as folder:
         result = spooled(attempt.store, attempt.job.id)
         if result is None:
             result = _train(attempt, folder)
@@ -44,8 +41,6 @@ def train(attempt: Attempt) -> Callable[[Session], None]:
             attempt.events.emit(
                 "log", level="info", message="An earlier attempt had finished; its result is taken."
             )
-    finally:
-        shutil.rmtree(folder.parent, ignore_errors=True)
     return _recorder(attempt, result)
 
 

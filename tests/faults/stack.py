@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -22,6 +23,7 @@ from academy.store.engine import Sessions, StoreError, make_sessions
 from academy.store.tables import Job
 from tests.faults.form import START_SECONDS, Form
 from tests.faults.programs import Program, processes_of, until
+from tests.faults.proxy import Proxy
 
 _DOUBLE = Path(__file__).with_name("trainer_double.py")
 
@@ -228,3 +230,10 @@ class Stack:
             )
         with self.sql() as connection:
             connection.execute(_AUDIT)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The URL of the same server, reached through the proxy."""
+    parts = urlsplit(url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}@127.0.0.1:{proxy.port}").geturl()

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import threading
@@ -67,6 +66,7 @@ class Double:
     def train(self) -> int:
         """Every step from the checkpoint on; the exit status."""
         steps = int(self.recipe["steps"])
+        (self.out / "checkpoints").mkdir(parents=True)
         first, weights = self._resume()
         self._say("stage", stage="training", message="The double computes.")
         self._note(event="began", first_step=first)
@@ -92,8 +92,8 @@ class Double:
 
     def _checkpoint(self, step: int, weights: str) -> None:
         folder = self.out / "checkpoints" / f"step-{step:08d}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        # A folder that somebody took away from a running trainer is an error, as in the real one.
+        folder.mkdir(exist_ok=True)
         # The attempt makes the digest its own, so an audit can tell whose checkpoint was recorded.
         state = {"step": step, "weights": weights, "attempt": self.attempt}
         (folder / "state.json").write_text(json.dumps(state))
@@ -106,7 +106,7 @@ class Double:
 
     def _finish(self, steps: int, weights: str) -> None:
         folder = self.out / "adapter"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
         (folder / "weights.txt").write_text(weights)
         (folder / "academy.json").write_text(json.dumps({"base_model": {"digest": None}}))
         for number in range(int(self.recipe.get("adapter_files", 0))):
