@@ -13,13 +13,18 @@ from academy.store.tables import Hint, Job
 
 
 def take_unpublished(session: Session, *, limit: int = 500) -> Sequence[Hint]:
-    """The oldest hints that nobody published yet, locked; other publishers skip them."""
+    """The oldest hints that nobody published yet, locked; other publishers skip them.
+
+    The hint of a job that waits out its back-off is left for later: a worker that got it now would
+    find nothing to claim, and the job would wait until the hint counts as lost.
+    """
     return session.scalars(
         select(Hint)
-        .where(Hint.published_at.is_(None))
+        .join(Job, Job.id == Hint.job_id)
+        .where(Hint.published_at.is_(None), Job.not_before <= now())
         .order_by(Hint.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=Hint, skip_locked=True)
     ).all()
 
 

@@ -63,6 +63,23 @@ def test_a_hint_that_no_api_published_is_published_once(keeper, client, submit) 
     assert hinted(client) == [job_id]
 
 
+def test_the_hint_of_a_job_in_its_back_off_is_published_when_it_can_be_claimed(
+    keeper, sessions: Sessions, client, submit
+) -> None:
+    job_id = submit()
+    keeper.publish_hints()
+    client.flushall()
+    with sessions.begin() as session:
+        transitions.claim(session, "gpu", "w", 0.0)
+    with sessions.begin() as session:
+        assert transitions.reap(session, max_crashes=3, retry_seconds=0.5) == 1
+    assert keeper.publish_hints() == 0
+    eventually(lambda: keeper.publish_hints() == 1)
+    assert hinted(client) == [job_id]
+    with sessions.begin() as session:
+        assert transitions.claim(session, "gpu", "w", 60.0) is not None
+
+
 def test_a_lost_hint_is_repeated_and_a_waiting_one_is_not(keeper, client, submit) -> None:
     job_id = submit()
     keeper.publish_hints()
