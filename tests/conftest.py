@@ -7,8 +7,10 @@ A test asks for `database_url` (a migrated database of its own), `valkey_url` (a
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -17,6 +19,12 @@ import redis
 from academy.embedded import program
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
+
+# Celery's configuration wants the broker's address when it is first imported. Each test names its
+# own broker; this one only lets the import through, and must not reach the environment of the
+# processes that tests start.
+with patch.dict(os.environ, {"ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0"}):
+    import celeryconfig  # noqa: F401  # imported for its effect
 
 _numbers = itertools.count(1)
 

@@ -17,7 +17,6 @@ from tests.faults.form import Form, chosen
 from tests.faults.report import Report
 from tests.faults.stack import Servers, Stack
 
-os.environ.setdefault("ACADEMY_REDIS_URL", "redis://127.0.0.1:1/0")  # each process names its own
 _numbers = itertools.count(1)
 
 

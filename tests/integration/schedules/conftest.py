@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,6 @@ from academy.settings import Settings
 from academy.store import schedules
 from academy.store.engine import Sessions
 from academy.store.schedule_tables import Schedule
-
-os.environ.setdefault("ACADEMY_REDIS_URL", "redis://127.0.0.1:1/0")  # each test names its own
 
 
 @pytest.fixture
