@@ -28,6 +28,7 @@ from academy.api.views import (
     openai,
     probes,
     schedules,
+    shares,
     sockets,
     status,
     training,
@@ -91,6 +92,7 @@ def create_app(settings: Settings) -> APIFlask:
         keys,
         workers,
         schedules,
+        shares,
     ):
         app.register_blueprint(module.blueprint, url_prefix=BASE)
     app.register_blueprint(openai.blueprint)

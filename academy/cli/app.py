@@ -34,6 +34,7 @@ for command, panel in (
     (jobs.status, _HERE),
     (workers.workers, _HERE),
     (workers.drain, _HERE),
+    (workers.shares, _HERE),
     (data.dataset, _WORK),
     (jobs.train, _WORK),
     (jobs.logs, _WORK),

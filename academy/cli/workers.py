@@ -1,4 +1,4 @@
-"""`academy workers` and `drain`: who does the work, and asking one to stop."""
+"""`academy workers`, `drain` and `shares`: who does the work, asking one to stop, and for whom."""
 
 from __future__ import annotations
 
@@ -45,6 +45,33 @@ def drain(
     with connect() as client:
         answer = client.post(f"/workers/{worker}/drain")
     typer.echo(answer["message"])
+
+
+def shares(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[SHARE]", help="Such as role:coder or key:ci.")
+    ] = None,
+    weight: Annotated[float | None, typer.Option(help="Give that share this weight.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how roles and keys share the workers; with --weight change it (needs an admin key)."""
+    from academy.cli.output import connect, print_json, print_table
+
+    if (name is None) != (weight is None):
+        raise typer.BadParameter("give both a share and --weight, or neither")
+    with connect() as client:
+        if name is not None:
+            client.request("PUT", f"/shares/{name}", body={"weight": weight})
+        answer = client.get("/shares")
+    if as_json:
+        print_json(answer)
+        return
+    columns = ("share", "weight", "running", "queued")
+    rows = [
+        [each[column] if column != "share" else each["name"] for column in columns]
+        for each in answer["shares"]
+    ]
+    print_table(columns, rows, "Nobody has jobs or a weight.")
 
 
 def _held(jobs: list[dict[str, Any]]) -> dict[str, str]:

@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     ForeignKey,
     Identity,
     Index,
     LargeBinary,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -38,13 +40,30 @@ class Job(Base):
         ),
         CheckConstraint(f"(status IN {_among(HELD)}) = (lease_expires_at IS NOT NULL)", "lease"),
         CheckConstraint("(status = 'failed') = (failure_code IS NOT NULL)", "failure"),
-        # A claim reads the best queued job of a queue from here, and nothing else.
+        # A claim finds the highest priority here, steps from share to share of that priority, and
+        # takes the oldest job of one of them: each is one probe, however many jobs wait.
         Index(
             "jobs_claim_idx",
             "queue",
             text("priority DESC"),
+            "share",
             "created_at",
             postgresql_where=text("status = 'queued'"),
+        ),
+        # A claim counts the running jobs of each share: as many entries as there are busy workers.
+        Index(
+            "jobs_held_idx",
+            "queue",
+            "share",
+            postgresql_where=text("lease_expires_at IS NOT NULL"),
+        ),
+        # A claim asks when each share last started a job.
+        Index(
+            "jobs_started_idx",
+            "queue",
+            "share",
+            text("started_at DESC"),
+            postgresql_where=text("started_at IS NOT NULL"),
         ),
         # The keeper's sweep for dead leases.
         Index(
@@ -75,6 +94,15 @@ class Job(Base):
     dataset_id: Mapped[str | None]
     base_model: Mapped[str | None]
     created_by: Mapped[str | None]
+    #: Whom the job counts for in fair share: ``role:…``, or ``key:…`` where there is no role.
+    share: Mapped[str] = mapped_column(
+        Text(collation="C"),
+        Computed(
+            "CASE WHEN role IS NULL THEN 'key:' || coalesce(created_by, '')"
+            " ELSE 'role:' || role END",
+            persisted=True,
+        ),
+    )
     worker_id: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
     #: A queued job is not claimed before this moment (back-off).
@@ -118,6 +146,17 @@ class JobTransition(Base):
     worker_id: Mapped[str | None]
     detail: Mapped[dict[str, Any] | None]
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Share(Base):
+    """The weight of a role or key where claims share the workers out; without a row it is 1."""
+
+    __tablename__ = "shares"
+    __table_args__ = (CheckConstraint("weight > 0 AND weight <= 1000", "weight"),)
+
+    #: As `Job.share`: ``role:coder``, ``key:ci``.
+    name: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    weight: Mapped[float]
 
 
 class Hint(Base):

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from academy.errors import Conflict, NotFound, StaleFence
 from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
 from academy.store.base import from_now, now
+from academy.store.fair_share import best_job
 from academy.store.tables import Hint, Job, JobTransition
 
 
@@ -53,19 +54,12 @@ def submit(session: Session, job: Job) -> None:
 def claim(session: Session, queue: str, worker_id: str, lease_seconds: float) -> Job | None:
     """Take the best queued job of `queue` under a new fence and lease; None if there is none.
 
-    Highest priority first, then oldest. Rows that another worker is claiming are skipped.
+    Highest priority first, then the share that got least for its weight, then age; see
+    `academy.store.fair_share`. Rows that another worker is claiming are skipped.
     """
-    best = (
-        select(Job.id)
-        .where(Job.queue == queue, Job.status == Status.QUEUED, Job.not_before <= now())
-        .order_by(Job.priority.desc(), Job.created_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
     job = session.scalars(
         update(Job)
-        .where(Job.id == best, Job.status == Status.QUEUED)
+        .where(Job.id == best_job(queue), Job.status == Status.QUEUED)
         .values(
             status=Status.PREPARING,
             fence=Job.fence + 1,
