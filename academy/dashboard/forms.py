@@ -123,4 +123,5 @@ def _field(name: str, schema: dict[str, Any]) -> Field:
 def _plain(value: float | None) -> str | None:
     if value is None:
         return None
-    return f"{value:.15g}"
+    # A narrow space between the thousands is right in every language.
+    return f"{value:,.15g}".replace(",", "\u202f")

@@ -10,6 +10,7 @@ const FIGURES = [
   "total_examples",
   "lessons_collected",
   "git_commits_collected",
+  "git_commits_skipped",
   "tasks_collected",
   "removed_low_quality",
   "avg_input_length",

@@ -52,7 +52,7 @@ function complain(form, error) {
   for (const each of error.errors) {
     const input = form.elements.namedItem((each.pointer ?? "").slice(1));
     if (!(input instanceof HTMLElement)) continue;
-    mark(input, [each.detail, each.allowed].filter(Boolean).join(" "));
+    mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail);
     first ??= input;
   }
   if (first !== null) reveal(first);

@@ -4,11 +4,16 @@ import { Problem } from "./api.js";
 import { byId, show } from "./dom.js";
 import { t } from "./texts.js";
 
+const SAID_MILLISECONDS = 15_000;
 let sessionIsOver = false;
+let forgetting = null;
 
-/** Tell something that went well. */
+/** Tell something that went well, for a while. */
 export function say(text) {
+  calm();
   byId("said").textContent = text;
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => (byId("said").textContent = ""), SAID_MILLISECONDS);
 }
 
 /** Tell what an action ran into. */

@@ -46,7 +46,7 @@ export function bytes(value) {
 /** A moment as date and time of day. */
 export function moment(iso) {
   if (!iso) return "–";
-  return new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" }).format(new Date(iso));
+  return new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "short" }).format(new Date(iso));
 }
 
 /** Only the time of day. */
@@ -63,6 +63,7 @@ export function duration(seconds) {
     [Math.floor(whole / 3600), "h"],
     [Math.floor((whole % 3600) / 60), "min"],
     [whole % 60, "s"],
-  ].filter(([count]) => count > 0);
-  return parts.slice(0, 2).map(([count, unit]) => `${number(count)} ${unit}`).join(" ");
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  return parts.slice(first, first + 2).map(([count, unit]) => `${number(count)} ${unit}`).join(" ");
 }

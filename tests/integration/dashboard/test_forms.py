@@ -12,7 +12,7 @@ def test_the_training_form_has_the_ranges_and_defaults_of_the_recipe() -> None:
     rank = fields["lora_rank"]
     assert (rank.kind, rank.default, rank.low, rank.high) == ("integer", 16, 1, 512)
     assert fields["learning_rate"].range == "> 0 – 0.1"
-    assert fields["max_seq_length"].range == "16 – 131072"
+    assert fields["max_seq_length"].range == "16 – 131\u202f072"
     assert fields["lr_scheduler"].choices == ("cosine", "linear", "constant")
     # Left empty, these two are not sent, so the recipe's own "auto" and "none" hold.
     assert fields["lora_alpha"].default is None
