@@ -16,6 +16,7 @@ from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
+from academy.errors import Conflict
 from academy.lifecycle import TERMINAL, JobKind
 from academy.settings import Settings
 from academy.store import datasets, jobs, transitions
@@ -87,11 +88,11 @@ class Stack:
 
     def worker(self, **changed: Any) -> Program:
         """A started GPU worker; `changed` are settings that only it has."""
-        return self._program("worker", ["workers", "gpu"], changed)
+        return self.program("worker", ["workers", "gpu"], changed)
 
     def keeper(self, **changed: Any) -> Program:
         """A started keeper."""
-        return self._program("keeper", ["workers.keeper"], changed)
+        return self.program("keeper", ["workers.keeper"], changed)
 
     def ready(self, workers: int) -> None:
         """Wait until so many workers registered themselves."""
@@ -123,6 +124,15 @@ class Stack:
             transitions.submit(session, job)
         self.submitted[job.id] = parameters
         return job.id
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel as the API does; False if the job was over already."""
+        try:
+            with self.sessions.begin() as session:
+                transitions.request_cancel(session, job_id)
+        except Conflict:
+            return False
+        return True
 
     def job(self, job_id: str) -> Job:
         """The job's row as it is now."""
@@ -199,9 +209,14 @@ class Stack:
         until(lambda: not list(processes_of(self.home)), START_SECONDS + 10, "everything stopped")
         self.sessions.kw["bind"].dispose()
 
-    def _program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:
+    def program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:
+        """A started process of this stack; `changed` are settings that only it has.
+
+        ``_env`` in it are further environment variables.
+        """
         number = len(self.programs)
-        env = replace(self.settings, **changed).environ()
+        more = changed.pop("_env", {})
+        env = {**replace(self.settings, **changed).environ(), **more}
         program = Program(kind, module, env, self.folder / f"{kind}-{number}.log")
         self.programs.append(program)
         return program.start()

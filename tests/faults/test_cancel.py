@@ -8,23 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from academy.errors import Conflict
-from academy.store import transitions
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
-
-
-def cancel(stack: Stack, job_id: str) -> bool:
-    """Ask for it as the API does; False if the job was over already."""
-    try:
-        with stack.sessions.begin() as session:
-            transitions.request_cancel(session, job_id)
-    except Conflict:
-        return False
-    return True
 
 
 def over(stack: Stack, job_id: str) -> Callable[[], bool]:
@@ -48,10 +36,10 @@ def test_a_cancel_ends_a_job_in_every_state(
         queued = report.row(f"cancel while queued{with_valkey}", form.limit(1))
         for _ in range(form.rounds(10)):
             job_id = stack.submit()
-            assert cancel(stack, job_id)
+            assert stack.cancel(job_id)
             queued.add(until(over(stack, job_id), form.limit(1), "a queued job is cancelled"))
         running = report.row(f"cancel while running{with_valkey}", form.limit(30))
-        assert cancel(stack, blocker)
+        assert stack.cancel(blocker)
         running.add(until(over(stack, blocker), form.limit(30), lambda: stack.logs()))
     finally:
         if not valkey_is_up:
@@ -62,7 +50,7 @@ def test_a_cancel_ends_a_job_in_every_state(
     for _ in range(form.rounds(10) - 1):
         job_id = stack.submit(steps=10_000)
         until(lambda job_id=job_id: bool(stack.attempts_begun(job_id)), 30, lambda: stack.logs())
-        assert cancel(stack, job_id)
+        assert stack.cancel(job_id)
         running.add(until(over(stack, job_id), form.limit(30), lambda: stack.logs()))
     invariants.check(stack)
 
@@ -82,7 +70,7 @@ def test_a_cancel_at_any_moment_of_a_short_job_ends_it_once(
         else:
             until(lambda job_id=job_id: bool(stack.attempts_begun(job_id)), limit, "it is trained")
         time.sleep(random.uniform(0, 0.2))  # not a wait: the moment of the fault
-        cancel(stack, job_id)
+        stack.cancel(job_id)
         row.add(until(over(stack, job_id), limit, lambda: f"{stack.statuses()}\n{stack.logs()}"))
     invariants.check(stack)
 
@@ -106,7 +94,7 @@ def test_a_cancel_on_a_dead_host_is_ended_by_the_keeper(
             worker.kill()
         began = time.monotonic()
         for job_id in ids:
-            assert cancel(stack, job_id)
+            assert stack.cancel(job_id)
         for job_id in ids:
             until(over(stack, job_id), limit, lambda: stack.logs())
             row.add(time.monotonic() - began)

@@ -1,0 +1,45 @@
+"""The API as a process of the stack, and a client of it that survives its death."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from academy.embedded.program import free_port
+from tests.faults.programs import Program, until
+from tests.faults.stack import Stack
+
+
+class Api:
+    """One API process and its admin's client."""
+
+    def __init__(self, stack: Stack, **changed: Any) -> None:
+        self._stack = stack
+        port = free_port()
+        self.program: Program = stack.program("api", ["academy.api"], {"port": port, **changed})
+        self.url = f"http://127.0.0.1:{port}/api/v1/academy"
+        self.wait()
+        self._key = (stack.home / "admin.key").read_text().strip()
+
+    def wait(self) -> None:
+        """Until it answers."""
+        until(self._answers, 60, lambda: f"the API answers\n{self._stack.logs()}")
+
+    def train(self, key: str | None = None) -> str:
+        """``POST /train`` of a short job; its id. Raises `httpx.HTTPError` if it is cut off."""
+        headers = {"Authorization": f"Bearer {self._key}"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        body = {"dataset_id": "dataset_one", "max_steps": 3}
+        answer = httpx.post(f"{self.url}/train", json=body, headers=headers, timeout=30)
+        answer.raise_for_status()
+        job_id = str(answer.json()["job_id"])
+        self._stack.submitted[job_id] = {"steps": 3}
+        return job_id
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(self.url.replace("/api/v1/academy", "/readyz"), timeout=5).is_success
+        except httpx.HTTPError:
+            return False
