@@ -1,0 +1,46 @@
+"""`academy ticket` prints a link that a browser can open."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from werkzeug.serving import make_server
+
+from academy.access import Role, make_key
+
+
+@pytest.fixture
+def address(app) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(timeout=30)
+    server.server_close()
+
+
+def test_the_command_prints_a_link_that_opens_the_dashboard(address, sessions) -> None:
+    with sessions.begin() as session:
+        _, key = make_key(session, "the cli", Role.OPERATOR)
+    done = subprocess.run(
+        [sys.executable, "-m", "academy.cli", "ticket"],
+        env={**os.environ, "ACADEMY_URL": address, "ACADEMY_API_KEY": key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    link = done.stdout.strip()
+    assert link.startswith(f"{address}/academy?ticket=tkt_")
+    with httpx.Client(timeout=30, follow_redirects=True) as browser:
+        page = browser.get(link)
+    assert page.status_code == 200
+    assert str(page.url) == f"{address}/academy"
+    assert "the cli" in page.text
