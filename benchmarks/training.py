@@ -118,7 +118,12 @@ def report(sides: dict[str, dict[str, Any]], options: argparse.Namespace, load: 
     packages = ("torch", "transformers", "peft", "trl", "academy")
     body = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "load_before": load},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+            "platform": platform.platform(),
+            "load_before": load,
+        },
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "model": MODEL,
         "recipe": RECIPE,
