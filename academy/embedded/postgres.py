@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from academy.embedded.account import Account, server_account
-from academy.embedded.lock import FileLock
 from academy.embedded.program import (
     LOOPBACK,
     FolderInUse,
@@ -26,6 +25,7 @@ from academy.embedded.program import (
     wheel_folder,
 )
 from academy.errors import AcademyError
+from academy.filelock import FileLock
 
 _START_SECONDS = 60.0
 _LEFTOVER_SECONDS = 20.0

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from academy.embedded.account import Account
-from academy.embedded.lock import is_held
 from academy.errors import AcademyError
+from academy.filelock import is_held
 
 LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1

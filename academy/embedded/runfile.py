@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from academy.embedded.lock import FileLock, is_held
+from academy.filelock import FileLock, is_held
 
 
 @dataclass(frozen=True)

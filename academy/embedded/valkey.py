@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from academy.embedded.lock import FileLock
 from academy.embedded.program import (
     LOOPBACK,
     FolderInUse,
@@ -24,6 +23,7 @@ from academy.embedded.program import (
     wait_until,
     wheel_folder,
 )
+from academy.filelock import FileLock
 
 _START_SECONDS = 60.0
 

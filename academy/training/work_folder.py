@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from academy.embedded.lock import FileLock, is_held
+from academy.filelock import FileLock, is_held
 
 _LOCK = "lock"
 
