@@ -2,8 +2,8 @@
 
 ``share`` is computed by PostgreSQL, so no writer can forget it, and stored, because an index on it
 is what a claim lives on. Adding it rewrites the table once. Its collation is "C": stepping to the
-next share compares it with each entry of an index page, which takes 20 times as long by a language's
-rules as by bytes.
+next share compares it with each entry of an index page, and by bytes the whole claim took half as
+long as by a language's rules (100 shares).
 
 jobs_claim_idx gains ``share`` between priority and age. With it the highest priority, the distinct
 shares at that priority (a loose index scan) and the oldest job of a share are single probes; without
