@@ -1,0 +1,79 @@
+"""The commands for workers, shares, schedules and pauses, against an API process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from academy.cli.app import app as commands
+from academy.errors import AcademyError
+from academy.store import transitions, workers
+from academy.store.engine import Sessions
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(served, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command and returns what it printed; its errors are raised."""
+    monkeypatch.setenv("ACADEMY_URL", f"http://{served.host}")
+    monkeypatch.setenv("ACADEMY_API_KEY", served.key)
+
+    def run(*words: str) -> str:
+        answer = CliRunner().invoke(commands, list(words))
+        if answer.exception is not None:
+            raise answer.exception
+        return answer.output
+
+    return run
+
+
+def test_schedules_are_added_changed_listed_and_removed(run: Run) -> None:
+    assert "There are no schedules" in run("schedules", "list")
+    added = run(
+        "schedules", "add", "nightly", "training", "--cron", "30 2 * * *", "--set", "seed=7"
+    )
+    assert "nightly: 30 2 * * * UTC, next at" in added
+    run("schedules", "add", "soon", "curation", "--every", "90", "--disabled")
+    listed = run("schedules", "list")
+    assert "every 90 s" in listed and "disabled" in listed
+    changed = run("schedules", "set", "nightly", "--every", "6h", "--set", "lora_rank=8")
+    assert "every 21600 s" in changed
+    shown = json.loads(run("schedules", "show", "nightly"))
+    assert shown["request"] == {"seed": 7, "lora_rank": 8} and shown["cron"] is None
+    assert "disabled" in run("schedules", "set", "nightly", "--disable")
+    assert "deleted" in run("schedules", "remove", "nightly")
+    with pytest.raises(AcademyError, match="cron"):
+        run("schedules", "add", "bad", "curation", "--cron", "61 * * * *")
+    with pytest.raises(AcademyError, match="nightly"):
+        run("schedules", "show", "nightly")
+
+
+def test_workers_show_their_job_and_device_and_can_be_drained(
+    run: Run, sessions: Sessions, dataset: str
+) -> None:
+    assert "No worker was heard of" in run("workers")
+    job_id = run("train").strip()
+    with sessions.begin() as session:
+        gpu = {"name": "H200", "utilization": 0.5}
+        workers.seen(session, "w-1", queue="gpu", host="h", pid=1, versions={}, gpus=[gpu])
+        assert transitions.claim(session, "gpu", "w-1", 60) is not None
+    listed = run("workers")
+    assert "w-1" in listed and job_id in listed and "H200 50%" in listed and "working" in listed
+    assert "asked to let go" in run("drain", "w-1")
+    assert "draining" in run("workers")
+    with pytest.raises(AcademyError, match="nobody"):
+        run("drain", "nobody")
+
+
+def test_a_job_is_paused_and_resumed_and_its_share_gets_a_weight(run: Run, dataset: str) -> None:
+    job_id = run("train", "--set", "role=coder").strip()
+    assert "paused" in run("pause", job_id)
+    assert "queued again" in run("resume", job_id)
+    shown = run("shares", "role:coder", "--weight", "2.5").split()
+    assert shown[-4:] == ["role:coder", "2.5", "0", "1"]
+    with pytest.raises(SystemExit):
+        run("shares", "role:coder")
