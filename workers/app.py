@@ -9,6 +9,10 @@ from celery import Celery
 from academy.queues import TASKS
 from academy.settings import Settings
 
+#: A client may be waiting for its answer, and the keeper publishes what did not get through; so a
+#: broker that hangs is given up sooner here than by the workers (celeryconfig.py).
+_PUBLISH_TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+
 app = Celery("academy")
 app.config_from_object("celeryconfig")
 app.conf.imports = ("workers.tasks",)
@@ -21,7 +25,9 @@ def send_hints(settings: Settings, hints: Iterable[tuple[str, str]]) -> int:
     waited for. Raises kombu's and redis's errors; never retries.
     """
     sent = 0
-    with app.connection_for_write(url=settings.redis_url) as connection:
+    with app.connection_for_write(
+        url=settings.redis_url, transport_options=_PUBLISH_TIMEOUTS
+    ) as connection:
         for queue, job_id in hints:
             app.send_task(
                 TASKS[queue], args=[job_id], queue=queue, connection=connection, retry=False
