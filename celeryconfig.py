@@ -26,7 +26,10 @@ if not broker_url:
 # --- queues ---------------------------------------------------------------------------------------
 
 # The two queues are declared here and nowhere else, so that a worker's -Q can name no third one.
-task_queues = [Queue(name, routing_key=name) for name in QUEUES]
+# Nothing is acknowledged: a worker whose acknowledgement was lost with the connection would count
+# the message as unfinished for ever, and with no prefetch it would never take another one. Who dies
+# with a hint in hand loses a hint, which the keeper repeats.
+task_queues = [Queue(name, routing_key=name, no_ack=True) for name in QUEUES]
 # A misspelt queue must be an error at once, not a list in Redis that nobody reads.
 task_create_missing_queues = False
 # A task that somebody forgot to route lands where it can occupy no GPU.

@@ -26,9 +26,9 @@ class Broken:
 NOTHING = Broken(0, 0, 0, 0, 0, 0)
 
 
-def check(stack: Stack, within: float = 60.0) -> None:
-    """Wait until every job is over and assert the invariants."""
-    stack.quiesce(within)
+def check(stack: Stack, within: float | None = None) -> None:
+    """Wait until every job is over (by default two leases, and a minute) and assert."""
+    stack.quiesce(60 + stack.form.seconds(120) if within is None else within)
     until(lambda: orphans(stack) == 0, 10, lambda: f"no orphan trainer\n{stack.logs()}")
     found = measure(stack)
     assert found == NOTHING, f"{found}\n{stack.statuses()}\n{stack.logs()}"

@@ -15,8 +15,9 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Report
 from tests.faults.stack import Stack, through
 
-#: Long enough that the job is never over while its first worker is away.
-STEPS = 200
+STEPS = 110
+#: How long the training takes by production values: it is not over when its second owner begins.
+TRAINING_SECONDS = 150.0
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def started(stack: Stack, job_id: str, by: Program) -> None:
 
 
 def finished_by_the_second(stack: Stack, job_id: str) -> None:
-    until(stack.is_(job_id, "finished"), 60, lambda: f"{stack.ledger(job_id)}\n{stack.logs()}")
+    within = stack.form.limit(2 * TRAINING_SECONDS) + 30
+    until(stack.is_(job_id, "finished"), within, lambda: f"{stack.ledger(job_id)}\n{stack.logs()}")
     assert len(stack.attempts_begun(job_id)) == 2, f"{stack.ledger(job_id)}\n{stack.logs()}"
 
 
@@ -56,7 +58,7 @@ def test_a_worker_that_stood_still_finds_its_job_taken_and_stops(
     workers = [stack.worker(), stack.worker()]
     stack.ready(2)
     for _ in range(form.rounds(5)):
-        job_id = stack.submit(steps=STEPS, seconds=0.05)
+        job_id = stack.submit(steps=STEPS, seconds=form.seconds(TRAINING_SECONDS) / STEPS)
         until(stack.reached(job_id, 5), 30, lambda: stack.logs())
         first = stack.owner_of(job_id)
         assert first is not None
@@ -80,7 +82,7 @@ def test_a_worker_cut_off_from_postgres_loses_its_job_and_stops_when_it_is_back(
     first = stack.worker(database_url=through(proxy, stack.settings.database_url))
     stack.ready(1)
     for _ in range(form.rounds(5) // 3 or 1):
-        job_id = stack.submit(steps=STEPS, seconds=0.05)
+        job_id = stack.submit(steps=STEPS, seconds=form.seconds(TRAINING_SECONDS) / STEPS)
         started(stack, job_id, first)
         trainer = stack.trainer_pid(job_id)
         second = stack.worker()
