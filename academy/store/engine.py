@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine
+import time
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,13 +25,13 @@ def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:
     return sessionmaker(make_engine(settings, pool_size=pool_size), expire_on_commit=False)
 
 
-def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:
+def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: int = 30) -> Engine:
     """An engine whose connects, statements and lock waits all end.
 
     Raises `BadSetting` if the URL is not one of PostgreSQL.
     """
     timeout = settings.postgres_timeout_seconds
-    return create_engine(
+    engine = create_engine(
         sqlalchemy_url(settings.database_url),
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -41,11 +45,43 @@ def make_engine(settings: Settings, *, pool_size: int = 10) -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": int(timeout * 1000),
-            "options": "-c statement_timeout=30s -c lock_timeout=10s"
+            "options": f"-c statement_timeout={statement_seconds}s -c lock_timeout=10s"
             " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
             "application_name": "academy",
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Bounded:
+        made = _Bounded.connect(*arguments, **options)
+        made.longest_wait = statement_seconds + timeout
+        return made
+
+    return engine
+
+
+class _Bounded(psycopg.Connection[Any]):
+    """A connection on which no answer is waited for longer than a statement may take.
+
+    The time-outs of the server and of the kernel do not help when something in between, such as a
+    balancer, keeps the connection open and forwards nothing: a worker's lease thread would wait for
+    ever, and hear of no cancel and of no new owner.
+    """
+
+    #: Seconds; the server's own limit for a statement comes first.
+    longest_wait: float = 60.0
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As psycopg's, with an end; the connection is closed then, for its state is unknown."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.longest_wait)
+        except psycopg.Error:
+            if time.monotonic() - began >= self.longest_wait:
+                self.pgconn.finish()
+            raise
 
 
 def sqlalchemy_url(url: str) -> str:
