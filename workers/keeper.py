@@ -69,6 +69,9 @@ class Keeper:
                 log.warning("Redis failed %s: %s", duty.__name__, error)
             except AcademyError as error:
                 log.warning("%s failed: %s", duty.__name__, error)
+            except Exception:
+                # One damaged row or event must not keep a keeper from its other duties.
+                log.exception("%s failed", duty.__name__)
 
     def fire_schedules(self) -> int:
         """Submit the jobs whose time has come."""

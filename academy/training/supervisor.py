@@ -192,6 +192,13 @@ class _Watch:
         self._kept.insert(0, {"step": message["step"], "key": key, "digest": message["digest"]})
         self._unrecorded = True
 
+    def _delete(self, key: str) -> None:
+        """Remove an old checkpoint; a store that refuses costs space, not the training."""
+        try:
+            self._attempt.store.delete(key)
+        except StorageFailure as error:
+            log.warning("%s", error, extra={"job_id": self._attempt.job.id})
+
     def _record_checkpoints(self) -> None:
         attempt = self._attempt
         newest = self._kept[0]
@@ -212,7 +219,7 @@ class _Watch:
         kept = {each["key"] for each in self._kept[:KEPT_CHECKPOINTS]}
         for old in self._kept[KEPT_CHECKPOINTS:]:
             if old["key"] not in kept:
-                attempt.store.delete(old["key"])
+                self._delete(old["key"])
         del self._kept[KEPT_CHECKPOINTS:]
 
 

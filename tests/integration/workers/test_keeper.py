@@ -142,3 +142,21 @@ def test_an_archived_stream_is_dropped_after_its_grace(
 def test_a_sweep_survives_redis_being_away(settings: Settings, sessions: Sessions, submit) -> None:
     submit()
     Keeper(replace(settings, redis_url="redis://127.0.0.1:1/0"), sessions).sweep()
+
+
+def test_a_damaged_event_of_one_job_does_not_keep_the_others_from_being_reaped(
+    keeper, sessions: Sessions, client, submit
+) -> None:
+    damaged, lost = submit(), submit()
+    with sessions.begin() as session:
+        transitions.request_cancel(session, damaged)
+    client.xadd(stream.key_of(damaged), {"e": "no JSON"}, id="1-1")
+    with sessions.begin() as session:
+        transitions.claim(session, "gpu", "w", 0.0)
+
+    def is_queued_again() -> bool:
+        keeper.sweep()
+        with sessions() as session:
+            return jobs.get(session, lost).status == "queued"
+
+    eventually(is_queued_again)
