@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
-from academy.lifecycle import HELD, TERMINAL, JobKind, Status
+from academy.lifecycle import TERMINAL, JobKind, Status
 from academy.store.base import from_now, now
 from academy.store.paging import newest_first
 from academy.store.tables import Job, JobTransition
@@ -66,13 +66,6 @@ def transitions(session: Session, job_id: str) -> Sequence[JobTransition]:
     """A job's history, oldest first."""
     return session.scalars(
         select(JobTransition).where(JobTransition.job_id == job_id).order_by(JobTransition.id)
-    ).all()
-
-
-def held_by(session: Session, worker_id: str) -> Sequence[Job]:
-    """The jobs that a worker holds."""
-    return session.scalars(
-        select(Job).where(Job.worker_id == worker_id, Job.status.in_(HELD))
     ).all()
 
 
