@@ -173,6 +173,13 @@ class Recipe(BaseModel):
         default="auto",
         description="Where to train. 'auto' takes a GPU if there is one.",
     )
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="GPUs of one host to train on together, a process for each, all or none. On a "
+        "worker without GPUs as many processes share its CPU.",
+    )
 
     eval_interval_steps: int | None = Field(
         default=None,

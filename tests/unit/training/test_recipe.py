@@ -57,6 +57,8 @@ def test_every_field_is_described_and_every_number_has_a_range() -> None:
         {"method": "dpo"},
         {"dtype": "float16"},
         {"device": "tpu"},
+        {"gpus": 0},
+        {"gpus": 65},
         {"divergence_patience": 0},
         {"unknown": 1},
         {"early_stopping_patience": 2},
