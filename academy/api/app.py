@@ -27,6 +27,7 @@ from academy.api.views import (
     logs,
     openai,
     probes,
+    runs,
     schedules,
     shares,
     sockets,
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> APIFlask:
     for module in (
         status,
         lessons,
+        runs,
         curation,
         datasets,
         training,

@@ -16,6 +16,7 @@ from academy.api.once import HEADER
 from academy.api.problems import MEDIA_TYPE
 from academy.api.shapes.datasets import CurationStarted
 from academy.api.shapes.lessons import LessonSent, TaskSent
+from academy.api.shapes.runs import RunSent
 
 _DESCRIPTION = """\
 Collect lessons, git history and conversations, curate them into a dataset, fine-tune an adapter,
@@ -63,6 +64,8 @@ _PROBLEM = {
 _CREATING = {
     "lessons.record_lessons",
     "lessons.record_tasks",
+    "runs.record_runs",
+    "runs.add_signals",
     "curation.curate",
     "training.start_training",
     "keys.create_key",
@@ -74,7 +77,11 @@ _HEADERS = {
     "logs.log_stream": {"Last-Event-ID": "the id of the last event seen"},
 }
 #: Bodies that a view reads itself, because they may be NDJSON.
-_NDJSON_BODIES = {"lessons.record_lessons": LessonSent, "lessons.record_tasks": TaskSent}
+_NDJSON_BODIES = {
+    "lessons.record_lessons": LessonSent,
+    "lessons.record_tasks": TaskSent,
+    "runs.record_runs": RunSent,
+}
 
 #: In the order of a job's life; several blueprints share a tag.
 _TAGS = ["Status", "Lessons", "Datasets", "Training", "Logs", "Jobs", "Adapters", "OpenAI"]

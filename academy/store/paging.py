@@ -8,9 +8,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
-from academy.store.tables import Adapter, Dataset, Job, Lesson
+from academy.store.tables import Adapter, Dataset, Job, Lesson, Run
 
-Row = TypeVar("Row", Job, Dataset, Adapter, Lesson)
+Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run)
 
 
 def newest_first(

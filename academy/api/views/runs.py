@@ -1,0 +1,65 @@
+"""``/runs``: recording scored runs, and what becomes known of them later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from academy.access import Role
+from academy.api.guard import allows
+from academy.api.lists import page_of
+from academy.api.once import Answer, once
+from academy.api.recording import record
+from academy.api.shapes.lessons import Recorded
+from academy.api.shapes.runs import MoreSignals, RunSent, RunShown, RunsPage, RunsQuery, run_body
+from academy.api.state import state
+from academy.store import runs
+from academy.store.engine import Session
+
+blueprint = APIBlueprint("runs", __name__, tag="Lessons")
+
+
+@blueprint.post("/runs")
+@allows(Role.OPERATOR)
+@blueprint.output(Recorded, status_code=201)
+def record_runs() -> Response:
+    """Record one scored run (JSON) or many (NDJSON), all or none; sending again is harmless."""
+    return record(RunSent, runs.add_runs, "run")
+
+
+@blueprint.post("/runs/<run_id>/signals")
+@allows(Role.OPERATOR)
+@blueprint.input(MoreSignals, arg_name="sent")
+@blueprint.output(RunShown)
+def add_signals(run_id: str, sent: MoreSignals) -> Response:
+    """Add signals to a run, or a reward; what is known already and sent again is replaced."""
+
+    def work(session: Session) -> Answer:
+        run = runs.add_signals(session, run_id, sent.known(), sent.reward)
+        body = run_body(run)
+        return Answer({**body, "created_at": run.created_at.isoformat()}, 200)
+
+    return once(work).response()
+
+
+@blueprint.get("/runs")
+@allows(Role.VIEWER)
+@blueprint.input(RunsQuery, location="query", arg_name="query")
+@blueprint.output(RunsPage)
+def list_runs(query: RunsQuery) -> dict[str, Any]:
+    """The recorded runs, newest first."""
+    with state().sessions() as session:
+        page = page_of(
+            query,
+            lambda limit, after: runs.page(
+                session, limit=limit, after=after, source=query.source, task_id=query.task_id
+            ),
+        )
+    return {
+        "count": len(page.rows),
+        "runs": [run_body(each) for each in page.rows],
+        "has_more": page.has_more,
+        "next": page.next,
+    }
