@@ -91,6 +91,8 @@ class Job(Base):
     crashes: Mapped[int] = mapped_column(default=0)
     #: What the client asked for, with every default and ``"auto"`` filled in.
     parameters: Mapped[dict[str, Any]]
+    #: How its process is launched: launcher, image, network, limits; null: as the settings say.
+    launch: Mapped[dict[str, Any] | None]
     dataset_id: Mapped[str | None]
     base_model: Mapped[str | None]
     created_by: Mapped[str | None]
