@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from academy.api.state import State
-from academy.events import archive, replay, stream
+from academy.events import archive, figures, replay, stream
 from academy.events.event import START, Event, EventId
 from academy.store.tables import Job
 
@@ -73,9 +73,9 @@ def series(state: State, job_id: str, points: int | None) -> dict[str, Any]:
     """
     metrics: dict[int, dict[str, Any]] = {}
     evaluations: list[dict[str, Any]] = []
-    for event in events(state, job_id):
+    for event in figure_events(state, job_id):
         if event.type == "metrics":
-            metrics[int(event.fields.get("step", event.id.seq))] = event.as_dict()
+            metrics[int(event.fields.get("step") or event.id.seq)] = event.as_dict()
         elif event.type == "evaluation":
             evaluations.append(event.as_dict())
     every = [metrics[step] for step in sorted(metrics)]
@@ -89,7 +89,19 @@ def series(state: State, job_id: str, points: int | None) -> dict[str, Any]:
 
 def checkpoints(state: State, job_id: str) -> list[dict[str, Any]]:
     """The checkpoints that a training announced, oldest first."""
-    return [event.as_dict() for event in events(state, job_id) if event.type == "checkpoint"]
+    found = figure_events(state, job_id)
+    return [event.as_dict() for event in found if event.type == "checkpoint"]
+
+
+def figure_events(state: State, job_id: str) -> list[Event]:
+    """Every metrics, evaluation and checkpoint event of a job, in order, without its log lines.
+
+    What the archive does not have yet, a few seconds' worth of events, comes from the live log.
+    """
+    with state.sessions() as session:
+        found = list(figures.archived(session, job_id))
+        last = archive.last_id(session, job_id)
+    return found + [event for event in events(state, job_id, last) if event.type in figures.TYPES]
 
 
 def text_of(event: Event) -> str | None:

@@ -6,6 +6,7 @@ import itertools
 import zlib
 from collections.abc import Sequence
 
+from academy.events import figures
 from academy.events.event import Event, EventId
 from academy.store import event_chunks
 from academy.store.engine import Session
@@ -15,9 +16,10 @@ CHUNK = 1000
 
 
 def append(session: Session, job_id: str, events: Sequence[Event]) -> None:
-    """Store events, in order, in chunks of one attempt each."""
+    """Store events, in order, in chunks of one attempt each; figures also apart from the rest."""
     for attempt, group in itertools.groupby(events, key=lambda event: event.id.attempt):
         run = list(group)
+        figures.store(session, job_id, run)
         for start in range(0, len(run), CHUNK):
             part = run[start : start + CHUNK]
             lines = "\n".join(event.to_json() for event in part)
