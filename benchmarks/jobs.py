@@ -278,7 +278,7 @@ def _compare_queues(url: str) -> dict[str, Any]:
             if number >= 20:  # by then statements are prepared and pages are in memory
                 times[length].append(took)
     with psycopg.connect(_address(url, f"bench_queue_{LONG}")) as connection:
-        statement = fair_share.SQL.replace(":queue", "'gpu'")
+        statement = fair_share.explain("gpu")
         rows = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}").fetchall()
     medians = {length: 1000 * statistics.median(each) for length, each in times.items()}
     return {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import DateTime, MetaData, Text
+from sqlalchemy import DateTime, MetaData, Text, column, select, table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql import func
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import ScalarSelect
 
 
 class Base(DeclarativeBase):
@@ -40,3 +41,10 @@ def now() -> ColumnElement[datetime]:
 def from_now(seconds: float) -> ColumnElement[datetime]:
     """A moment by PostgreSQL's clock, `seconds` after now (or before, if negative)."""
     return now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def schema_revision() -> ScalarSelect[str]:
+    """The revision that the schema is at, as Alembic keeps it; null in an empty table."""
+    return select(
+        table("alembic_version", column("version_num", Text)).c.version_num
+    ).scalar_subquery()

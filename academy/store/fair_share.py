@@ -9,13 +9,20 @@ compared by
 3. the age of their oldest job.
 
 A share that waits is overtaken only by starts of others, each of which puts the other one behind
-it, so none starves.
+it, so none starves. A job that asks for more GPUs than its worker has free is passed over; how it
+gets its turn is in `academy.store.slots`.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 from sqlalchemy import Text, text
 from sqlalchemy.sql.selectable import ScalarSelect
+
+#: No recipe asks for more (academy/training/recipe.py).
+MOST_GPUS = 64
 
 # The steps of this statement are index probes, whose number grows with the shares and not with the
 # jobs: `listed` is a loose index scan (wiki.postgresql.org/wiki/Loose_indexscan) over
@@ -25,6 +32,7 @@ SQL = """
 WITH RECURSIVE best AS (
     SELECT priority FROM jobs
     WHERE queue = :queue AND status = 'queued' AND not_before <= clock_timestamp()
+      AND priority > :above AND gpus <= :gpus AND needs_gpu <= :on_gpu
     ORDER BY priority DESC LIMIT 1
 ), listed(share) AS (
     (SELECT share FROM jobs
@@ -66,18 +74,42 @@ SELECT id FROM (
         SELECT id FROM jobs
         WHERE queue = :queue AND status = 'queued' AND jobs.share = ranked.share
           AND priority = (SELECT priority FROM best) AND not_before <= clock_timestamp()
+          AND gpus <= :gpus AND needs_gpu <= :on_gpu
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS fair
     UNION ALL
     SELECT free.id FROM (
         SELECT id FROM jobs
         WHERE queue = :queue AND status = 'queued' AND not_before <= clock_timestamp()
+          AND priority > :above AND gpus <= :gpus AND needs_gpu <= :on_gpu
         ORDER BY priority DESC, share, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS free
 ) AS either LIMIT 1
 """
 
 
-def best_job(queue: str) -> ScalarSelect[str]:
+@dataclass(frozen=True)
+class Fit:
+    """Which jobs a claim may take: what its worker has, and above which priority."""
+
+    gpus: int = MOST_GPUS  # a job may ask for so many; processes on one CPU need no slots
+    on_gpu: bool = False  # False: a job that insists on a GPU is passed over
+    above: int = -(2**31)  # only jobs with a higher priority
+
+
+def best_job(queue: str, fit: Fit = Fit()) -> ScalarSelect[str]:
     """The id of the job that a claim on `queue` takes, locked; null if there is none."""
-    return text(SQL).bindparams(queue=queue).columns(id=Text).scalar_subquery()
+    return text(SQL).bindparams(**parameters(queue, fit)).columns(id=Text).scalar_subquery()
+
+
+def parameters(queue: str, fit: Fit) -> dict[str, Any]:
+    """The parameters of `SQL`."""
+    return {"queue": queue, **asdict(fit)}
+
+
+def explain(queue: str) -> str:
+    """`SQL` of a worker without GPUs, with its parameters spelled out, for an EXPLAIN."""
+    statement = SQL
+    for name, value in parameters(queue, Fit()).items():
+        statement = statement.replace(f":{name}", f"'{value}'")
+    return statement

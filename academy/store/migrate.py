@@ -51,8 +51,12 @@ def state(database_url: str) -> SchemaState:
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     engine.dispose()
-    needed = ScriptDirectory.from_config(_config(database_url)).get_current_head()
-    return SchemaState(current=current, needed=str(needed))
+    return SchemaState(current=current, needed=needed_revision())
+
+
+def needed_revision() -> str:
+    """The revision that this code was written for."""
+    return str(ScriptDirectory.from_config(_config("")).get_current_head())
 
 
 def require_in_order(database_url: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Computed,
@@ -21,6 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from academy.lifecycle import HELD, TERMINAL, JobKind, Status
+from academy.queues import QUEUES
 from academy.store.base import Base, now
 
 
@@ -35,20 +37,33 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(f"kind IN {_among(JobKind)}", "kind"),
         CheckConstraint(f"status IN {_among(Status)}", "status"),
+        # No worker would ever hear of a job on another queue.
+        CheckConstraint(f"queue IN {_among(QUEUES)}", "queue"),
         CheckConstraint(
             f"(status IN {_among(TERMINAL)}) = (finished_at IS NOT NULL)", "finished_at"
         ),
         CheckConstraint(f"(status IN {_among(HELD)}) = (lease_expires_at IS NOT NULL)", "lease"),
         CheckConstraint("(status = 'failed') = (failure_code IS NOT NULL)", "failure"),
         # A claim finds the highest priority here, steps from share to share of that priority, and
-        # takes the oldest job of one of them: each is one probe, however many jobs wait.
+        # takes the oldest job of one of them: each is one probe, however many jobs wait. Jobs that
+        # ask for more GPUs than the claimer has are stepped over inside the index.
         Index(
             "jobs_claim_idx",
             "queue",
             text("priority DESC"),
             "share",
             "created_at",
+            "gpus",
+            "needs_gpu",
             postgresql_where=text("status = 'queued'"),
+        ),
+        # The job of several GPUs that a host keeps its free slots for.
+        Index(
+            "jobs_wide_idx",
+            "queue",
+            text("priority DESC"),
+            "created_at",
+            postgresql_where=text("status = 'queued' AND gpus > 1"),
         ),
         # A claim counts the running jobs of each share: as many entries as there are busy workers.
         Index(
@@ -105,8 +120,18 @@ class Job(Base):
             persisted=True,
         ),
     )
+    #: GPUs of one host that the recipe asks for.
+    gpus: Mapped[int] = mapped_column(
+        Computed("coalesce((parameters ->> 'gpus')::integer, 1)", persisted=True)
+    )
+    #: Whether the recipe insists on a GPU; else a worker without any may take the job, too.
+    needs_gpu: Mapped[bool] = mapped_column(
+        Computed("coalesce(parameters ->> 'device' = 'cuda', false)", persisted=True)
+    )
     worker_id: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
+    #: The GPUs of the latest attempt by UUID. A slot is taken iff a job with a lease names it.
+    devices: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     #: A queued job is not claimed before this moment (back-off).
     not_before: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     #: The latest metrics, written with a lease renewal.
@@ -199,8 +224,10 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     versions: Mapped[dict[str, Any]]
-    #: One entry per device: ``uuid``, ``name``, ``memory_bytes``, ``utilization``.
+    #: One entry per device: those of `academy.gpus.Gpu`, and ``obstacle``: why it takes no job.
     gpus: Mapped[list[Any]] = mapped_column(JSONB)
+    #: Why the process takes no job at present, in a sentence; null if it does.
+    obstacle: Mapped[str | None]
     started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     drain_requested_at: Mapped[datetime | None]

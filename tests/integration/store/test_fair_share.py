@@ -142,13 +142,13 @@ def test_many_claimers_of_many_shares_claim_each_job_once(
 def test_a_claim_reads_no_table_from_end_to_end(
     sessions: Sessions, submit: Submit, database_url: str
 ) -> None:
-    from academy.store.fair_share import SQL
+    from academy.store.fair_share import explain
 
     for number in range(5):
         many(database_url, 2000, f"role{number}")
     with psycopg.connect(database_url, connect_timeout=10) as connection:
         connection.execute("ANALYZE jobs")
-        statement = "EXPLAIN " + SQL.replace(":queue", "'gpu'")
+        statement = "EXPLAIN " + explain("gpu")
         plan = "\n".join(str(row[0]) for row in connection.execute(statement).fetchall())
     assert "Seq Scan on jobs" not in plan, plan
     assert "jobs_claim_idx" in plan and "jobs_started_idx" in plan, plan
