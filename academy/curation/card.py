@@ -58,7 +58,7 @@ def write_card(statistics: dict[str, Any], request: dict[str, Any]) -> str:
 def advice(statistics: dict[str, Any]) -> list[str]:
     """What a teacher would say about the data: enough, balanced, and what would help most."""
     said = []
-    train, kept = statistics["train_rows"], statistics["total_examples"]
+    train, kept = statistics["train_rows"], statistics["input"]["kept"]
     if train < 100:
         said.append(
             f"{train} training rows are few; about {100 - train} more would make a first training "

@@ -73,14 +73,14 @@ def curate(
     answers yes, `SourceFailed` when a source breaks off, `NothingCurated` when no row is left and
     `DatasetNotWritten` when the disk refuses. In all of these cases `out` does not exist after.
     """
-    wants_git = request.git_commits_limit > 0
+    wants_git = request.git_commits_limit > 0 and not request.makes_pairs
     repositories = open_repositories(request.repositories, allowed_roots) if wants_git else []
     decided = decided_before(previous)
     guarded = Protected(protected)
     ticker = Ticker(progress, should_stop)
     with dataset_folder(out, ticker) as folder, writing(out, ticker):
         with Spool(folder.scratch / "rows") as spool:
-            intake = Intake(request, spool, ticker, guarded)
+            intake = Intake(request, spool, ticker, guarded, folder.scratch)
             intake.read_records(lessons, tasks, runs, uploads)
             notes = _read_git(intake, repositories, folder, memory)
             spool.flush()
@@ -147,8 +147,7 @@ def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
         for index, stays in found.items():
             ticker.poll()
             row = spool.read(index)
-            matched = f"like {spool.read(stays).id}"
-            intake.drops.add(row.id, row.source, name, matched, content_of(row))
+            intake.drops.add_row(row, name, f"like {spool.read(stays).id}")
     kept = [
         index for index in order if index not in duplicates.exact and index not in duplicates.near
     ]

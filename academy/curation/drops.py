@@ -6,7 +6,8 @@ import heapq
 from dataclasses import dataclass
 
 from academy.curation.secrets import mask_people, redact
-from academy.curation.spool import hash64
+from academy.curation.sources import Row
+from academy.curation.spool import content_of, hash64
 
 SAMPLES_PER_FILTER = 20
 _TEXT_CHARS = 500
@@ -36,10 +37,12 @@ class Drops:
         self._seed = seed
         self._mask = mask
 
-    def add(self, id: str, source: str, filter: str, matched: str, text: str) -> None:
-        """Note that `filter` dropped the row `id`."""
+    def add(
+        self, id: str, source: str, filter: str, matched: str, text: str, records: int = 1
+    ) -> None:
+        """Note that `filter` dropped the row `id`, which was made of so many records."""
         by_filter = self.counts.setdefault(source, {})
-        by_filter[filter] = by_filter.get(filter, 0) + 1
+        by_filter[filter] = by_filter.get(filter, 0) + records
         rank = -hash64(f"{self._seed}:{filter}:{id}")
         heap = self._samples.setdefault(filter, [])
         if len(heap) >= SAMPLES_PER_FILTER and rank < heap[0].rank:
@@ -48,13 +51,17 @@ class Drops:
         push = heapq.heappush if len(heap) < SAMPLES_PER_FILTER else heapq.heappushpop
         push(heap, drop)
 
+    def add_row(self, row: Row, filter: str, matched: str) -> None:
+        """Note that `filter` dropped this row."""
+        self.add(row.id, row.source, filter, matched, content_of(row), row.records)
+
     def total(self, source: str | None = None) -> int:
-        """How many rows were dropped, of one source or of all."""
+        """How many records were dropped, of one source or of all."""
         chosen = self.counts if source is None else {source: self.counts.get(source, {})}
         return sum(sum(by_filter.values()) for by_filter in chosen.values())
 
     def by_filter(self) -> dict[str, int]:
-        """How many rows each filter dropped, of all sources together, in order of name."""
+        """How many records each filter dropped, of all sources together, in order of name."""
         totals: dict[str, int] = {}
         for by_filter in self.counts.values():
             for name, count in by_filter.items():

@@ -37,6 +37,22 @@ class NothingCurated(AcademyError):
     next_step = "Add lessons or repositories, or switch off the filter that dropped the most."
 
 
+class NotPairs(AcademyError):
+    """The row {id!r} has no rejected answer, so it cannot be written as a preference pair."""
+
+    code = "not_pairs"
+    status = 422
+    next_step = "Choose another format, or curate a dataset of the format 'preference'."
+
+
+class SourceAway(AcademyError):
+    """The source {source!r} stayed away for longer than it is waited for: {why}."""
+
+    code = "storage"
+    status = 503
+    next_step = "The curation is tried again by itself; see that PostgreSQL runs."
+
+
 class UploadRefused(AcademyError):
     """The upload {path!r} was refused: {why}."""
 

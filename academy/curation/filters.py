@@ -98,10 +98,13 @@ def unsuccessful_task(record: Record, row: Row, request: CurationRequest) -> str
 
 
 def low_reward(record: Record, row: Row, request: CurationRequest) -> str | None:
-    """A scored run whose reward is below `min_reward`."""
-    if isinstance(record, RunRecord) and not record.reward >= request.min_reward:
-        return f"reward {record.reward}"
-    return None
+    """A run that nobody scored, or whose reward is below `min_reward` (the seeds ask for this)."""
+    if not isinstance(record, RunRecord):
+        return None
+    if record.reward is None:
+        return "nobody scored it"
+    # Written so that a reward of NaN is dropped as well.
+    return None if record.reward >= request.min_reward else f"reward {record.reward}"
 
 
 def failing_tests(record: Record, row: Row, request: CurationRequest) -> str | None:
@@ -115,8 +118,29 @@ def failing_tests(record: Record, row: Row, request: CurationRequest) -> str | N
     return None
 
 
+def undecided_run(record: Record, row: Row, request: CurationRequest) -> str | None:
+    """A run that is neither accepted nor rejected, so it cannot be either side of a pair.
+
+    Our own rule: an untested run of high reward is no proof of a good answer, and no bad one.
+    """
+    if not isinstance(record, RunRecord) or is_accepted(record, row, request):
+        return None
+    failed = record.tests_passed is False
+    poor = record.reward is not None and not record.reward >= request.min_reward
+    return None if failed or poor else f"reward {record.reward}, tests {record.tests_passed}"
+
+
+def is_accepted(record: RunRecord, row: Row, request: CurationRequest) -> bool:
+    """Whether a run may be learned from: `low_reward` and `failing_tests` let it pass."""
+    return first_match(_ACCEPTANCE, record, row, request) is None
+
+
 _EVERY_ROW: tuple[Filter, ...] = (empty_prompt, short_answer, echoed_prompt, long_row, refusal)
 LESSON_FILTERS: tuple[Filter, ...] = (*_EVERY_ROW, low_quality)
 TASK_FILTERS: tuple[Filter, ...] = (unsuccessful_task, *_EVERY_ROW)
-RUN_FILTERS: tuple[Filter, ...] = (low_reward, failing_tests, *_EVERY_ROW)
+_ACCEPTANCE: tuple[Filter, ...] = (low_reward, failing_tests)
+RUN_FILTERS: tuple[Filter, ...] = (*_ACCEPTANCE, *_EVERY_ROW)
+CHOSEN_FILTERS: tuple[Filter, ...] = _EVERY_ROW
+#: A bad answer may echo or refuse: that is why it is bad.
+REJECTED_FILTERS: tuple[Filter, ...] = (undecided_run, empty_prompt, short_answer, long_row)
 UPLOAD_FILTERS: tuple[Filter, ...] = _EVERY_ROW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from academy.curation.errors import NotPairs
 from academy.curation.git.examples import CHANGE_PROMPT, MESSAGE_PROMPT
 from academy.curation.request import DatasetFormat
 
@@ -11,8 +12,16 @@ _SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
 def in_format(row: dict[str, Any], format: DatasetFormat) -> dict[str, Any]:
-    """The row's messages in `format`; nothing else of the row is kept."""
+    """The row's messages in `format`; nothing else of the row is kept.
+
+    Of a preference pair, every other format has the chosen answer. Raises `NotPairs` where pairs
+    are asked for and the row is none.
+    """
     messages: list[dict[str, str]] = row["messages"]
+    if format == "preference":
+        return preference(row)
+    if "chosen" in row:
+        messages = [*messages, {"role": "assistant", "content": row["chosen"]}]
     if format == "alpaca":
         return alpaca(messages)
     if format == "sharegpt":
@@ -46,6 +55,20 @@ def alpaca(messages: list[dict[str, str]]) -> dict[str, Any]:
     if history:
         row["history"] = history
     return row
+
+
+def preference(row: dict[str, Any]) -> dict[str, Any]:
+    """``prompt``, ``chosen`` and ``rejected``, each a list of messages (TRL, "preference").
+
+    https://huggingface.co/docs/trl/dataset_formats
+    """
+    if "chosen" not in row:
+        raise NotPairs(id=row.get("id", ""))
+    return {
+        "prompt": row["messages"],
+        "chosen": [{"role": "assistant", "content": row["chosen"]}],
+        "rejected": [{"role": "assistant", "content": row["rejected"]}],
+    }
 
 
 def sharegpt(messages: list[dict[str, str]]) -> dict[str, Any]:

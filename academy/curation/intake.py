@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from academy.curation import filters
@@ -13,6 +14,7 @@ from academy.curation.dedup import Sketches
 from academy.curation.drops import Drops
 from academy.curation.errors import SourceFailed
 from academy.curation.git.outcome import Dropped, Outcome
+from academy.curation.pairs import Pairing
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.secrets import mask_people, redact
@@ -36,10 +38,16 @@ class Intake:
     """Takes records in, and knows what was read, dropped and spooled so far."""
 
     def __init__(
-        self, request: CurationRequest, spool: Spool, ticker: Ticker, protected: Protected
+        self,
+        request: CurationRequest,
+        spool: Spool,
+        ticker: Ticker,
+        protected: Protected,
+        scratch: Path,
     ) -> None:
         self.request = request
         self.spool = spool
+        self.scratch = scratch
         self.ticker = ticker
         self.protected = protected
         self.collected = Collected()
@@ -54,6 +62,17 @@ class Intake:
         uploads: Iterable[Row],
     ) -> None:
         """Read every source but git, each up to its limit."""
+        if self.request.makes_pairs:
+            self._read_pairs(runs)
+        else:
+            self._read_singly(lessons, tasks, runs)
+        self.ticker.begin("reading uploads")
+        for row in self._guard("uploads", iter(uploads)):
+            self._take(row, None, filters.UPLOAD_FILTERS)
+
+    def _read_singly(
+        self, lessons: Iterable[Lesson], tasks: Iterable[TaskRecord], runs: Iterable[RunRecord]
+    ) -> None:
         asked = self.request
         self.ticker.begin("reading lessons", asked.lessons_limit or None)
         for lesson in self._guard("lessons", islice(lessons, asked.lessons_limit)):
@@ -66,9 +85,25 @@ class Intake:
             self.ticker.begin("reading runs", asked.runs_limit or None)
             for run in self._guard("runs", islice(runs, asked.runs_limit)):
                 self._take(row_of_run(run), run, filters.RUN_FILTERS)
-        self.ticker.begin("reading uploads")
-        for row in self._guard("uploads", iter(uploads)):
-            self._take(row, None, filters.UPLOAD_FILTERS)
+
+    def _read_pairs(self, runs: Iterable[RunRecord]) -> None:
+        """Runs as preference pairs; each is judged on its own before it waits for another."""
+        asked = self.request
+        with Pairing(self.scratch / "runs") as pairing:
+            self.ticker.begin("reading runs", asked.runs_limit or None)
+            for run in self._guard("runs", islice(runs, asked.runs_limit)):
+                row = row_of_run(run)
+                accepted = filters.is_accepted(run, row, asked)
+                rules = filters.CHOSEN_FILTERS if accepted else filters.REJECTED_FILTERS
+                if self._passes(row, run, rules):
+                    pairing.add(row, run.reward, accepted=accepted)
+                self.ticker.step()
+            self.ticker.begin("pairing runs")
+            for row, left_over in pairing.pairs(self.ticker.poll):
+                if left_over is None:
+                    self._keep(row)
+                else:
+                    self.drops.add_row(row, "unpaired", left_over)
 
     def read_repository(self, commits: Iterator[Outcome]) -> None:
         """Read one repository's commits, which come judged already."""
@@ -108,21 +143,27 @@ class Intake:
             yield record
 
     def _take(self, row: Row, record: filters.Record, rules: tuple[filters.Filter, ...]) -> None:
+        if self._passes(row, record, rules):
+            self._keep(row)
+        self.ticker.step()
+
+    def _passes(self, row: Row, record: filters.Record, rules: tuple[filters.Filter, ...]) -> bool:
+        """Count the record as read; whether no filter drops it."""
         self.ticker.rows_read += 1
         self.collected.read[row.source] += 1
         found = filters.first_match(rules, record, row, self.request)
-        if found is None:
-            self._keep(row)
-        else:
-            self.drops.add(row.id, row.source, *found, content_of(row))
-        self.ticker.step()
+        if found is not None:
+            self.drops.add_row(row, *found)
+        return found is None
 
     def _keep(self, row: Row, author: str = "") -> None:
         """What happens to each row that passed its filters: clean it, check it, spool it."""
+        if row.rejected is not None and not self.request.makes_pairs:
+            row = replace(row, rejected=None)
         clean, kinds = self._redacted(row, author)
         found = self._last_checks(clean, kinds)
         if found is not None:
-            self.drops.add(row.id, row.source, *found, content_of(clean))
+            self.drops.add_row(clean, *found)
             return
         self.spool.append(clean)
         if self.sketches is not None:
@@ -138,6 +179,8 @@ class Intake:
             nonlocal masked
             if isinstance(value, list):
                 return [safe(each) for each in value]
+            if isinstance(value, dict):
+                return {name: safe(each) for name, each in value.items()}
             if not isinstance(value, str):
                 return value
             redacted = redact(value)
@@ -149,14 +192,20 @@ class Intake:
             return text
 
         messages = tuple({**each, "content": safe(each["content"])} for each in row.messages)
-        provenance = row.provenance
+        rejected, provenance = safe(row.rejected), row.provenance
         if row.source != "git":  # a commit's holds ids and counts, nothing that anybody wrote
-            provenance = {name: safe(value) for name, value in provenance.items()}
+            provenance = safe(provenance)
         touched = [f"secret:{kind}" for kind in sorted(kinds)] + ["people"] * masked
         if not touched:
             return row, frozenset()
         return (
-            replace(row, messages=messages, provenance=provenance, touched=tuple(touched)),
+            replace(
+                row,
+                messages=messages,
+                rejected=rejected,
+                provenance=provenance,
+                touched=tuple(touched),
+            ),
             frozenset(kinds),
         )
 
@@ -166,11 +215,19 @@ class Intake:
             return "secret", ", ".join(sorted(kinds))
         if not _is_trainable(row):
             return "untrainable", "no question, no answer, or an unknown role"
+        if self.request.makes_pairs and not _is_pair(row):
+            return "untrainable", "no rejected answer, or one that equals the chosen one"
         if self.protected:
             matched = self.protected.match(content_of(row))
             if matched is not None:
                 return "contaminated", matched
         return None
+
+
+def _is_pair(row: Row) -> bool:
+    """Whether there are two answers to choose between: equal ones would teach nothing."""
+    rejected = (row.rejected or "").split()
+    return bool(rejected) and rejected != row.answer.split()
 
 
 def _is_trainable(row: Row) -> bool:

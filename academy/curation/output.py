@@ -60,6 +60,8 @@ def write_dataset(
         # Names, because the paths of this host are nobody's business who gets the dataset.
         "repositories": list(repositories),
     }
+    # Equal rows make an equal dataset, whichever file they came in.
+    del settings["uploads"]
     statistics = summarise(collected, drops, lengths)
     statistics["advice"] = advice(statistics)
     statistics["request"] = settings
@@ -84,10 +86,16 @@ def write_dataset(
 
 
 def canonical_row(row: Row) -> dict[str, Any]:
-    """The row as ``train.jsonl`` and ``heldout.jsonl`` hold it."""
+    """The row as ``train.jsonl`` and ``heldout.jsonl`` hold it.
+
+    The messages of a preference pair are its prompt, with the two answers beside them.
+    """
+    said: dict[str, Any] = {"messages": list(row.messages)}
+    if row.rejected is not None:
+        said = {"messages": list(row.messages[:-1]), "chosen": row.answer, "rejected": row.rejected}
     return {
         "id": row.id,
-        "messages": list(row.messages),
+        **said,
         "source": row.source,
         "group": row.group,
         "provenance": {**row.provenance, "touched": list(row.touched)},

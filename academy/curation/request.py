@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-DatasetFormat = Literal["alpaca", "sharegpt", "openai", "prompt-completion"]
+DatasetFormat = Literal["alpaca", "sharegpt", "openai", "prompt-completion", "preference"]
 
 #: Every filter that `disabled_filters` can name, in the order in which they run.
 FILTER_NAMES: tuple[str, ...] = (
@@ -20,6 +20,7 @@ FILTER_NAMES: tuple[str, ...] = (
     "unsuccessful_task",
     "low_reward",
     "failing_tests",
+    "undecided_run",
     # commits, by their message (academy/curation/git/filters.py)
     "merge",
     "shallow_boundary",
@@ -42,6 +43,7 @@ FILTER_NAMES: tuple[str, ...] = (
     # across rows
     "exact_duplicate",
     "near_duplicate",
+    "heldout_overlap",
 )
 
 
@@ -62,7 +64,11 @@ class CurationRequest(BaseModel):
         description="newest commits to keep from each repository, counted after the git filters "
         "and before de-duplication",
     )
-    format: DatasetFormat = Field(default="alpaca", description="format of dataset.jsonl")
+    format: DatasetFormat = Field(
+        default="alpaca",
+        description="format of dataset.jsonl; 'preference' pairs accepted and rejected runs on one "
+        "prompt, for DPO, and reads no lessons, conversations or git history",
+    )
     repositories: tuple[str, ...] | None = Field(
         default=None,
         max_length=100,
@@ -80,6 +86,11 @@ class CurationRequest(BaseModel):
         default=200, ge=0, le=1_000_000, description="newest scored runs to read"
     )
     min_reward: float = Field(default=0.7, ge=0, le=1, description="reward that a run needs")
+    uploads: tuple[str, ...] = Field(
+        default=(),
+        max_length=100,
+        description="files to read as well, by the upload_id that POST /datasets/upload gave",
+    )
     base_model: str | None = Field(
         default=None, max_length=200, description="base model whose tokenizer counts tokens"
     )
@@ -136,6 +147,21 @@ class CurationRequest(BaseModel):
                 f"{', '.join(FILTER_NAMES)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _pairs_come_from_runs(self) -> Self:
+        if self.makes_pairs and (self.repositories or self.include_task_history):
+            asked = "repositories" if self.repositories else "include_task_history"
+            raise ValueError(
+                f"the format 'preference' needs rejected answers, and {asked} gives none: leave it "
+                "out, or choose another format"
+            )
+        return self
+
+    @property
+    def makes_pairs(self) -> bool:
+        """Whether each row is a preference pair; then runs are the only source but uploads."""
+        return self.format == "preference"
 
     def uses(self, name: str) -> bool:
         """Whether the filter `name` is switched on."""

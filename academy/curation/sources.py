@@ -38,13 +38,18 @@ class TaskRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run that was scored: `reward` lies in 0..1, `tests_passed` is None where none ran."""
+    """A run that was scored.
+
+    `reward` lies in 0..1, or is None where nobody scored it; `tests_passed` is None where none
+    ran; `task_id` names the task that it was an attempt at, if there is one.
+    """
 
     id: str
     messages: Sequence[Mapping[str, str]]
-    reward: float
+    reward: float | None
     tests_passed: bool | None
     created_at: datetime
+    task_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Row:
     """A training row on its way through the pipeline.
 
     `group` is what the split must not tear apart, `time` (seconds since 1970) orders rows, and
-    `touched` names each rule that changed the text.
+    `touched` names each rule that changed the text. A preference pair has the answer that was
+    `rejected` beside its last message, the chosen one. `records` says how many records of its
+    source it was made of.
     """
 
     id: str
@@ -62,6 +69,8 @@ class Row:
     time: int
     provenance: dict[str, Any] = field(default_factory=dict)
     touched: tuple[str, ...] = ()
+    rejected: str | None = None
+    records: int = 1
 
     @property
     def prompt(self) -> str:
@@ -107,14 +116,14 @@ def row_of_task(task: TaskRecord) -> Row:
 
 
 def row_of_run(run: RunRecord) -> Row:
-    """One row; runs on the same prompt share a split group."""
+    """One row; runs on the same task, or without a task on the same prompt, share a group."""
     messages = _until_last_answer(run.messages)
     prompt = "\n".join(each["content"] for each in messages[:-1])
     return Row(
         id=f"run:{run.id}",
         messages=messages,
         source="run",
-        group=f"run:{fingerprint(prompt)}",
+        group=f"task:{run.task_id}" if run.task_id else f"run:{fingerprint(prompt)}",
         time=seconds(run.created_at),
         provenance={"run_id": run.id, "reward": run.reward, "tests_passed": run.tests_passed},
     )

@@ -40,6 +40,10 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read any more."""
         self._file.close()
 
     def append(self, row: Row) -> None:
@@ -71,7 +75,10 @@ class Spool:
 
 def content_of(row: Row) -> str:
     """The text by which rows are compared: all that is said, without the roles."""
-    return "\n".join(message["content"] for message in row.messages)
+    said = [message["content"] for message in row.messages]
+    if row.rejected is not None:
+        said.append(row.rejected)
+    return "\n".join(said)
 
 
 def hash64(text: str) -> int:

@@ -29,6 +29,7 @@ class Lengths:
 
     def __init__(self, count_tokens: CountTokens | None) -> None:
         self.rows = {"train": 0, "heldout": 0}
+        self.records = 0
         self.by_source: dict[str, int] = {}
         self.touched: dict[str, int] = {}
         self._input = self._output = 0
@@ -42,7 +43,8 @@ class Lengths:
     def add(self, row: Row, side: str) -> None:
         """Count a row that was written to `side` (train or heldout)."""
         self.rows[side] += 1
-        self.by_source[row.source] = self.by_source.get(row.source, 0) + 1
+        self.records += row.records
+        self.by_source[row.source] = self.by_source.get(row.source, 0) + row.records
         for each in row.touched:
             self.touched[each] = self.touched.get(each, 0) + 1
         prompt, answer = len(row.prompt), len(row.answer)
@@ -96,9 +98,11 @@ class Lengths:
 def summarise(collected: Collected, drops: Drops, lengths: Lengths) -> dict[str, Any]:
     """The statistics of a dataset; the first six have the seeds' names.
 
-    ``total_examples`` = what was collected − ``removed_low_quality``, and ``input.read`` =
-    ``input.kept`` + ``input.dropped``, where the dropped rows are the sum over ``filters``. Commits
-    that a git filter passed over are in ``git_commits_skipped`` and ``input``, but not collected.
+    ``input.read`` = ``input.kept`` + ``input.dropped``, all in records, where the dropped ones are
+    the sum over ``filters``. ``total_examples`` counts rows; but for preference pairs, which are
+    made of two runs each, a row is a record, so it is what was collected −
+    ``removed_low_quality``. Commits that a git filter passed over are in ``git_commits_skipped``
+    and ``input``, but not collected.
     """
     read, skipped = collected.read, collected.commits_skipped
     average_input, average_output = lengths.averages()
@@ -117,7 +121,7 @@ def summarise(collected: Collected, drops: Drops, lengths: Lengths) -> dict[str,
         "git_commits_skipped": skipped,
         "train_rows": lengths.rows["train"],
         "heldout_rows": lengths.rows["heldout"],
-        "input": {"read": sum(read.values()), "kept": lengths.total, "dropped": dropped},
+        "input": {"read": sum(read.values()), "kept": lengths.records, "dropped": dropped},
         "filters": drops.by_filter(),
         "sources": {
             source: {

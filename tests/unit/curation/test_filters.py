@@ -14,6 +14,7 @@ from academy.curation.git import filters as git_filters
 from academy.curation.request import FILTER_NAMES, CurationRequest
 from academy.curation.sources import Lesson, TaskRecord, row_of_lesson, row_of_task
 
+ACROSS_ROWS = {"exact_duplicate", "near_duplicate", "heldout_overlap"}
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 GOOD = Lesson("1", "How do I undo a commit?", "Use git revert.", ["git"], "agent", 0.9, NOON)
 
@@ -58,10 +59,11 @@ def test_the_request_names_every_filter_there_is() -> None:
         *filters.LESSON_FILTERS,
         *filters.TASK_FILTERS,
         *filters.RUN_FILTERS,
+        *filters.REJECTED_FILTERS,
         *git_filters.MESSAGE_FILTERS,
         *git_filters.CHANGE_FILTERS,
     }
-    names = {rule.__name__ for rule in rules} | {"exact_duplicate", "near_duplicate"}
+    names = {rule.__name__ for rule in rules} | ACROSS_ROWS
     assert names == set(FILTER_NAMES)
     assert all(rule.__doc__ for rule in rules)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from academy.curation.errors import NotPairs
 from academy.curation.formats import in_format
 
 TURNS = [
@@ -45,3 +50,24 @@ def test_prompt_and_completion_are_messages() -> None:
     row = in_format({"messages": TURNS}, "prompt-completion")
     assert row == {"prompt": TURNS[:-1], "completion": TURNS[-1:]}
     assert in_format({"messages": TURNS}, "openai") == {"messages": TURNS}
+
+
+PAIR = {"id": "p", "messages": TURNS[:-1], "chosen": "Three.", "rejected": "No."}
+
+
+def test_a_pair_is_written_as_trl_reads_preferences() -> None:
+    assert in_format(PAIR, "preference") == {
+        "prompt": TURNS[:-1],
+        "chosen": [{"role": "assistant", "content": "Three."}],
+        "rejected": [{"role": "assistant", "content": "No."}],
+    }
+
+
+@pytest.mark.parametrize("format", ["alpaca", "sharegpt", "openai", "prompt-completion"])
+def test_every_other_format_has_the_chosen_answer_of_a_pair(format: Any) -> None:
+    assert in_format(PAIR, format) == in_format({"messages": TURNS}, format)
+
+
+def test_a_row_that_is_no_pair_is_refused_as_one() -> None:
+    with pytest.raises(NotPairs, match="'p' has no rejected answer"):
+        in_format({"id": "p", "messages": TURNS}, "preference")
