@@ -98,9 +98,7 @@ def authenticate(session: Session, secret: str | None) -> Principal:
     """Who holds this key. Raises `KeyMissing`, `KeyUnknown` or `KeyRevoked`."""
     if not secret:
         raise KeyMissing
-    principal = _principal(access.key_by_hash(session, digest(secret)))
-    access.touch_key(session, principal.key_id)
-    return principal
+    return _used(session, access.key_by_hash(session, digest(secret)))
 
 
 def make_key(session: Session, name: str, role: Role) -> tuple[ApiKey, str]:
@@ -139,9 +137,7 @@ def resume_session(session: Session, secret: str) -> Principal:
     key = access.browser_session_key(session, _session_digest(secret))
     if key is None:
         raise SessionEnded
-    principal = _principal(key)
-    access.touch_key(session, principal.key_id)
-    return principal
+    return _used(session, key)
 
 
 def close_session(session: Session, secret: str) -> None:
@@ -178,6 +174,13 @@ def digest(secret: str) -> str:
 def _session_digest(secret: str) -> str:
     # Sessions lie with the tickets; the prefix keeps a used ticket from being taken for a session.
     return digest(f"session:{secret}")
+
+
+def _used(session: Session, key: ApiKey | None) -> Principal:
+    principal = _principal(key)
+    if key is not None:
+        access.touch_key(session, key)
+    return principal
 
 
 def _principal(key: ApiKey | None) -> Principal:

@@ -1,7 +1,7 @@
 """An attempt at a job by the worker that holds it, and how it ends.
 
 Whatever the work was, its end is recorded the same way: one guarded transition, tried again while
-Postgres is away, then the status as an event, and the events archived to the end.
+Postgres is away, then the status as an event; the writer of the events archives them to the end.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import redis
-
 from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError, StaleFence
-from academy.events.closing import close_events, failure_of
-from academy.events.stream import connect
+from academy.events.closing import failure_of
 from academy.events.writer import EventWriter
 from academy.holding import Hold, Stop
-from academy.lifecycle import TERMINAL, FailureCode, Status
+from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
 from academy.store import jobs, transitions
 from academy.store.engine import Session, Sessions, StoreError
@@ -111,9 +108,7 @@ def carry_out(
             log.warning("another owner has the job; nothing was written", extra={"job_id": job.id})
             return None
         hold.release()
-        ended = _announce(attempt, status)
-    if ended:
-        _close(attempt)
+        events.emit("status", status=status, failure=_failure_of(attempt, status))
     log.info("attempt over", extra={"job_id": job.id, "attempt": job.attempt, "status": status})
     return status
 
@@ -157,25 +152,10 @@ def _let_go(attempt: Attempt) -> Status:
     return attempt.record(lambda session: transitions.stopped(session, attempt.claim))
 
 
-def _announce(attempt: Attempt, status: Status) -> bool:
-    """Write the status that the attempt ended with into the events; whether the job is over."""
-    job = attempt.record(lambda session: jobs.get(session, attempt.job.id))
-    attempt.events.emit("status", status=status, failure=failure_of(job))
-    return status in TERMINAL
-
-
-def _close(attempt: Attempt) -> None:
-    client = connect(attempt.settings)
-    try:
-        close_events(attempt.sessions, client, attempt.job.id)
-    except (StoreError, redis.RedisError) as error:
-        log.warning(
-            "the keeper will close the events: %s",
-            type(error).__name__,
-            extra={"job_id": attempt.job.id},
-        )
-    finally:
-        client.close()
+def _failure_of(attempt: Attempt, status: Status) -> dict[str, str | None] | None:
+    if status != Status.FAILED:
+        return None
+    return failure_of(attempt.record(lambda session: jobs.get(session, attempt.job.id)))
 
 
 def _failure(error: Exception) -> Failure:

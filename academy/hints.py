@@ -1,6 +1,7 @@
 """Publishing the hints of the outbox to the broker.
 
-A hint only makes a job start sooner; Postgres is the job. So publishing is best effort: what does
+A hint only makes a job start sooner; Postgres is the job. A worker that gets one works until
+nothing is left to claim, so the broker never needs more hints than there are workers, and what does
 not get through now is published by the keeper.
 """
 
@@ -8,42 +9,136 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import redis
 
+from academy.errors import AcademyError
+from academy.events import stream
 from academy.settings import Settings
-from academy.store import hints
-from academy.store.engine import Sessions, StoreError
+from academy.store import hints, workers
+from academy.store.engine import Session, Sessions, StoreError
 
 log = logging.getLogger(__name__)
 
-#: After a failure the broker is left alone for so long, so that no request waits for it in vain.
+#: After a failure the broker is left alone for so long.
 _REST_SECONDS = 5.0
-_rest_until = 0.0
-_lock = threading.Lock()
+#: So many hints may wait however few workers are known, for a new one is known only after a while.
+_FEWEST_WAITING = 8
 
 
-def publish_waiting(sessions: Sessions, settings: Settings) -> int:
-    """Send the hints that wait in the outbox; how many got through. Never raises, never hangs."""
-    global _rest_until
-    # Celery is the workers' room; it is loaded where a hint is really sent.
-    from kombu.exceptions import OperationalError
+class BrokerAway(AcademyError):
+    """The broker takes no hints just now: {detail}."""
 
-    from workers.app import send_hints
+    code = "broker_unavailable"
+    status = 503
+    next_step = "Nothing is lost: the jobs start once the broker behind ACADEMY_REDIS_URL is back."
 
-    if time.monotonic() < _rest_until or not _lock.acquire(timeout=1.0):
-        return 0
-    sent = 0
-    try:
-        with sessions.begin() as session:
-            waiting = hints.take_unpublished(session)
+
+class Hints:
+    """Sends hints to the broker, over a connection that it keeps."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        # Celery is the workers' room; it is loaded where hints are really sent.
+        from workers.app import HintSender
+
+        self._sessions = sessions
+        self._client = stream.shared(settings)
+        self._sender = HintSender(settings)
+
+    def publish(self) -> int:
+        """Publish what waits in the outbox; how many hints that were.
+
+        Raises `BrokerAway`, after which they wait as before, and `StoreError`.
+        """
+        with self._sessions.begin() as session:
+            waiting = Counter(hint.queue for hint in hints.take_unpublished(session))
             if waiting:
-                sent = send_hints(settings, [(hint.queue, hint.job_id) for hint in waiting])
-            hints.mark_published(session, [hint.id for hint in waiting])
-    except (OperationalError, redis.RedisError, OSError, StoreError) as error:
-        _rest_until = time.monotonic() + _REST_SECONDS
-        log.warning("hints wait for the broker: %s", type(error).__name__)
-    finally:
-        _lock.release()
-    return sent
+                most = self._most(session)
+                # A hint that nobody took yet means that a worker's next claim comes after this
+                # moment. So a queue with a hint for each of its workers needs no other one.
+                self._send(
+                    {
+                        queue: min(count, most(queue) - self._in_broker(queue))
+                        for queue, count in waiting.items()
+                    }
+                )
+        return waiting.total()
+
+    def repeat(self, ready: Mapping[str, int]) -> int:
+        """Have a hint wait for each of so many jobs, as far as there are workers for them.
+
+        Returns how many were missing. Raises `BrokerAway` and `StoreError`.
+        """
+        if not ready:
+            return 0
+        with self._sessions() as session:
+            most = self._most(session)
+        return self._send(
+            {
+                queue: min(count, most(queue)) - self._in_broker(queue)
+                for queue, count in ready.items()
+            }
+        )
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._sender.close()
+
+    @staticmethod
+    def _most(session: Session) -> Callable[[str], int]:
+        live = workers.count_live(session)
+        return lambda queue: max(_FEWEST_WAITING, live.get(queue, 0))
+
+    def _in_broker(self, queue: str) -> int:
+        try:
+            waiting: Any = self._client.llen(queue)
+        except redis.RedisError as error:
+            raise BrokerAway(detail=str(error)) from error
+        return int(waiting)
+
+    def _send(self, missing: Mapping[str, int]) -> int:
+        queues = [queue for queue, count in missing.items() for _ in range(count)]
+        if queues:
+            self._sender.send(queues)
+        return len(queues)
+
+
+class HintPublisher:
+    """Publishes in a thread of its own, so that no request waits for a broker that hangs."""
+
+    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to publish; returns at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop; what still waits is the keeper's."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        publishing: Hints | None = None
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._stopping.is_set():
+                break
+            publishing = publishing or Hints(self._settings, self._sessions)
+            try:
+                publishing.publish()
+            except (BrokerAway, StoreError) as error:
+                log.warning("hints wait for the broker: %s", type(error).__name__)
+                self._stopping.wait(_REST_SECONDS)
+        if publishing is not None:
+            publishing.close()

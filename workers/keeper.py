@@ -9,21 +9,18 @@ import logging
 import signal
 import threading
 import time
-from typing import Any
 
 import redis
-from kombu.exceptions import OperationalError
 
-from academy import hints as publishing
 from academy import logs
 from academy.errors import AcademyError
 from academy.events import stream
 from academy.events.closing import close_events
+from academy.hints import Hints
 from academy.schedules.firing import fire_due
 from academy.settings import Settings
 from academy.store import hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
-from workers.app import send_hints
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +35,8 @@ class Keeper:
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
         self._settings = settings
         self._sessions = sessions
-        self._client = stream.connect(settings)
+        self._client = stream.shared(settings)
+        self._hints = Hints(settings, sessions)
         #: Since when Postgres has answered every sweep; leases may have been renewed only then.
         self._steady_since: float | None = None
 
@@ -54,6 +52,7 @@ class Keeper:
             self.fire_schedules,
             self.publish_hints,
             self.reap,
+            self.remove_orphans,
             self.repeat_lost_hints,
             self.close_events,
             self.drop_old_streams,
@@ -65,7 +64,7 @@ class Keeper:
                 self._steady_since = None
                 log.warning("Postgres failed %s: %s", duty.__name__, type(error).__name__)
                 return
-            except (redis.RedisError, OperationalError, OSError) as error:
+            except (redis.RedisError, OSError) as error:
                 log.warning("Redis failed %s: %s", duty.__name__, error)
             except AcademyError as error:
                 log.warning("%s failed: %s", duty.__name__, error)
@@ -79,7 +78,7 @@ class Keeper:
 
     def publish_hints(self) -> int:
         """Publish the hints that no API process got to the broker."""
-        return publishing.publish_waiting(self._sessions, self._settings)
+        return self._hints.publish()
 
     def reap(self) -> int:
         """Take jobs away from workers whose lease ran out.
@@ -103,21 +102,20 @@ class Keeper:
             log.warning("leases ran out", extra={"jobs": reaped})
         return reaped
 
-    def repeat_lost_hints(self) -> int:
-        """Top up the broker where fewer hints wait than jobs have been waiting for some time.
+    def remove_orphans(self) -> int:
+        """Remove the containers of this host whose job nobody holds under their fence."""
+        from academy.training.launchers.orphans import remove_orphans  # loads the Docker client
 
-        Hints name no particular job, so a full queue needs none, however long its jobs wait.
-        """
+        return remove_orphans(self._sessions, self._settings)
+
+    def repeat_lost_hints(self) -> int:
+        """Top up the broker where fewer hints wait than jobs have been waiting for some time."""
         with self._sessions() as session:
             ready = hints.claimable(session, older_than_seconds=self._settings.hint_seconds)
-        missing: list[tuple[str, str]] = []
-        for queue, job_ids in ready.items():
-            waiting: Any = self._client.llen(queue)
-            missing += [(queue, each) for each in job_ids[: max(0, len(job_ids) - int(waiting))]]
-        if missing:
-            send_hints(self._settings, missing)
-            log.info("hints repeated", extra={"hints": len(missing)})
-        return len(missing)
+        repeated = self._hints.repeat(ready)
+        if repeated:
+            log.info("hints repeated", extra={"hints": repeated})
+        return repeated
 
     def close_events(self) -> int:
         """Bring the events of finished jobs to their end where their owner could not."""

@@ -1,7 +1,6 @@
-"""The tasks: a hint arrives, the worker claims the best job it can run, carries it out, reports.
+"""The tasks: a hint arrives, and the worker carries out one best job after the other.
 
-A hint names a job only for the log: any hint claims the best job, so a lost, late or doubled hint
-changes nothing but the moment.
+A hint names no job, so a lost, late or doubled one changes nothing but the moment.
 """
 
 from __future__ import annotations
@@ -23,32 +22,28 @@ process: WorkerProcess | None = None
 
 
 @app.task(name=queues.TASKS[queues.CURATION])
-def curate(job_id: str) -> None:
-    """Claim and carry out the best curation job."""
+def curate() -> None:
+    """Claim and carry out curations until none waits."""
     from academy.curation.supervisor import curate_job  # loads what only this queue needs
 
-    _claim_and_carry_out(queues.CURATION, job_id, curate_job)
+    _claim_and_carry_out(queues.CURATION, curate_job)
 
 
 @app.task(name=queues.TASKS[queues.GPU])
-def train(job_id: str) -> None:
-    """Claim and carry out the best training job."""
+def train() -> None:
+    """Claim and carry out trainings until none waits."""
     from academy.training import supervisor
 
-    _claim_and_carry_out(queues.GPU, job_id, supervisor.train)
+    _claim_and_carry_out(queues.GPU, supervisor.train)
 
 
-def _claim_and_carry_out(
-    queue: str, hinted: str, work: Callable[[Attempt], Callable[[Session], None]]
-) -> None:
+def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session], None]]) -> None:
     if process is None:
         raise RuntimeError("start the worker with `python -m workers`, which says who it is")
-    if process.draining.is_set():
-        return  # the job stays queued; the keeper hints at it again
-    with process.sessions.begin() as session:
-        job = transitions.claim(session, queue, process.id, process.settings.lease_seconds)
-    if job is None:
-        log.debug("nothing to claim", extra={"hinted": hinted, "queue": queue})
-        return
-    log.info("claimed", extra={"job_id": job.id, "attempt": job.attempt, "fence": job.fence})
-    carry_out(process.settings, process.sessions, job, process.draining, work)
+    while not process.draining.is_set():
+        with process.sessions.begin() as session:
+            job = transitions.claim(session, queue, process.id, process.settings.lease_seconds)
+        if job is None:
+            return
+        log.info("claimed", extra={"job_id": job.id, "attempt": job.attempt, "fence": job.fence})
+        carry_out(process.settings, process.sessions, job, process.draining, work)

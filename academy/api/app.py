@@ -33,12 +33,14 @@ from academy.api.views import (
     sockets,
     status,
     training,
+    uploads,
     workers,
 )
 from academy.api.watchers import Watchers
 from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
 from academy.events.stream import connect
+from academy.hints import HintPublisher
 from academy.settings import Settings
 from academy.store.engine import make_sessions
 
@@ -70,6 +72,7 @@ def create_app(settings: Settings) -> APIFlask:
         sessions=sessions,
         redis=connect(settings),
         hub=Hub(settings, sessions),
+        hints=HintPublisher(settings, sessions),
         gateway=Gateway(settings, sessions),
         watchers=watchers,
         texts=Texts(),
@@ -85,6 +88,7 @@ def create_app(settings: Settings) -> APIFlask:
         runs,
         curation,
         datasets,
+        uploads,
         training,
         logs,
         sockets,

@@ -11,6 +11,7 @@ from flask import g, request
 from academy.access import Principal, Role, authenticate, redeem_ticket, resume_session
 from academy.api.state import state
 from academy.dashboard.cookie import session_of
+from academy.store.engine import one_statement
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -51,7 +52,7 @@ def identify(*, ticket: bool = False) -> Principal:
     Raises one of the 401 errors of `academy.access`, or `CookieRefused` for a request that the
     dashboard's own page did not send.
     """
-    with state().sessions.begin() as session:
+    with one_statement(state().sessions) as session:
         if ticket and (given := request.args.get("ticket")):
             return redeem_ticket(session, given)
         key = _presented_key()

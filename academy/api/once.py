@@ -60,18 +60,20 @@ def once(
     work: Callable[[Session], Answer],
     *,
     hide: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    body_sha256: str | None = None,
 ) -> Answer:
     """Do `work` in one transaction, or give its first answer again.
 
     Without an ``Idempotency-Key`` it is simply done. `hide` takes out of the remembered answer what
-    may not be stored, such as a key's secret. Raises `IdempotencyKeyReused` or `RequestInFlight`.
+    may not be stored, such as a key's secret; `body_sha256` stands for a body that the view has read
+    itself. Raises `IdempotencyKeyReused` or `RequestInFlight`.
     """
     key = request.headers.get(HEADER)
     with state().sessions.begin() as session:
         if key is None:
             return work(session)
         _require_usable(key)
-        owner, body_sha256 = principal().key_id, _fingerprint()
+        owner, body_sha256 = principal().key_id, body_sha256 or _fingerprint()
         if not access.lock_request(session, owner, key):
             raise RequestInFlight(key=key)
         first = access.find_request(session, owner, key)
@@ -96,12 +98,8 @@ def once(
 
 
 def publish_hints() -> None:
-    """After the commit: tell the broker at once, so that the job need not wait for the keeper."""
-    from academy.hints import (
-        publish_waiting,  # it brings the broker's client, which reads do not need
-    )
-
-    publish_waiting(state().sessions, state().settings)
+    """After the commit: have the broker told at once, so that the job need not wait."""
+    state().hints.wake()
 
 
 def _route() -> str:

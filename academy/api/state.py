@@ -12,6 +12,7 @@ from academy.api.gateway import Gateway
 from academy.api.sockets import Texts
 from academy.api.watchers import Watchers
 from academy.events.hub import Hub
+from academy.hints import HintPublisher
 from academy.settings import Settings
 from academy.store.engine import Sessions
 
@@ -24,6 +25,7 @@ class State:
     sessions: Sessions
     redis: redis.Redis
     hub: Hub
+    hints: HintPublisher
     gateway: Gateway
     watchers: Watchers
     texts: Texts
@@ -32,6 +34,7 @@ class State:
     def close(self) -> None:
         """Give back every connection."""
         self.hub.close()
+        self.hints.close()
         self.gateway.close()
         self.redis.close()
         self.sessions.kw["bind"].dispose()

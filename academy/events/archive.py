@@ -48,6 +48,6 @@ def read(session: Session, job_id: str, after: EventId, count: int) -> list[Even
     return found[:count]
 
 
-def last_id(session: Session, job_id: str) -> EventId:
-    """The id of the last archived event; ``0-0`` if there is none."""
-    return EventId(*event_chunks.last(session, job_id))
+def last_id(session: Session, job_id: str, before_attempt: int | None = None) -> EventId:
+    """The id of the last archived event, of earlier attempts only if one is named; or ``0-0``."""
+    return EventId(*event_chunks.last(session, job_id, before_attempt))

@@ -16,9 +16,12 @@ BATCH = 1000
 def archive_stream(
     sessions: Sessions, client: redis.Redis, job_id: str, *, before_attempt: int | None = None
 ) -> EventId:
-    """Copy what the stream has beyond the archive into it; the last archived id afterwards."""
+    """Copy what the stream has beyond the archive into it; the last archived id afterwards.
+
+    With `before_attempt` only what attempts before that one left behind.
+    """
     with sessions.begin() as session:
-        last = archive.last_id(session, job_id)
+        last = archive.last_id(session, job_id, before_attempt)
         while batch := stream.read(client, job_id, last, BATCH):
             wanted = [
                 event
@@ -34,6 +37,10 @@ def archive_stream(
 
 def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
     """Archive a finished job's events to the end, adding the terminal status if it is missing."""
+    with sessions() as session:
+        attempt = jobs.get(session, job_id).attempt
+    if attempt > 1:
+        archive_stream(sessions, client, job_id, before_attempt=attempt)
     last = archive_stream(sessions, client, job_id)
     with sessions.begin() as session:
         job = jobs.get(session, job_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import redis
@@ -27,6 +28,12 @@ def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:
         health_check_interval=25,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+@lru_cache(maxsize=8)
+def shared(settings: Settings) -> redis.Redis:
+    """This process's client for its server; it keeps its connections from job to job."""
+    return connect(settings)
 
 
 def key_of(job_id: str) -> str:

@@ -18,6 +18,7 @@ from academy.events import archive, stream
 from academy.events.closing import archive_stream
 from academy.events.event import LONGEST_LINE, Event, EventId, timestamp
 from academy.settings import Settings
+from academy.store import jobs
 from academy.store.engine import Sessions, StoreError
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,15 @@ log = logging.getLogger(__name__)
 BATCH = 1000
 #: Events that wait in memory at most; beyond it the oldest unsent ones go, and are counted.
 MOST_WAITING = 500_000
+#: Between two tries to archive what an earlier attempt left behind.
+_LEFTOVERS_SECONDS = 5.0
 
 
 class EventWriter:
-    """Writes the events of one attempt from a thread of its own. Use as a context manager."""
+    """Writes the events of one attempt from a thread of its own. Use as a context manager.
+
+    Where the last event says that the job is over, closing the writer closes the job's events.
+    """
 
     def __init__(self, settings: Settings, sessions: Sessions, job_id: str, attempt: int) -> None:
         self.job_id = job_id
@@ -37,7 +43,9 @@ class EventWriter:
         self.last_seq = 0
         self._settings = settings
         self._sessions = sessions
-        self._client = stream.connect(settings)
+        self._client = stream.shared(settings)
+        #: Whether an earlier attempt, killed in between, may have left events in the stream only.
+        self._leftovers = attempt > 1
         self._unsent: deque[Event] = deque(maxlen=MOST_WAITING)
         self._unarchived: deque[Event] = deque(maxlen=MOST_WAITING)
         self._wake = threading.Condition()
@@ -74,11 +82,11 @@ class EventWriter:
             self._closing = True
             self._wake.notify()
         self._thread.join(timeout_seconds)
-        self._client.close()
 
     def _run(self) -> None:
-        self._archive_leftovers()
-        archived_at = time.monotonic()
+        archived_at = tidied_at = time.monotonic()
+        if self._leftovers:
+            self._archive_leftovers()
         pause = 0.0
         while True:
             with self._wake:
@@ -91,6 +99,9 @@ class EventWriter:
                     )
                 closing = self._closing
             sent = self._send()
+            if self._leftovers and (closing or time.monotonic() - tidied_at >= _LEFTOVERS_SECONDS):
+                self._archive_leftovers()
+                tidied_at = time.monotonic()
             due = time.monotonic() - archived_at >= self._settings.archive_seconds
             full = len(self._unarchived) >= archive.CHUNK
             if self._unarchived and (due or closing or full) and self._archive():
@@ -122,6 +133,8 @@ class EventWriter:
         try:
             with self._sessions.begin() as session:
                 archive.append(session, self.job_id, batch)
+                if batch[-1].is_last and not self._unsent and not self._leftovers:
+                    jobs.close_events(session, self.job_id)
         except StoreError as error:
             log.warning(
                 "events wait for the archive: %s",
@@ -138,9 +151,9 @@ class EventWriter:
                 queue.popleft()
 
     def _archive_leftovers(self) -> None:
-        """Archive what an earlier attempt, killed in between, left in the stream only."""
         try:
             archive_stream(self._sessions, self._client, self.job_id, before_attempt=self.attempt)
+            self._leftovers = False
         except (StoreError, redis.RedisError) as error:
             log.warning(
                 "an earlier attempt's events are not archived yet: %s",

@@ -35,12 +35,15 @@ def after(session: Session, job_id: str, attempt: int, seq: int) -> Iterator[Eve
     yield from session.scalars(query)
 
 
-def last(session: Session, job_id: str) -> tuple[int, int]:
-    """The (attempt, seq) of the last archived event; (0, 0) if there is none."""
+def last(session: Session, job_id: str, before_attempt: int | None = None) -> tuple[int, int]:
+    """The (attempt, seq) of the last archived event, of earlier attempts only if one is named.
+
+    (0, 0) if there is none.
+    """
+    query = select(EventChunk.attempt, EventChunk.last_seq).where(EventChunk.job_id == job_id)
+    if before_attempt is not None:
+        query = query.where(EventChunk.attempt < before_attempt)
     row = session.execute(
-        select(EventChunk.attempt, EventChunk.last_seq)
-        .where(EventChunk.job_id == job_id)
-        .order_by(EventChunk.attempt.desc(), EventChunk.last_seq.desc())
-        .limit(1)
+        query.order_by(EventChunk.attempt.desc(), EventChunk.last_seq.desc()).limit(1)
     ).first()
     return (row[0], row[1]) if row else (0, 0)

@@ -13,57 +13,41 @@ from academy.store.tables import Hint, Job
 
 
 def take_unpublished(session: Session, *, limit: int = 500) -> Sequence[Hint]:
-    """The oldest hints that nobody published yet, locked; other publishers skip them.
+    """The oldest hints that nobody published yet, marked as published; others skip them.
 
     The hint of a job that waits out its back-off is left for later: a worker that got it now would
     find nothing to claim, and the job would wait until the hint counts as lost.
     """
-    return session.scalars(
-        select(Hint)
+    waiting = (
+        select(Hint.id)
         .join(Job, Job.id == Hint.job_id)
         .where(Hint.published_at.is_(None), Job.not_before <= now())
         .order_by(Hint.id)
         .limit(limit)
         .with_for_update(of=Hint, skip_locked=True)
+        .cte("waiting")
+    )
+    return session.scalars(
+        update(Hint).where(Hint.id == waiting.c.id).values(published_at=now()).returning(Hint)
     ).all()
 
 
-def mark_published(session: Session, ids: Sequence[int]) -> None:
-    """Remember that the broker has these hints."""
-    session.execute(update(Hint).where(Hint.id.in_(ids)).values(published_at=now()))
+def claimable(session: Session, *, older_than_seconds: float) -> dict[str, int]:
+    """How many queued jobs of each queue have been ready for so long that their hints may be lost.
 
-
-def claimable(session: Session, *, older_than_seconds: float) -> dict[str, list[str]]:
-    """Queued jobs by queue that have been ready for so long that their hints may be lost.
-
-    At most 1,000 a queue: hints name no particular job, so more would add nothing.
+    Counted to 1,000 a queue: hints name no particular job, so more would add nothing.
     """
-    rows = session.execute(
-        select(Job.queue, Job.id)
+    ready = (
+        select(Job.queue)
         .where(
             Job.status == Status.QUEUED,
             Job.not_before <= from_now(-older_than_seconds),
             Job.created_at <= from_now(-older_than_seconds),
         )
-        .order_by(Job.priority.desc(), Job.created_at)
         .limit(1000)
+        .subquery()
     )
-    ready: dict[str, list[str]] = {}
-    for queue, job_id in rows:
-        ready.setdefault(queue, []).append(job_id)
-    return ready
-
-
-def count_claimable(session: Session, queue: str) -> int:
-    """How many jobs of `queue` a worker could claim now."""
-    return int(
-        session.scalar(
-            select(func.count())
-            .select_from(Job)
-            .where(Job.queue == queue, Job.status == Status.QUEUED, Job.not_before <= now())
-        )
-        or 0
-    )
+    return dict(session.execute(select(ready.c.queue, func.count()).group_by(ready.c.queue)).all())
 
 
 def forget_published(session: Session, *, older_than_seconds: float) -> int:

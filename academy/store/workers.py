@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -52,6 +52,16 @@ def request_drain(session: Session, worker_id: str) -> None:
     ).first()
     if asked is None:
         raise NotFound(noun="worker", id=worker_id)
+
+
+def count_live(session: Session) -> dict[str, int]:
+    """How many workers of each queue were heard of within a minute and have not stopped."""
+    query = (
+        select(Worker.queue, func.count())
+        .where(Worker.last_seen_at > from_now(-60), Worker.stopped_at.is_(None))
+        .group_by(Worker.queue)
+    )
+    return dict(session.execute(query).all())
 
 
 def alive(session: Session, *, seen_within_seconds: float) -> Sequence[Worker]:

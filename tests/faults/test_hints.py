@@ -13,7 +13,7 @@ from tests.faults.form import Form
 from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
-from workers.app import send_hints
+from workers.app import HintSender
 
 
 def test_a_job_whose_hint_was_lost_starts(stack: Stack, form: Form, report: Report) -> None:
@@ -55,7 +55,7 @@ def test_tenfold_and_shuffled_hints_claim_every_job_once(
         hints = [("gpu", each) for each in ids] * 10
         random.shuffle(hints)
         began = time.monotonic()
-        send_hints(stack.settings, hints)
+        HintSender(stack.settings).send(queue for queue, _ in hints)
         stack.quiesce(limit * 2)
         row.add(time.monotonic() - began)
         for each in ids:

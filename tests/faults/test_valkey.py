@@ -16,7 +16,7 @@ from tests.faults.programs import until
 from tests.faults.proxy import Proxy
 from tests.faults.report import Report
 from tests.faults.stack import Stack, through
-from workers.app import send_hints
+from workers.app import HintSender
 
 #: Celery's own waits (socket time-outs, pauses between connects) are no settings and do not shrink.
 UNSCALED_SECONDS = 15.0
@@ -99,7 +99,7 @@ def test_a_valkey_that_drops_every_packet_slows_no_client_and_is_found_again(
     first = api.train()
     until(stack.is_(first, "finished"), 60, lambda: stack.logs())
     # It freezes while the worker takes hint after hint, so that one is half taken.
-    send_hints(stack.settings, [("gpu", first)] * 300)
+    HintSender(stack.settings).send(["gpu"] * 300)
     with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as broker:
         until(lambda: broker.llen("gpu") < 250, 30, lambda: stack.logs(), poll=0.001)
     proxy.freeze()

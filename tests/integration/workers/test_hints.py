@@ -5,19 +5,38 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
-from kombu.exceptions import OperationalError
 
+from academy.embedded.valkey import EmbeddedValkey
+from academy.hints import BrokerAway
 from academy.settings import Settings
-from workers.app import send_hints
+from workers.app import HintSender
 
 
 def test_a_broker_that_accepts_and_never_answers_is_given_up_soon() -> None:
     with socket.create_server(("127.0.0.1", 0)) as hung:
         url = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
         began = time.monotonic()
-        with pytest.raises((OperationalError, redis.RedisError, OSError)):
-            send_hints(replace(Settings(), redis_url=url), [("gpu", "job")])
+        with pytest.raises(BrokerAway):
+            HintSender(replace(Settings(), redis_url=url)).send(["gpu"])
         assert time.monotonic() - began < 3  # it hung, and was not waited for
+
+
+def test_a_broker_that_came_back_is_reached_over_a_new_connection(tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path)
+    sender = HintSender(replace(Settings(), redis_url=server.start()))
+    sender.send(["gpu"])
+    server.stop()
+    with pytest.raises(BrokerAway):
+        sender.send(["gpu"])
+    url = server.start()
+    try:
+        sender.send(["gpu"])
+        with redis.Redis.from_url(url, socket_timeout=10) as client:
+            assert client.llen("gpu") >= 1
+    finally:
+        sender.close()
+        server.stop()
