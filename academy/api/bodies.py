@@ -17,6 +17,7 @@ from apiflask.schema_adapters.pydantic import PydanticAdapter
 from apiflask.schema_adapters.registry import registry
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from academy.api.allowed import describe_field
@@ -102,18 +103,26 @@ def read_model(request: Request, model: type[Model]) -> Model:
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
-    """The request's query string as `model`; strings become numbers where the model has them."""
-    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    """The request's query string as `model`; see `read_texts`."""
+    return read_texts(request.args, model, "query parameter")
+
+
+def read_texts(texts: MultiDict[str, str], model: type[Model], noun: str) -> Model:
+    """Named texts as `model`; they become numbers where the model has them.
+
+    Raises `InvalidRequest`, which calls them by `noun`.
+    """
+    repeated = [name for name, values in texts.lists() if len(values) > 1]
     if repeated:
         raise InvalidRequest(
-            detail=f"The query parameter {repeated[0]!r} is there more than once.",
+            detail=f"The {noun} {repeated[0]!r} is there more than once.",
             errors=[{"pointer": f"/{repeated[0]}", "detail": "repeated", "allowed": "once"}],
         )
-    given = request.args.to_dict()
+    given = texts.to_dict()
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        _refuse(error, given, model, "query parameter")
+        _refuse(error, given, model, noun)
 
 
 def require_media_type(request: Request, *allowed: str) -> None:

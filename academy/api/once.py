@@ -65,7 +65,7 @@ def once(
     """Do `work` in one transaction, or give its first answer again.
 
     Without an ``Idempotency-Key`` it is simply done. `hide` takes out of the remembered answer what
-    may not be stored, such as a key's secret; `body_sha256` stands for a body that the view has read
+    may not be stored, such as a key's secret; `body_sha256` stands for a body that the view reads
     itself. Raises `IdempotencyKeyReused` or `RequestInFlight`.
     """
     key = request.headers.get(HEADER)

@@ -14,6 +14,7 @@ from apiflask import APIFlask
 from academy.access import Role
 from academy.api.once import HEADER
 from academy.api.problems import MEDIA_TYPE
+from academy.api.receive import FORM, RAW_TYPES
 from academy.api.shapes.datasets import CurationStarted
 from academy.api.shapes.lessons import LessonSent, TaskSent
 from academy.api.shapes.runs import RunSent
@@ -67,13 +68,16 @@ _CREATING = {
     "runs.record_runs",
     "runs.add_signals",
     "curation.curate",
+    "uploads.upload_dataset",
     "training.start_training",
     "keys.create_key",
     "schedules.create_schedule",
 }
+_WAIT = "'wait=N': how many seconds to wait, 0 to 60 (25 if left out)"
 #: Other headers that a view reads.
 _HEADERS = {
-    "curation.curate": {"Prefer": "'wait=N': how many seconds to wait, 0 to 60 (25 if left out)"},
+    "curation.curate": {"Prefer": _WAIT},
+    "uploads.upload_dataset": {"Prefer": _WAIT},
     "logs.log_stream": {"Last-Event-ID": "the id of the last event seen"},
 }
 #: Bodies that a view reads itself, because they may be NDJSON.
@@ -82,6 +86,9 @@ _NDJSON_BODIES = {
     "lessons.record_tasks": TaskSent,
     "runs.record_runs": RunSent,
 }
+
+#: A body that is a file, and the types that it may have.
+_FILE_BODIES = {"uploads.upload_dataset": RAW_TYPES}
 
 #: In the order of a job's life; several blueprints share a tag.
 _TAGS = ["Status", "Lessons", "Datasets", "Training", "Logs", "Jobs", "Adapters", "OpenAI"]
@@ -165,6 +172,15 @@ def _complete_operation(app: APIFlask, endpoint: str, operation: dict[str, Any])
                 "application/json": {"schema": schema},
                 "application/x-ndjson": {"schema": schema},
             },
+        }
+
+    if endpoint in _FILE_BODIES:
+        file = {"type": "string", "format": "binary"}
+        form = {"type": "object", "required": ["file"], "properties": {"file": file}}
+        content = {each: {"schema": file} for each in _FILE_BODIES[endpoint]}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {FORM: {"schema": form}, **content},
         }
 
 

@@ -58,6 +58,7 @@ def of_academy(error: AcademyError) -> Response:
         str(error),
         next_step=error.next_step,
         errors=getattr(error, "errors", None),
+        members=getattr(error, "members", None),
     )
     if error.status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="academy"'
@@ -74,9 +75,14 @@ def problem(
     *,
     next_step: str,
     errors: list[dict[str, Any]] | None = None,
+    members: dict[str, Any] | None = None,
 ) -> Response:
-    """A problem answer; `errors` holds a pointer or line, what was wrong and what is allowed."""
+    """A problem answer; `errors` holds a pointer or line, what was wrong and what is allowed.
+
+    `members` are further members of this kind of problem (RFC 9457, section 3.2).
+    """
     body = problem_body(status, code, detail, next_step=next_step, errors=errors)
+    body |= members or {}
     return Response(json.dumps(body), status=status, content_type=MEDIA_TYPE)
 
 

@@ -66,12 +66,20 @@ class ArtifactStore:
 
         Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
         """
-        if self.local_root is not None:
-            folder = self.local_root / _safe(key)
-        else:
-            folder = self._download(key)
+        folder = self.locate(key)
         verify_manifest(folder, digest)
         return folder
+
+    def locate(self, key: str) -> Path:
+        """The local folder of `key`, which nobody has verified. Raises `StorageFailure`."""
+        return self._download(key) if self.local_root is None else self.local_root / _safe(key)
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a whole folder under `key`. Raises `StorageFailure`."""
+        try:
+            return bool(self._files.exists(self._path(key, NAME)))
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="find", key=key, why=str(error)) from error
 
     def delete(self, key: str) -> None:
         """Remove a folder, manifest first, so that nobody takes the rest for whole."""

@@ -17,13 +17,19 @@ def submit_curation(
 ) -> Job:
     """Queue a curation; the job row, its first transition and its hint are one transaction.
 
-    Raises `RepositoryRefused` or `BaseModelUnavailable` before anything is written.
+    Raises `RepositoryRefused`, `NotFound` (an upload) or `BaseModelUnavailable` before anything is
+    written.
     """
-    if request.git_commits_limit > 0:
+    if request.git_commits_limit > 0 and not request.makes_pairs:
         # Opening a repository brings GitPython in, which the API need not load before.
         from academy.curation.git.examples import open_repositories
 
         open_repositories(request.repositories, settings.allowed_repo_roots)
+    if request.uploads:
+        from academy.artifacts.store import ArtifactStore  # fsspec only where files are read
+        from academy.curation import kept_uploads
+
+        kept_uploads.require(ArtifactStore(settings), request.uploads)
     if request.base_model is not None:
         basemodels.find(request.base_model, settings.model_folders)
     job = Job(

@@ -10,11 +10,12 @@ from typing import Any
 
 from academy import basemodels
 from academy.attempt import Attempt, StoppedOnRequest
+from academy.curation import kept_uploads
 from academy.curation.curate import curate
 from academy.curation.errors import CurationStopped
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
-from academy.curation.sources import Lesson, TaskRecord
+from academy.curation.sources import Lesson, Row, TaskRecord
 from academy.curation.statistics import CountTokens
 from academy.errors import AcademyError
 from academy.lifecycle import Status
@@ -39,6 +40,7 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
                 request,
                 lessons=_lessons(session, request),
                 tasks=_tasks(session, request),
+                uploads=_uploads(attempt, request),
                 out=folder / "dataset",
                 allowed_roots=attempt.settings.allowed_repo_roots,
                 progress=lambda progress: _tell(attempt, progress),
@@ -108,6 +110,15 @@ def _tasks(session: Session, request: CurationRequest) -> Iterator[TaskRecord]:
         yield TaskRecord(
             id=row.id, messages=row.messages, outcome=row.outcome, created_at=row.created_at
         )
+
+
+def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
+    return kept_uploads.rows_of(
+        attempt.store,
+        request.uploads,
+        max_bytes=attempt.settings.max_upload_bytes,
+        pairs=request.makes_pairs,
+    )
 
 
 def _previous(attempt: Attempt, session: Session) -> list[Path]:

@@ -4,7 +4,8 @@ alpaca             instruction, input, output; optional system and history
 sharegpt           conversations of from and value
 openai             messages of role and content, with tools; a canonical row of Academy is one too
 prompt-completion  prompt and completion, as texts or as messages (TRL)
-preference         prompt, chosen and rejected (TRL); the chosen answer is what is trained on
+preference         prompt, chosen and rejected (TRL), as texts or as messages; without prompt, two
+                   conversations that differ in their last answer only
 
 Codes are those of OpenAI's own check for chat fine-tuning files (its cookbook, "Data preparation
 and analysis for chat model fine-tuning") where it has one for the mistake.
@@ -75,7 +76,7 @@ def detect(value: Any) -> str | None:
         return "openai"
     if "conversations" in value:
         return "sharegpt"
-    if "chosen" in value and "rejected" in value:
+    if "chosen" in value or "rejected" in value:
         return "preference"
     if "completion" in value:
         return "prompt-completion"
@@ -162,10 +163,30 @@ def _of_prompt(value: dict[str, Any], answer: str) -> list[Pair]:
     return [*_side(value, "prompt", "user"), *_side(value, answer, "assistant")]
 
 
-def _of_preference(value: dict[str, Any]) -> list[Pair]:
+def pair_of(value: dict[str, Any]) -> tuple[list[Pair], str, str]:
+    """A preference row as the turns of its prompt, the chosen answer and the rejected one."""
     before = _side(value, "prompt", "user") if "prompt" in value else []
-    _side(value, "rejected", "assistant")
-    return [*before, *_side(value, "chosen", "assistant")]
+    sides = {key: _side(value, key, "assistant") for key in ("chosen", "rejected")}
+    for key, turns in sides.items():
+        if turns[-1][0] != "assistant":
+            raise _Bad(f"/{key}", "example_missing_assistant_message", "it must end with an answer")
+        if turns[:-1] != sides["chosen"][:-1]:
+            raise _Bad(f"/{key}", "different_prompts", "chosen and rejected answer other questions")
+    prompt = [*before, *sides["chosen"][:-1]]
+    if not prompt or prompt[-1][0] != "user":
+        reason = "the answers must follow a user's message"
+        raise _Bad("/prompt", "example_missing_user_message", reason)
+    chosen, rejected = sides["chosen"][-1][1], sides["rejected"][-1][1]
+    if not rejected.strip():
+        raise _Bad("/rejected", "missing_content", "the answer is empty")
+    if chosen.split() == rejected.split():
+        raise _Bad("/rejected", "identical_answers", "it is the chosen answer again")
+    return prompt, chosen, rejected
+
+
+def _of_preference(value: dict[str, Any]) -> list[Pair]:
+    turns, chosen, _ = pair_of(value)
+    return [*turns, ("assistant", chosen)]
 
 
 def _side(value: dict[str, Any], key: str, role: str) -> list[Pair]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,7 +18,8 @@ from typing import Any
 
 from academy.curation.errors import UploadRefused
 from academy.curation.sources import Row, clean, fingerprint
-from academy.curation.upload_formats import Problem, check, detect, messages_of
+from academy.curation.spool import hash64
+from academy.curation.upload_formats import Problem, check, detect, messages_of, pair_of
 
 MAX_PROBLEMS = 1_000
 MAX_LINE_BYTES = 4 << 20
@@ -78,13 +80,21 @@ def validate_upload(
     return UploadReport(format, rows, bad, tuple(problems), total)
 
 
-def read_upload(path: Path, *, max_bytes: int = 512 << 20) -> Iterator[Row]:
+def read_upload(
+    path: Path, *, max_bytes: int = 512 << 20, pairs: bool = False, seen: Seen | None = None
+) -> Iterator[Row]:
     """The rows of a file that `validate_upload` found to be good.
 
-    Rows on the same question share a split group, and of two equal rows the first is the earlier.
-    Raises `UploadRefused` at a bad line, so an unchecked file is never half used.
+    With `pairs` the rows keep their rejected answers. A row's id is made from its own ``id``, else
+    from what it says, so it is the same in whichever file and line it comes; where it is there
+    twice (`seen` remembers that across files), the later row's id has its line too. Rows on the
+    same question share a split group, and of two equal rows the first is the earlier.
+
+    Raises `UploadRefused` at a bad line, so an unchecked file is never half used, and where pairs
+    are wanted of a file that has none.
     """
     format: str | None = None
+    seen = Seen() if seen is None else seen
     for line, value, problem in _rows(path, max_bytes):
         if problem is None:
             format = format or detect(value)
@@ -92,19 +102,71 @@ def read_upload(path: Path, *, max_bytes: int = 512 << 20) -> Iterator[Row]:
         if problem is not None or format is None:
             why = problem.reason if problem else "of no known format"
             raise UploadRefused(path=path.name, why=f"line {line}: {why}")
+        if pairs and format != "preference":
+            raise UploadRefused(path=path.name, why=f"it is {format}, which has no rejected answer")
         messages = tuple(
             {"role": role, "content": clean(text)} for role, text in messages_of(value, format)
         )
-        key = json.dumps(messages, ensure_ascii=False).encode("utf-8", "ignore")
+        rejected = clean(pair_of(value)[2]) if pairs else None
         prompt = "\n".join(each["content"] for each in messages[:-1])
         yield Row(
-            id=f"upload:{blake2b(key, digest_size=12).hexdigest()}:{line}",
+            id=_row_id(value, [*messages, rejected] if pairs else messages, line, seen),
             messages=messages,
             source="upload",
             group=f"upload:{fingerprint(prompt)}",
             time=line,
-            provenance={"line": line, "format": format},
+            provenance=_provenance(value, line, format),
+            rejected=rejected,
         )
+
+
+def _row_id(value: dict[str, Any], said: Any, line: int, seen: Seen) -> str:
+    """``upload:`` and 96 bits, as hex, of the row's own id, else of what it says.
+
+    Its own id may be an address or a name, which nobody redacts in an id.
+    """
+    own = _own_id(value)
+    text = json.dumps(said if own is None else own, ensure_ascii=False)
+    key = blake2b(text.encode("utf-8", "ignore"), digest_size=12).hexdigest()
+    again = 0
+    while not seen.add(hash64(key)):
+        again += 1
+        key = f"{key[:24]}:{line}" if again == 1 else f"{key[:24]}:{line}.{again}"
+    return f"upload:{key}"
+
+
+def _own_id(value: dict[str, Any]) -> str | None:
+    own = value.get("id")
+    return str(own) if isinstance(own, str | int) and not isinstance(own, bool) and own else None
+
+
+def _provenance(value: dict[str, Any], line: int, format: str) -> dict[str, Any]:
+    own = _own_id(value)
+    return {"line": line, "format": format, **({} if own is None else {"id": own[:200]})}
+
+
+class Seen:
+    """A set of 64-bit numbers, at most `MAX_ROWS` of them, in 16 MiB whatever their number."""
+
+    _SLOTS = 1 << 21  # twice as many as rows, so that a free one is near
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * self._SLOTS))
+        self._count = 0
+
+    def add(self, number: int) -> bool:
+        """Whether the number is new; it is in the set from now on. Raises `UploadRefused`."""
+        number = number or 1  # zero marks a free slot
+        place = number % self._SLOTS
+        while self._slots[place]:
+            if self._slots[place] == number:
+                return False
+            place = (place + 1) % self._SLOTS
+        self._count += 1
+        if self._count > MAX_ROWS:
+            raise UploadRefused(path="all uploads", why=f"they have more than {MAX_ROWS:,} rows")
+        self._slots[place] = number
+        return True
 
 
 def _rows(path: Path, max_bytes: int) -> Iterator[Numbered]:

@@ -27,7 +27,7 @@ blueprint = APIBlueprint("curation", __name__, tag="Datasets")
 WAIT_SECONDS, LONGEST_WAIT_SECONDS = 25.0, 60.0
 _POLL_SECONDS = 0.1
 
-_STILL_WORKING: Any = {
+STILL_WORKING: Any = {
     202: {
         "description": "The curation goes on; ask the Location for its result.",
         "content": {
@@ -41,7 +41,7 @@ _STILL_WORKING: Any = {
 @allows(Role.OPERATOR)
 @blueprint.input(CurationRequest, arg_name="wanted")
 @blueprint.output(DatasetCurated)
-@blueprint.doc(responses=_STILL_WORKING)
+@blueprint.doc(responses=STILL_WORKING)
 def curate(wanted: CurationRequest) -> Response:
     """Make a dataset of lessons, git history and conversations.
 
@@ -50,7 +50,7 @@ def curate(wanted: CurationRequest) -> Response:
     """
     from academy.curation.submission import submit_curation
 
-    wait_seconds = _preferred_wait(request.headers.get("Prefer", ""))
+    wait_seconds = preferred_wait()
 
     def work(session: Session) -> Answer:
         job = submit_curation(session, state().settings, wanted, principal().name)
@@ -58,8 +58,8 @@ def curate(wanted: CurationRequest) -> Response:
 
     submitted = once(work)
     publish_hints()
-    job = _wait(submitted.body["job_id"], wait_seconds)
-    answer = _answer(job)
+    job = wait_for(submitted.body["job_id"], wait_seconds)
+    answer = answer_of(job)
     if submitted.replayed:
         answer.headers["Idempotency-Replayed"] = "true"
     return answer
@@ -68,14 +68,14 @@ def curate(wanted: CurationRequest) -> Response:
 @blueprint.get("/dataset/<job_id>")
 @allows(Role.VIEWER)
 @blueprint.output(DatasetCurated)
-@blueprint.doc(responses=_STILL_WORKING)
+@blueprint.doc(responses=STILL_WORKING)
 def curation_result(job_id: str) -> Response:
     """What became of a curation: its dataset, 202 while it goes on, or why it failed."""
     with state().sessions() as session:
-        return _answer(jobs.get(session, job_id, JobKind.CURATION))
+        return answer_of(jobs.get(session, job_id, JobKind.CURATION))
 
 
-def _wait(job_id: str, seconds: float) -> Job:
+def wait_for(job_id: str, seconds: float) -> Job:
     """The job once it is over, or as it is after so long; no connection is held meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
@@ -86,10 +86,16 @@ def _wait(job_id: str, seconds: float) -> Job:
         time.sleep(_POLL_SECONDS)
 
 
-def _answer(job: Job) -> Response:
+def answer_of(job: Job, made: int = 200, **more: Any) -> Response:
+    """What to say of a curation: its dataset (with the status `made`), 202, or why it failed.
+
+    `more` are further members of the first two.
+    """
     where = f"/api/v1/academy/dataset/{job.id}"
     if job.status == Status.FINISHED:
-        return jsonify(_curated(job))
+        answer = jsonify({**_curated(job), **more})
+        answer.status_code = made
+        return answer
     if job.status in {Status.FAILED, Status.CANCELLED}:
         refused = problem(
             422 if job.status == Status.FAILED else 409,
@@ -104,7 +110,7 @@ def _answer(job: Job) -> Response:
         job_id=job.id,
         status=Status(job.status),
     )
-    answer = jsonify(started.model_dump(mode="json"))
+    answer = jsonify({**started.model_dump(mode="json"), **more})
     answer.status_code = 202
     answer.headers["Location"] = where
     answer.headers["Retry-After"] = "1"
@@ -124,9 +130,9 @@ def _curated(job: Job) -> dict[str, Any]:
     }
 
 
-def _preferred_wait(prefer: str) -> float:
+def preferred_wait() -> float:
     """The seconds of ``Prefer: wait=N`` (RFC 7240); raises `InvalidRequest` for no number."""
-    for preference in re.split(r"[,;]", prefer):
+    for preference in re.split(r"[,;]", request.headers.get("Prefer", "")):
         name, separator, value = preference.partition("=")
         if name.strip().lower() != "wait":
             continue

@@ -1,0 +1,20 @@
+"""Work that computes or reads much, in a thread of its own, so that other requests go on.
+
+Under gevent one thread serves all requests; whatever keeps it busy keeps every watcher waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from gevent import get_hub
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def aside(work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
+    """What `work` returns or raises. It must not use the request, nor locks of other threads."""
+    made: Made = get_hub().threadpool.apply(work, args, kwargs)
+    return made
