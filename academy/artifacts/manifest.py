@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from academy.errors import AcademyError, DigestMismatch
 
 NAME = "manifest.json"
 SCHEMA_VERSION = 1
+_CHUNK = 4 << 20
 
 
 class ManifestMissing(AcademyError):
@@ -27,12 +29,16 @@ class ManifestMissing(AcademyError):
     next_step = "Delete the folder and let it be made again."
 
 
-def write_manifest(folder: Path) -> str:
-    """Describe every file under `folder`, flush all to disk, publish the manifest; the digest."""
-    files = describe(folder)
+def write_manifest(folder: Path, tick: Callable[[], None] = lambda: None) -> str:
+    """Describe every file under `folder`, flush all to disk, publish the manifest; the digest.
+
+    `tick` is called for every few MiB and may raise to stop, which leaves no manifest.
+    """
+    files = describe(folder, tick)
     digest = digest_of(files)
     body = {"schema_version": SCHEMA_VERSION, "files": files, "digest": digest}
     for name in files:
+        tick()
         _fsync(folder / name)
     temporary = folder / f".{NAME}.{os.getpid()}"
     temporary.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
@@ -42,13 +48,16 @@ def write_manifest(folder: Path) -> str:
     return digest
 
 
-def verify_manifest(folder: Path, expected: str | None = None) -> str:
+def verify_manifest(
+    folder: Path, expected: str | None = None, tick: Callable[[], None] = lambda: None
+) -> str:
     """Check every file under `folder` against its manifest and the expected digest; the digest.
 
-    Raises `ManifestMissing` for an incomplete folder and `DigestMismatch` for a changed one.
+    `tick` is called as by `write_manifest`. Raises `ManifestMissing` for an incomplete folder and
+    `DigestMismatch` for a changed one.
     """
     recorded = read_manifest(folder)
-    actual = digest_of(describe(folder))
+    actual = digest_of(describe(folder, tick))
     if actual != recorded["digest"]:
         raise DigestMismatch(path=str(folder), actual=actual, expected=recorded["digest"])
     if expected is not None and actual != expected:
@@ -67,15 +76,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return body
 
 
-def describe(folder: Path) -> dict[str, dict[str, Any]]:
+def describe(folder: Path, tick: Callable[[], None] = lambda: None) -> dict[str, dict[str, Any]]:
     """Size in bytes and sha256 (hex) of each file under `folder`, by its relative POSIX path."""
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != NAME and not name.startswith(f".{NAME}."):
-            with path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            files[name] = {"bytes": path.stat().st_size, "sha256": sha256}
+            files[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path, tick)}
     return files
 
 
@@ -83,6 +90,15 @@ def digest_of(files: dict[str, dict[str, Any]]) -> str:
     """The digest of a manifest's ``files``: ``sha256:`` and 64 hex digits."""
     canonical = json.dumps(files, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _sha256(path: Path, tick: Callable[[], None]) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+            tick()
+    return found.hexdigest()
 
 
 def _fsync(path: Path) -> None:

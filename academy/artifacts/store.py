@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,12 +42,13 @@ class ArtifactStore:
         #: The store's folder where it is one of this machine, else None.
         self.local_root = Path(self._root) if "file" in _protocols(self._files) else None
 
-    def publish(self, folder: Path, kind: str) -> str:
+    def publish(self, folder: Path, kind: str, tick: Callable[[], None] = lambda: None) -> str:
         """Copy a whole folder into the store; its key, ``kind/<sha256>``.
 
-        Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
+        `tick` is called while files are hashed and between copies, and may raise to stop. Raises
+        `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
         """
-        digest = verify_manifest(folder)
+        digest = verify_manifest(folder, tick=tick)
         key = f"{kind}/{digest.removeprefix('sha256:')}"
         try:
             if self._files.exists(self._path(key, NAME)):
@@ -56,6 +58,7 @@ class ArtifactStore:
                 self._link_folder(folder, names, self.local_root / key)
             else:
                 for name in names:
+                    tick()
                     self._files.put_file(str(folder / name), self._path(key, name))
         except OSError as error:
             raise StorageFailure(url=self.url, action="take", key=key, why=str(error)) from error

@@ -7,7 +7,7 @@ the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,19 @@ from typing import Any
 
 from academy.curation.contamination import Protected
 from academy.curation.dedup import Duplicates, find_duplicates
+from academy.curation.earlier import Earlier
 from academy.curation.errors import NothingCurated
-from academy.curation.folder import DatasetFolder, dataset_folder, decided_before, writing
+from academy.curation.folder import DatasetFolder, dataset_folder, writing
 from academy.curation.git.examples import open_repositories, read_examples
 from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository
+from academy.curation.heldout import HeldOut
 from academy.curation.intake import Intake
 from academy.curation.output import write_dataset
 from academy.curation.progress import Progress, Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, Row, RunRecord, TaskRecord
-from academy.curation.split import Candidate, held_out
+from academy.curation.split import Candidate, split
 from academy.curation.spool import Spool, content_of
 from academy.curation.statistics import CountTokens
 
@@ -56,7 +58,7 @@ def curate(
     progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     protected: Iterable[str] = (),
-    previous: Sequence[Path] = (),
+    earlier: Earlier | None = None,
     memory: Path | None = None,
     count_tokens: CountTokens | None = None,
 ) -> CurationResult:
@@ -64,10 +66,10 @@ def curate(
 
     `lessons`, `tasks` and `runs` are read at most up to their limits, in the order in which they
     come (the newest first, if the newest are wanted). `protected` are texts that must not be
-    trained on (the Arena's items); `previous` are earlier dataset folders, whose held-out rows
-    stay held out. `memory` is a private folder in which judged commits are remembered, so that the
-    next run reads only the new ones. `count_tokens` counts the tokens of a batch of texts for the
-    histogram.
+    trained on (the Arena's items). `earlier` is what earlier datasets decided, which this one holds
+    to and adds to (`earlier.earlier_datasets` reads it from folders). `memory` is a private folder
+    in which judged commits are remembered, so that the next run reads only the new ones.
+    `count_tokens` counts the tokens of a batch of texts for the histogram.
 
     Raises `RepositoryRefused` before anything is read, `CurationStopped` when `should_stop`
     answers yes, `SourceFailed` when a source breaks off, `NothingCurated` when no row is left and
@@ -75,7 +77,7 @@ def curate(
     """
     wants_git = request.git_commits_limit > 0 and not request.makes_pairs
     repositories = open_repositories(request.repositories, allowed_roots) if wants_git else []
-    decided = decided_before(previous)
+    earlier = earlier or Earlier()
     guarded = Protected(protected)
     ticker = Ticker(progress, should_stop)
     with dataset_folder(out, ticker) as folder, writing(out, ticker):
@@ -87,12 +89,10 @@ def curate(
             kept, duplicates = _deduplicate(intake)
             if not kept:
                 raise NothingCurated(rows_read=ticker.rows_read, why=intake.why_nothing())
-            rows = [_candidate(spool, index, duplicates) for index in kept]
+            parts = _split(intake, kept, duplicates, earlier)
             statistics = write_dataset(
                 folder.content,
-                spool,
-                kept,
-                held_out(rows, request.heldout_fraction, request.seed, decided, ticker.check),
+                parts,
                 request=request,
                 repositories=[name for name, _ in repositories],
                 collected=intake.collected,
@@ -100,8 +100,8 @@ def curate(
                 count_tokens=count_tokens,
                 ticker=ticker,
             )
-        ticker.check()
-        digest = folder.publish()
+        ticker.begin("publishing")
+        digest = folder.publish(ticker)
     return CurationResult(out, digest, statistics, notes)
 
 
@@ -153,6 +153,35 @@ def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
     ]
     ticker.rows_kept = len(kept)
     return kept, duplicates
+
+
+def _split(
+    intake: Intake, kept: Sequence[int], duplicates: Duplicates, earlier: Earlier
+) -> Iterator[tuple[Row, str]]:
+    """Each row that is written, with its side; what may lie on neither side is dropped."""
+    request, spool, ticker = intake.request, intake.spool, intake.ticker
+    rows = [_candidate(spool, index, duplicates) for index in kept]
+    ticker.check()
+    found = split(rows, request.heldout_fraction, request.seed, earlier.sides, ticker.check)
+    overlap = earlier.held_out if request.uses("heldout_overlap") else HeldOut()
+    if request.uses("heldout_overlap"):
+        ticker.begin("sketching held-out rows", len(found.held_out))
+        for index in sorted(found.held_out):
+            row = spool.read(index)
+            overlap.add(row.id, content_of(row))
+            ticker.step()
+    ticker.begin("writing", len(kept))
+    for index in kept:
+        row = spool.read(index)
+        if index in found.held_out:
+            yield row, "heldout"
+        elif index in found.straddling:
+            intake.drops.add_row(row, "straddling", "near duplicates tie it to a held-out row")
+        elif matched := overlap.match(content_of(row)):
+            intake.drops.add_row(row, "heldout_overlap", matched)
+        else:
+            yield row, "train"
+        ticker.step()
 
 
 def _in_order(spool: Spool) -> list[int]:

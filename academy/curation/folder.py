@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 from academy.artifacts.manifest import write_manifest
 from academy.curation.errors import DatasetNotWritten
 from academy.curation.progress import Ticker
-from academy.curation.spool import hash64
 from academy.errors import Conflict
 
 
@@ -26,9 +24,13 @@ class DatasetFolder:
     content: Path
     scratch: Path
 
-    def publish(self) -> str:
-        """Write the manifest, flush everything to disk, rename into place; returns the digest."""
-        digest = write_manifest(self.content)
+    def publish(self, ticker: Ticker) -> str:
+        """Write the manifest, flush everything to disk, rename into place; returns the digest.
+
+        A cancel is heard until the rename.
+        """
+        digest = write_manifest(self.content, ticker.poll)
+        ticker.check()
         os.rename(self.content, self.out)  # the same folder, so it is one step
         return digest
 
@@ -62,18 +64,3 @@ def writing(out: Path, ticker: Ticker) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or str(error)
         raise DatasetNotWritten(path=str(out), rows_read=ticker.rows_read, why=why) from error
-
-
-def decided_before(previous: Sequence[Path]) -> dict[int, bool]:
-    """For each row of earlier datasets, by the hash of its id, whether it was held out.
-
-    Held out once is held out for ever, in whichever order the datasets are named.
-    """
-    decided: dict[int, bool] = {}
-    for folder in previous:
-        for name, held in (("train.jsonl", False), ("heldout.jsonl", True)):
-            with (folder / name).open(encoding="utf-8") as stream:
-                for line in stream:
-                    key = hash64(json.loads(line)["id"])
-                    decided[key] = decided.get(key, False) or held
-    return decided

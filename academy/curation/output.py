@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from academy.curation.formats import in_format
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Row
-from academy.curation.spool import Spool
 from academy.curation.statistics import Collected, CountTokens, Lengths, summarise
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -23,9 +22,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 def write_dataset(
     folder: Path,
-    spool: Spool,
-    kept: Sequence[int],
-    heldout: set[int],
+    rows: Iterable[tuple[Row, str]],
     *,
     request: CurationRequest,
     repositories: Sequence[str],
@@ -36,25 +33,23 @@ def write_dataset(
 ) -> dict[str, Any]:
     """Write every file but the manifest into `folder`; returns the statistics.
 
-    ``train.jsonl`` and ``heldout.jsonl`` hold canonical rows, ``dataset.jsonl`` the training rows
-    in the requested format, all in order of time.
+    `rows` come with their side, ``train`` or ``heldout``. ``train.jsonl`` and ``heldout.jsonl``
+    hold canonical rows, ``dataset.jsonl`` the training rows in the requested format, all in order
+    of time.
     """
     lengths = Lengths(count_tokens)
-    ticker.begin("writing", len(kept))
     with (
         (folder / "train.jsonl").open("wb") as train,
         (folder / "heldout.jsonl").open("wb") as held,
         (folder / "dataset.jsonl").open("wb") as formatted,
     ):
-        for index in kept:
-            row = spool.read(index)
-            side = "heldout" if index in heldout else "train"
+        for row, side in rows:
             canonical = canonical_row(row)
             (held if side == "heldout" else train).write(_line(canonical))
             if side == "train":
                 formatted.write(_line(in_format(canonical, request.format)))
             lengths.add(row, side)
-            ticker.step()
+    ticker.check()
     settings = {
         **request.model_dump(mode="json"),
         # Names, because the paths of this host are nobody's business who gets the dataset.

@@ -1,10 +1,10 @@
-"""Which rows are held out, decided by group and then by time.
+"""Which rows are held out, decided by group and then by time, once and for ever.
 
 Lessons, conversations, runs and uploads go by the hash of their group: a row's side depends on
-nothing but its group and the seed, so it is the same in every later dataset. The commits of a
-repository go by time: the newest are held out, which is the honest test of a model that will see
-tomorrow's commits. Commits keep the side that an earlier dataset gave them (`decided`), so that
-what was once held out is never trained on.
+nothing but its group and the seed. The commits of a repository go by time: the newest are held
+out, which is the honest test of a model that will see tomorrow's commits. What an earlier dataset
+decided (`decided`) stays, whatever seed and fraction are asked for now: what was held out is never
+trained on, and what was trained on is no test.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from academy.curation.earlier import Sides
 from academy.curation.spool import SOURCES, hash64
 
 #: From so many rows on, at least one row is held out and at least one is not.
@@ -33,6 +34,50 @@ class Candidate:
     tie: int
     cluster: int | None
 
+    @property
+    def key(self) -> int:
+        """What is decided for ever: a group, or one commit, as a repository is split by time."""
+        return self.tie if self.source == _GIT else self.group
+
+
+@dataclass(frozen=True)
+class Split:
+    """The indexes of the rows to hold out, and of those that can lie on neither side.
+
+    A row straddles when near duplicates tie a group that was trained on to one that was held out.
+    Moving either would break its word, so what was trained on is left out.
+    """
+
+    held_out: set[int]
+    straddling: set[int]
+
+
+def split(
+    rows: Sequence[Candidate],
+    fraction: float,
+    seed: int,
+    sides: Sides,
+    tick: Callable[[], None] = lambda: None,
+) -> Split:
+    """Split `rows`, which come in order of time, and have the new groups' sides remembered.
+
+    `tick` is called between the passes over the rows and may raise to stop.
+    """
+    keys = list({row.key: None for row in rows})
+    decided = sides.known(keys)
+    tick()
+    found = held_out(rows, fraction, seed, decided, tick)
+    new = {row.key: row.index in found.held_out for row in rows if row.key not in decided}
+    if not new:
+        return found
+    sides.decide(new)
+    tick()
+    # Somebody who curates at the same time may have been first, and the first word counts.
+    after = sides.known(keys)
+    if after == {**decided, **new}:
+        return found
+    return held_out(rows, fraction, seed, after, tick)
+
 
 def held_out(
     rows: Sequence[Candidate],
@@ -40,26 +85,29 @@ def held_out(
     seed: int,
     decided: Mapping[int, bool],
     tick: Callable[[], None] = lambda: None,
-) -> set[int]:
-    """The indexes of the rows to hold out; `rows` come in order of time.
-
-    `decided` maps a row's tie to whether an earlier dataset held it out. `tick` is called between
-    the passes over the rows and may raise to stop.
-    """
-    if fraction <= 0:
-        return set()
+) -> Split:
+    """The split of `rows`, a pure function; `decided` maps a row's key to its side before."""
     wanted = {row.index for row in rows if row.source != _GIT and unit(row.group, seed) < fraction}
     wanted |= _newest_commits(rows, fraction, decided)
     tick()
     blocks = _blocks(rows)
     tick()
+    before: dict[int, bool] = {}
     sides: dict[int, bool] = {}
     for row, block in zip(rows, blocks, strict=True):
         sides.setdefault(block, row.index in wanted)
-    if decided:
-        _keep_decided(rows, blocks, decided, sides)
+        if row.key in decided:
+            before[block] = before.get(block, False) or decided[row.key]
+    # A block goes where its rows went before; having been held out once outweighs all else.
+    sides.update(before)
+    tick()
     chosen = {row.index for row, block in zip(rows, blocks, strict=True) if sides[block]}
-    return _at_least_one(rows, blocks, chosen, seed)
+    if fraction > 0:
+        chosen = _at_least_one(rows, blocks, chosen, seed, before)
+    straddling = {
+        row.index for row in rows if row.index in chosen and decided.get(row.key) is False
+    }
+    return Split(chosen - straddling, straddling)
 
 
 def unit(group: int, seed: int) -> float:
@@ -84,10 +132,9 @@ def _newest_commits(
 def _blocks(rows: Sequence[Candidate]) -> list[int]:
     """A number for each row, equal for rows that must lie on one side.
 
-    A block is a group (a commit, as a repository is split by time), or several that a cluster of
-    near duplicates ties together.
+    A block is what is decided at once, or several of these that a cluster of near duplicates ties
+    together.
     """
-    own = [row.tie if row.source == _GIT else row.group for row in rows]
     parents: dict[int, int] = {}
 
     def find(block: int) -> int:
@@ -96,37 +143,32 @@ def _blocks(rows: Sequence[Candidate]) -> list[int]:
         return block
 
     first: dict[int, int] = {}
-    for row, block in zip(rows, own, strict=True):
+    for row in rows:
         if row.cluster is not None:
-            earliest, mine = find(first.setdefault(row.cluster, block)), find(block)
+            earliest, mine = find(first.setdefault(row.cluster, row.key)), find(row.key)
             if earliest != mine:
                 parents[mine] = earliest
-    return [find(block) for block in own]
-
-
-def _keep_decided(
-    rows: Sequence[Candidate],
-    blocks: Sequence[int],
-    decided: Mapping[int, bool],
-    sides: dict[int, bool],
-) -> None:
-    """A block goes where its rows went before; having been held out once outweighs all else."""
-    before: dict[int, bool] = {}
-    for row, block in zip(rows, blocks, strict=True):
-        if row.tie in decided:
-            before[block] = before.get(block, False) or decided[row.tie]
-    sides.update(before)
+    return [find(row.key) for row in rows]
 
 
 def _at_least_one(
-    rows: Sequence[Candidate], blocks: Sequence[int], chosen: set[int], seed: int
+    rows: Sequence[Candidate],
+    blocks: Sequence[int],
+    chosen: set[int],
+    seed: int,
+    before: Mapping[int, bool],
 ) -> set[int]:
-    """With five rows or more neither side stays empty: the newest commit, or a group, moves."""
+    """With five rows or more neither side stays empty: the newest commit, or a group, moves.
+
+    What was decided before does not move, and a single block cannot be torn apart.
+    """
     if len(rows) < MIN_ROWS_FOR_HELDOUT or 0 < len(chosen) < len(rows):
         return chosen
-    commits = [at for at, row in enumerate(rows) if row.source == _GIT]
-    by_hash = sorted(range(len(rows)), key=lambda at: (unit(rows[at].group, seed), rows[at].tie))
-    moved = blocks[commits[-1] if commits and not chosen else by_hash[0]]
+    free = [at for at in range(len(rows)) if blocks[at] not in before]
+    if not free:
+        return chosen
+    commits = [at for at in free if rows[at].source == _GIT]
+    by_hash = min(free, key=lambda at: (unit(rows[at].group, seed), rows[at].tie))
+    moved = blocks[commits[-1] if commits and not chosen else by_hash]
     members = {row.index for row, block in zip(rows, blocks, strict=True) if block == moved}
-    # A single block cannot be torn apart, so then one side does stay empty.
     return chosen if len(members) == len(rows) else chosen ^ members

@@ -12,18 +12,22 @@ from academy import basemodels
 from academy.attempt import Attempt, StoppedOnRequest
 from academy.curation import kept_uploads
 from academy.curation.curate import curate
+from academy.curation.earlier import Earlier
 from academy.curation.errors import CurationStopped
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
-from academy.curation.sources import Lesson, Row, TaskRecord
+from academy.curation.sources import Row
 from academy.curation.statistics import CountTokens
-from academy.errors import AcademyError
+from academy.curation.stored import (
+    StoredSides,
+    stored_held_out,
+    stored_lessons,
+    stored_runs,
+    stored_tasks,
+)
 from academy.lifecycle import Status
-from academy.store import datasets, lessons, transitions
+from academy.store import datasets, transitions
 from academy.store.engine import Session
-
-#: Earlier datasets whose held-out rows are kept apart.
-_REMEMBERED_DATASETS = 20
 
 
 def curate_job(attempt: Attempt) -> Callable[[Session], None]:
@@ -35,23 +39,23 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
     attempt.record(lambda session: transitions.start(session, attempt.claim))
     attempt.events.emit("status", status=Status.RUNNING, attempt=attempt.job.attempt)
     try:
-        with attempt.sessions() as session:
-            result = curate(
-                request,
-                lessons=_lessons(session, request),
-                tasks=_tasks(session, request),
-                uploads=_uploads(attempt, request),
-                out=folder / "dataset",
-                allowed_roots=attempt.settings.allowed_repo_roots,
-                progress=lambda progress: _tell(attempt, progress),
-                should_stop=lambda: attempt.hold.wanted is not None,
-                previous=_previous(attempt, session),
-                memory=_memory(attempt),
-                count_tokens=_token_counter(attempt, request),
-            )
+        result = curate(
+            request,
+            lessons=stored_lessons(attempt, request.lessons_limit),
+            tasks=stored_tasks(attempt, request.tasks_limit),
+            runs=stored_runs(attempt, request.runs_limit),
+            uploads=_uploads(attempt, request),
+            out=folder / "dataset",
+            allowed_roots=attempt.settings.allowed_repo_roots,
+            progress=lambda progress: _tell(attempt, progress),
+            should_stop=lambda: attempt.hold.wanted is not None,
+            earlier=Earlier(StoredSides(attempt), stored_held_out(attempt, request)),
+            memory=_memory(attempt),
+            count_tokens=_token_counter(attempt, request),
+        )
         for note in result.notes:
             attempt.events.emit("log", level="info", message=note)
-        key = attempt.store.publish(result.folder, "datasets")
+        key = attempt.store.publish(result.folder, "datasets", attempt.check)
     except CurationStopped as error:
         raise StoppedOnRequest from error
     finally:
@@ -90,28 +94,6 @@ def _recorder(
     return record
 
 
-def _lessons(session: Session, request: CurationRequest) -> Iterator[Lesson]:
-    for row in lessons.newest_lessons(session, request.lessons_limit):
-        yield Lesson(
-            id=row.id,
-            situation=row.situation,
-            solution=row.solution,
-            tags=row.tags,
-            source=row.source or "",
-            quality=row.quality,
-            created_at=row.created_at,
-        )
-
-
-def _tasks(session: Session, request: CurationRequest) -> Iterator[TaskRecord]:
-    if not request.include_task_history:
-        return
-    for row in lessons.newest_tasks(session, request.tasks_limit):
-        yield TaskRecord(
-            id=row.id, messages=row.messages, outcome=row.outcome, created_at=row.created_at
-        )
-
-
 def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
     return kept_uploads.rows_of(
         attempt.store,
@@ -119,18 +101,6 @@ def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
         max_bytes=attempt.settings.max_upload_bytes,
         pairs=request.makes_pairs,
     )
-
-
-def _previous(attempt: Attempt, session: Session) -> list[Path]:
-    """The latest datasets: what they held out stays held out."""
-    folders = []
-    for dataset in datasets.page(session, limit=_REMEMBERED_DATASETS)[:_REMEMBERED_DATASETS]:
-        try:
-            folders.append(attempt.store.fetch(dataset.key, dataset.digest))
-        except AcademyError as error:
-            message = f"What {dataset.id} held out is not known any more: {error}"
-            attempt.events.emit("log", level="warning", message=message)
-    return folders
 
 
 def _memory(attempt: Attempt) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from academy.errors import NotFound
 from academy.store.paging import newest_first
@@ -30,6 +30,12 @@ def get(session: Session, dataset_id: str) -> Dataset:
 def newest(session: Session) -> Dataset | None:
     """The dataset that was made last, if there is one."""
     return session.scalars(select(Dataset).order_by(Dataset.created_at.desc()).limit(1)).first()
+
+
+def every(session: Session) -> list[Dataset]:
+    """All datasets, the oldest first, with their names only: statistics are left out."""
+    query = select(Dataset).options(load_only(Dataset.id, Dataset.digest, Dataset.key))
+    return list(session.scalars(query.order_by(Dataset.created_at, Dataset.id)))
 
 
 def page(session: Session, *, limit: int, after: str | None = None) -> list[Dataset]:

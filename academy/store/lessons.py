@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select, true
@@ -21,18 +21,6 @@ def add_lessons(session: Session, rows: Sequence[dict[str, Any]]) -> int:
 def add_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> int:
     """Insert finished conversations; one whose id is known stays. Returns how many were new."""
     return _add(session, Task, rows)
-
-
-def newest_lessons(session: Session, limit: int) -> Iterator[Lesson]:
-    """Up to `limit` lessons, newest first, streamed by a server-side cursor."""
-    query = select(Lesson).order_by(Lesson.created_at.desc(), Lesson.id).limit(limit)
-    yield from session.scalars(query.execution_options(yield_per=1000))
-
-
-def newest_tasks(session: Session, limit: int) -> Iterator[Task]:
-    """Up to `limit` finished conversations, newest first, streamed by a server-side cursor."""
-    query = select(Task).order_by(Task.created_at.desc(), Task.id).limit(limit)
-    yield from session.scalars(query.execution_options(yield_per=1000))
 
 
 def page(

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
-from academy.store.tables import Adapter, Dataset, Job, Lesson, Run
+from academy.store.sweep_tables import Sweep
+from academy.store.tables import Adapter, Dataset, Job, Lesson, Run, Task
 
-Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run)
+Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run, Sweep)
+Record = TypeVar("Record", Lesson, Task, Run)
+
+
+def older_than(
+    session: Session, table: type[Record], last: Record | None, limit: int
+) -> list[Record]:
+    """Up to `limit` rows, newest first, strictly after the row `last` (None: from the newest on).
+
+    Pages that are read one after the other in transactions of their own give each row once:
+    what is inserted meanwhile is newer than what has been read.
+    """
+    query = select(table).order_by(table.created_at.desc(), table.id.desc()).limit(limit)
+    if last is not None:
+        # A row comparison is one range of the index on (created_at, id), read backwards.
+        seen = tuple_(literal(last.created_at), literal(last.id))
+        query = query.where(tuple_(table.created_at, table.id) < seen)
+    return list(session.scalars(query))
 
 
 def newest_first(

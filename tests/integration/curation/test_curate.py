@@ -15,6 +15,7 @@ import pytest
 
 from academy.artifacts.manifest import verify_manifest
 from academy.curation.curate import CurationResult, curate
+from academy.curation.earlier import earlier_datasets
 from academy.curation.errors import CurationStopped, NothingCurated, SourceFailed
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
@@ -95,7 +96,7 @@ def test_the_newest_commits_are_held_out_and_stay_so(
 
     for number in range(20, 30):
         history.commit(f"Add the part named {number}", {f"m{number}.py": sentence(number)})
-    second = run(tmp_path, "second", request=request, previous=[first.folder])
+    second = run(tmp_path, "second", request=request, earlier=earlier_datasets([first.folder]))
     trained = {row["id"] for row in rows_of(second.folder)}
     assert trained.isdisjoint(row["id"] for row in held)
     assert len(rows_of(second.folder, "heldout.jsonl")) == 4
@@ -174,6 +175,55 @@ def test_what_the_arena_asks_is_not_trained_on(tmp_path: Path, lessons: Lessons)
     result = run(tmp_path, lessons=items, protected=[items[3].situation])
     assert result.statistics["filters"] == {"contaminated": 1}
     assert "lesson:l3" not in {row["id"] for row in every_row(result.folder)}
+
+
+def test_what_an_earlier_dataset_held_out_is_not_trained_on_inside_another_row(
+    tmp_path: Path, lessons: Lessons
+) -> None:
+    first = run(tmp_path, "first", lessons=lessons(40))
+    held = rows_of(first.folder, "heldout.jsonl")[0]
+    said = "\n".join(each["content"] for each in held["messages"])
+    leaks = [
+        replace(each, id=f"leak{at}", solution=f"{each.solution}\n{said}")
+        for at, each in enumerate(lessons(12, 500))
+    ]
+    earlier = earlier_datasets([first.folder])
+    second = run(tmp_path, "second", lessons=[*lessons(20, 600), *leaks], earlier=earlier)
+    trained = {row["id"] for row in rows_of(second.folder)}
+    assert not any(id.startswith("lesson:leak") for id in trained)
+    dropped = second.statistics["filters"]["heldout_overlap"]
+    assert 5 <= dropped <= 12
+    counted = second.statistics["input"]
+    assert counted["read"] == 32 == counted["kept"] + counted["dropped"]
+    request = CurationRequest(repositories=(), disabled_filters=("heldout_overlap",))
+    options = {"lessons": leaks, "earlier": earlier}
+    third = run(tmp_path, "third", request=request, **options)
+    assert third.statistics["filters"] == {}
+
+
+def test_a_dataset_is_the_same_when_its_own_held_out_rows_are_known_already(
+    tmp_path: Path, history: Any, lessons: Lessons
+) -> None:
+    request = CurationRequest(repositories=(str(history.path),))
+    first = run(tmp_path, "first", request=request, lessons=lessons(40))
+    earlier = earlier_datasets([first.folder])
+    again = run(tmp_path, "again", request=request, lessons=lessons(40), earlier=earlier)
+    assert again.digest == first.digest
+
+
+def test_a_cancel_while_the_finished_files_are_hashed_leaves_nothing_behind(
+    tmp_path: Path, lessons: Lessons
+) -> None:
+    stages: list[str] = []
+    with pytest.raises(CurationStopped):
+        run(
+            tmp_path,
+            lessons=lessons(40),
+            progress=lambda told: stages.append(told.stage),
+            should_stop=lambda: bool(stages) and stages[-1] == "publishing",
+        )
+    assert stages[-2:] == ["writing", "publishing"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cancel_leaves_nothing_behind(tmp_path: Path, history: Any, lessons: Lessons) -> None:

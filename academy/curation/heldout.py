@@ -1,0 +1,145 @@
+"""Keeping what was held out, once and anywhere, out of what is trained on.
+
+The rule: a training row is dropped when at least 70% of the runs of 13 words of a held-out row
+occur in it. Runs of 13 words are GPT-3's measure of an overlap (Brown et al. 2020, appendix C), and
+70% is PaLM's threshold (Chowdhery et al. 2022, section 8); a single run would drop half of a code
+base, whose files begin alike. Of each held-out row the 16 runs with the smallest hashes are kept
+(a bottom-k sketch, Broder 1997), so the share is an estimate, and memory is 200 bytes a row at
+most. A row of fewer than 13 words is compared as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from academy.curation.spool import hash64
+
+WORDS = 13
+SHARE = 0.7
+SAMPLED_RUNS = 16
+#: Changes with the rule, so that no sketch of another rule is loaded.
+SKETCH_VERSION = 1
+_WORD = re.compile(r"\w+")
+_FACTOR = 0x9E3779B97F4A7C15
+_REMEMBERED_WORDS = 500_000
+
+
+class HeldOut:
+    """Sketches of held-out rows. Add all of them first, then ask."""
+
+    def __init__(self) -> None:
+        self._ids = array("Q")
+        self._sizes = array("B")
+        self._hashes = array("Q")  # `_sizes[n]` of them for the row n
+        self._seen: set[int] = set()
+        self._words = _WordHashes()
+        self._index: tuple[Any, Any, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, row_id: str, text: str) -> None:
+        """Take a held-out row in; one that is known by its id stays as it is."""
+        key = hash64(row_id)
+        if key in self._seen:
+            return
+        import numpy as np
+
+        runs = np.unique(self._runs(text))[:SAMPLED_RUNS]
+        self._append(key, runs)
+
+    def match(self, text: str) -> str | None:
+        """How much of which held-out row occurs in `text`, if it is too much."""
+        if not self._ids:
+            return None
+        import numpy as np
+
+        hashes, owners, sizes = self._sorted()
+        runs = np.unique(self._runs(text))
+        first = np.searchsorted(hashes, runs, side="left")
+        last = np.searchsorted(hashes, runs, side="right")
+        hit = np.flatnonzero(last > first)
+        if not len(hit):
+            return None
+        found = np.concatenate([owners[first[at] : last[at]] for at in hit])
+        rows, counts = np.unique(found, return_counts=True)
+        shares = counts / sizes[rows]
+        worst = int(np.argmax(shares))
+        if shares[worst] < SHARE:
+            return None
+        return f"{shares[worst]:.0%} of the sampled runs of words of a held-out row"
+
+    def save(self, path: Path) -> None:
+        """Write the sketches, so that the rows need not be read again."""
+        import numpy as np
+
+        with path.open("wb") as stream:
+            np.savez(
+                stream,
+                ids=np.frombuffer(self._ids, dtype=np.uint64),
+                sizes=np.frombuffer(self._sizes, dtype=np.uint8),
+                hashes=np.frombuffer(self._hashes, dtype=np.uint64),
+            )
+
+    def load(self, path: Path) -> None:
+        """Take in what `save` wrote. Raises `ValueError` for a damaged file."""
+        import numpy as np
+
+        with path.open("rb") as stream:
+            try:
+                stored = np.load(stream, allow_pickle=False)
+                ids, sizes, hashes = stored["ids"], stored["sizes"], stored["hashes"]
+            except (BadZipFile, EOFError, LookupError, OSError) as error:
+                raise ValueError(f"{path.name} holds no sketches ({error})") from error
+        at = 0
+        for key, size in zip(ids.tolist(), sizes.tolist(), strict=True):
+            if key not in self._seen:
+                self._append(key, hashes[at : at + size])
+            at += size
+
+    def _append(self, key: int, runs: Any) -> None:
+        self._seen.add(key)
+        self._ids.append(key)
+        self._sizes.append(len(runs))
+        self._hashes.frombytes(runs.astype("uint64").tobytes())
+        self._index = None
+
+    def _sorted(self) -> tuple[Any, Any, Any]:
+        """All hashes in order, the row of each, and how many each row has."""
+        if self._index is None:
+            import numpy as np
+
+            hashes = np.array(self._hashes, dtype=np.uint64)
+            sizes = np.array(self._sizes, dtype=np.uint8)
+            owners = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+            order = np.argsort(hashes, kind="stable")
+            self._index = hashes[order], owners[order], sizes
+        return self._index
+
+    def _runs(self, text: str) -> Any:
+        """A 64-bit hash for each run of 13 words, or one for a text that has fewer."""
+        import numpy as np
+
+        words = _WORD.findall(text.casefold())
+        if len(words) < WORDS:
+            whole = " ".join(words)
+            return np.array([hash64(whole)] if whole else [], dtype=np.uint64)
+        known = self._words
+        if len(known) > _REMEMBERED_WORDS:
+            known.clear()
+        hashes = np.array([known[word] for word in words], dtype=np.uint64)
+        count = len(words) - WORDS + 1
+        runs = np.zeros(count, dtype=np.uint64)
+        for at in range(WORDS):  # a polynomial modulo 2^64; overflow wraps
+            runs = runs * np.uint64(_FACTOR) + hashes[at : at + count]
+        return runs ^ (runs >> np.uint64(31))
+
+
+class _WordHashes(dict[str, int]):
+    def __missing__(self, word: str) -> int:
+        self[word] = found = hash64(word)
+        return found
