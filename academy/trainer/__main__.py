@@ -2,7 +2,7 @@
 
 Standard output carries JSON events only, everything else goes to standard error. Exit status: 0
 done, 2 the spec or the data cannot be trained on as they are, 3 cancelled after a checkpoint,
-4 out of memory, 1 anything else.
+4 out of memory, 1 anything else. A recipe for several GPUs starts a process for each of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ from academy.errors import AcademyError
 from academy.trainer.report import Report
 from academy.trainer.spec import read_spec, verify_dataset
 from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
+from academy.trainer.together import (
+    BAD_SPEC,
+    CANCELLED,
+    DONE,
+    LOST_A_RANK,
+    OTHER,
+    OUT_OF_MEMORY,
+    train_together,
+)
 
-DONE, OTHER, BAD_SPEC, CANCELLED, OUT_OF_MEMORY = 0, 1, 2, 3, 4
 _USERS_OWN = {"bad_spec", "bad_dataset", "base_model_unavailable", "digest_mismatch"}
 
 
@@ -42,10 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("spec", type=Path, help="the spec file")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
+    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--rendezvous", default="", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.lifeline:
         follow_lifeline()
-    report = Report.on_stdout()
+    errors = Report.on_stdout()
+    # One process of several speaks for all, but each may say why it ends.
+    report = Report.to_nobody() if given.rank else errors
     stop = StopRequest()
     stop.on_signals()
     try:
@@ -53,24 +65,30 @@ def main(arguments: list[str] | None = None) -> int:
         report.stage("preparing", f"reading the dataset and the model {spec.base_model.name}")
         digest = verify_dataset(spec.dataset)
         stop.check()
+        if spec.recipe.gpus > 1 and given.rank is None:
+            return train_together(spec.recipe.gpus, given.spec, given.out, errors, stop)
         # The libraries read these when they are imported, which takes seconds and so comes last:
         # a trainer never asks the network for anything, and its tokenizer needs no threads.
         os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-        from academy.trainer.job import run_job
+        from academy.trainer.job import Place, run_job
 
-        report.result(run_job(spec, digest, given.out.absolute(), report, stop))
+        place = Place(given.out.absolute(), report, stop, given.rank or 0, given.rendezvous)
+        report.result(run_job(spec, digest, place))
     except Cancelled:
         report.log("stopped as asked")
         return CANCELLED
     except AcademyError as error:
-        report.error(error)
+        if error.code == "trainer_crashed":
+            traceback.print_exc()
+            return LOST_A_RANK  # the process that started this one knows which, and says so
+        errors.error(error)
         return BAD_SPEC if error.code in _USERS_OWN else OTHER
     except Exception as error:
         traceback.print_exc()
         if is_out_of_memory(error):
-            report.error(OutOfMemory(why=_first_line(error)))
+            errors.error(OutOfMemory(why=_first_line(error)))
             return OUT_OF_MEMORY
-        report.error(Internal(why=f"{type(error).__name__}: {_first_line(error)}"))
+        errors.error(Internal(why=f"{type(error).__name__}: {_first_line(error)}"))
         return OTHER
     return DONE
 

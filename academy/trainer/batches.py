@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ CPU_TOKENS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that go through the model together, padded on the right.
+    """Rows that go through the model together, padded on the right or packed into one line.
 
     `inputs` (rows, width) are token ids. The answer tokens of all rows lie behind each other:
     `targets` (answers,) are their ids, `predictors` (answers,) the places in the flattened
     `inputs` from which each is predicted, and `owners` (answers,) the rows they belong to.
+    `positions`, of the shape of `inputs`, starts again at zero with each row of a packed line, by
+    which the attention keeps rows apart; None if nothing is packed.
     A causal model never looks right, so no mask is needed for the padding there.
     """
 
@@ -31,21 +33,29 @@ class Batch:
     predictors: torch.Tensor
     targets: torch.Tensor
     owners: torch.Tensor
+    positions: torch.Tensor | None = None
 
 
-def collate(rows: Sequence[Encoded], device: str = "cpu") -> Batch:
+def collate(rows: Sequence[Encoded], device: str = "cpu", *, packed: bool = False) -> Batch:
     """Make one batch. The last token of a row is only a target and never an input."""
-    width = max(len(row.tokens) for row in rows) - 1
-    inputs = np.zeros((len(rows), width), dtype=np.int64)
+    widths = [len(row.tokens) - 1 for row in rows]
+    starts = np.cumsum([0, *widths[:-1]]) if packed else np.arange(len(rows)) * max(widths)
+    inputs = np.zeros(sum(widths) if packed else len(rows) * max(widths), dtype=np.int64)
+    positions = np.zeros_like(inputs)
     predictors, targets, owners = [], [], []
-    for index, row in enumerate(rows):
-        inputs[index, : len(row.tokens) - 1] = row.tokens[:-1]
+    for index, (row, start, width) in enumerate(zip(rows, starts, widths, strict=True)):
+        inputs[start : start + width] = row.tokens[:-1]
+        positions[start : start + width] = np.arange(width)
         places = np.flatnonzero(row.learnt[1:])
-        predictors.append(index * width + places)
+        predictors.append(start + places)
         targets.append(row.tokens[1:][places].astype(np.int64))
         owners.append(np.full(len(places), index))
-    arrays = (inputs, *map(np.concatenate, (predictors, targets, owners)))
-    return Batch(*(torch.from_numpy(each).to(device) for each in arrays))
+    lines = 1 if packed else len(rows)
+    arrays = (inputs.reshape(lines, -1), *map(np.concatenate, (predictors, targets, owners)))
+    batch = Batch(*(torch.from_numpy(each).to(device) for each in arrays))
+    if not packed:
+        return batch
+    return replace(batch, positions=torch.from_numpy(positions.reshape(1, -1)).to(device))
 
 
 class Plan:
@@ -62,19 +72,22 @@ class Plan:
         self._lengths = np.asarray(lengths)
         self._recipe = recipe
         self._tokens_at_once = tokens_at_once or 1 << 62
-        self._rows_per_step = recipe.batch_size * recipe.gradient_accumulation
+        self._rows_per_step = recipe.rows_per_step
         self._epoch: tuple[int, list[list[int]]] = (-1, [])
 
-    def batches(self, step: int) -> list[list[int]]:
+    def batches(self, step: int, rank: int = 0) -> list[list[int]]:
         """The rows (by number) of optimizer step `step`, counted from 0, as batches.
 
         A batch has at most the recipe's `batch_size` rows and `tokens_at_once` tokens including
-        padding (or a single row). How a step is cut does not change its gradient.
+        padding (or a single row). How a step is cut does not change its gradient. Of several
+        processes, number `rank` gets its share of the rows, which has no longer ones than those
+        of the processes before it.
         """
         rows = self._steps_of(step // self.steps_per_epoch)[step % self.steps_per_epoch]
+        rows = sorted(rows, key=lambda row: (-self._lengths[row], row))
         batches: list[list[int]] = []
         width = 0
-        for row in sorted(rows, key=lambda row: (-self._lengths[row], row)):
+        for row in rows[rank :: self._recipe.gpus]:
             size = len(batches[-1]) + 1 if batches else 0
             if batches and size <= self._recipe.batch_size and size * width <= self._tokens_at_once:
                 batches[-1].append(row)
@@ -84,7 +97,7 @@ class Plan:
         return batches
 
     def cost(self, step: int) -> int:
-        """Tokens including padding that step `step` puts through the model."""
+        """Tokens including padding that step `step` puts through the (first process's) model."""
         return sum(len(batch) * int(self._lengths[batch].max() - 1) for batch in self.batches(step))
 
     def remaining_cost(self, step: int) -> int:

@@ -24,7 +24,7 @@ from academy.trainer.evaluation import Evaluation
 from academy.trainer.folders import publish
 from academy.trainer.spec import BadSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KEPT = 2
 
 
@@ -36,6 +36,7 @@ class Counters:
     tokens: int = 0  # tokens read, without padding
     answer_tokens: int = 0  # tokens learnt from
     loss_total: float = 0.0  # sum of the losses of those
+    weight: int = 0  # what that sum is divided by: answer tokens, or pairs
     best_step_loss: float | None = None  # lowest mean loss of a step
     seconds: float = 0.0  # time spent in steps, over all attempts
     bad_steps: int = 0  # steps in a row whose loss was not a number
@@ -50,11 +51,12 @@ class Checkpoint:
 
     counters: Counters
     made_from: dict[str, Any]  # recipe and digests; a run may go on from its own kind only
-    random_state: dict[str, Any]
+    random_states: list[dict[str, Any]]  # of each process that trains, by its number
     base: Evaluation | None  # the evaluation of the base model, which is done once
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
     best: dict[str, torch.Tensor] | None  # the weights of the best evaluation on the way
+    reference: dict[str, torch.Tensor] | None = None  # log-likelihoods that DPO compares with
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> tuple[Path, str]:
@@ -66,7 +68,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> tuple[Path, str]:
         "schema_version": SCHEMA_VERSION,
         "counters": dataclasses.asdict(checkpoint.counters),
         "made_from": checkpoint.made_from,
-        "random_state": checkpoint.random_state,
+        "random_states": checkpoint.random_states,
         "base": None if checkpoint.base is None else dataclasses.asdict(checkpoint.base),
     }
 
@@ -75,6 +77,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> tuple[Path, str]:
         save_file(checkpoint.optimizer, scratch / "optimizer.safetensors")
         if checkpoint.best is not None:
             save_file(checkpoint.best, scratch / "best.safetensors")
+        if checkpoint.reference is not None:
+            save_file(checkpoint.reference, scratch / "reference.safetensors")
         (scratch / "state.json").write_text(json.dumps(state, sort_keys=True))
 
     target = folder / f"step-{checkpoint.counters.step:08d}"
@@ -97,15 +101,16 @@ def load(folder: Path) -> Checkpoint:
         state = json.loads((folder / "state.json").read_text())
         if state["schema_version"] != SCHEMA_VERSION:
             raise BadSpec(detail=f"{folder} has the schema version {state['schema_version']}")
-        best = folder / "best.safetensors"
+        best, reference = folder / "best.safetensors", folder / "reference.safetensors"
         return Checkpoint(
             counters=Counters(**state["counters"]),
             made_from=state["made_from"],
-            random_state=state["random_state"],
+            random_states=state["random_states"],
             base=None if state["base"] is None else _evaluation(state["base"]),
             weights=load_file(folder / "adapter.safetensors"),
             optimizer=load_file(folder / "optimizer.safetensors"),
             best=load_file(best) if best.exists() else None,
+            reference=load_file(reference) if reference.exists() else None,
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadSpec(detail=f"{folder} is not a checkpoint of this trainer ({error})") from error
@@ -140,6 +145,6 @@ def _bytes(text: str) -> torch.Tensor:
     return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
 
 
-def _evaluation(state: dict[str, Any]) -> Evaluation:
-    lists = ("ids", "answer_tokens", "losses")
-    return Evaluation(**{**state, **{name: tuple(state[name]) for name in lists}})
+def _evaluation(state: Any) -> Evaluation:
+    lists: Any = {name: None if each is None else tuple(each) for name, each in state.items()}
+    return Evaluation(**lists)

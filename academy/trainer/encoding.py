@@ -1,15 +1,16 @@
-"""Conversations as tokens, with a mark on each token that the model shall learn to say.
+"""Rows as tokens, with a mark on each token that the model shall learn to say.
 
 Only the assistant's answers are learnt, each with the token that ends its turn. Where an answer
 begins is found by rendering the conversation up to there with the model's own chat template and
-comparing tokens, which works with every template that only appends.
+comparing tokens, which works with every template that only appends. Of a preference pair only the
+answer that is chosen or rejected counts, and no earlier one.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
-from academy.trainer.rows import Row
+from academy.trainer.rows import AnyRow, PreferenceRow, Row
 from academy.trainer.spec import BadDataset, BadSpec
 
 #: Stands where the middle of a long prompt was cut out.
@@ -43,12 +44,69 @@ class Encoded:
         """How many tokens count in the loss."""
         return int(self.learnt.sum())
 
+    @property
+    def weight(self) -> int:
+        """What the row counts in a mean loss: its answer tokens."""
+        return self.answer_tokens
+
+    @property
+    def sequences(self) -> tuple[Encoded, ...]:
+        """What goes through the model for this row."""
+        return (self,)
+
+    @property
+    def length(self) -> int:
+        """The room that the row takes in a batch, in tokens."""
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """The same prompt with the chosen and with the rejected answer.
+
+    `reference` holds the log-likelihood in nats of either answer under the model that training
+    starts from; None until that was computed.
+    """
+
+    id: str
+    chosen: Encoded
+    rejected: Encoded
+    reference: tuple[float, float] | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the middle of the prompt was left out to fit."""
+        return self.chosen.cut
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens of both answers."""
+        return self.chosen.answer_tokens + self.rejected.answer_tokens
+
+    @property
+    def weight(self) -> int:
+        """What the pair counts in a mean loss: every pair the same."""
+        return 1
+
+    @property
+    def sequences(self) -> tuple[Encoded, ...]:
+        """What goes through the model for this pair."""
+        return (self.chosen, self.rejected)
+
+    @property
+    def length(self) -> int:
+        """The room that the pair takes in a batch, in tokens."""
+        return 2 * max(len(each.tokens) for each in self.sequences)
+
+
+Example = Encoded | EncodedPair
+
 
 @dataclass(frozen=True)
 class EncodedRows:
     """The usable rows, and how many were left out for which reason."""
 
-    rows: list[Encoded]
+    rows: list[Example]
     dropped: dict[str, int]
 
     @property
@@ -70,13 +128,13 @@ class ChatEncoder:
         self._max_length = max_length
         self._special = frozenset(tokenizer.all_special_ids)
 
-    def encode_all(self, rows: Iterable[Row], check: Callable[[], None]) -> EncodedRows:
+    def encode_all(self, rows: Iterable[AnyRow], check: Callable[[], None]) -> EncodedRows:
         """Encode the rows; `check` is called before each and may raise to stop."""
-        kept: list[Encoded] = []
+        kept: list[Example] = []
         dropped: Counter[str] = Counter()
         for row in rows:
             check()
-            encoded = self.encode(row)
+            encoded = self.encode(row) if isinstance(row, Row) else self.encode_pair(row)
             if isinstance(encoded, str):
                 dropped[encoded] += 1
             else:
@@ -90,31 +148,62 @@ class ChatEncoder:
         system message) until it fits. An answer is never cut: a model that learns from half an
         answer learns to stop in the middle.
         """
-        messages = list(row.messages)
+        last = len(row.messages) - 1
+        # An opening assistant turn answers nothing, so there is nothing to learn from it.
+        answers = [n for n in range(1, last + 1) if row.messages[n]["role"] == "assistant"]
+        encoded = self._fitted(row.id, row.messages[:last], [row.messages[last]], answers)
+        return encoded if isinstance(encoded, str) else encoded[0]
+
+    def encode_pair(self, row: PreferenceRow) -> EncodedPair | str:
+        """The encoded pair, or the reason why it cannot be learnt from.
+
+        Both answers follow the very same prompt, cut, if need be, so that the longer one fits.
+        """
+        answers = [{"role": "assistant", "content": each} for each in (row.chosen, row.rejected)]
+        encoded = self._fitted(row.id, row.messages, answers, [len(row.messages)])
+        if isinstance(encoded, str):
+            return encoded
+        chosen, rejected = encoded
+        if np.array_equal(chosen.tokens, rejected.tokens):
+            return "the chosen and the rejected answer are the same"
+        return EncodedPair(row.id, chosen, rejected)
+
+    def _fitted(
+        self,
+        row_id: str,
+        prompt: Sequence[dict[str, str]],
+        answers: Sequence[dict[str, str]],
+        learn: Sequence[int],
+    ) -> list[Encoded] | str:
+        """The prompt with each of the answers, shortened alike until all of them fit.
+
+        `learn` holds the places of the messages that are learnt.
+        """
+        messages = list(prompt)
         cut = False
         while True:
             try:
-                tokens, learnt = self._tokens(messages)
+                encoded = [self._tokens([*messages, answer], learn) for answer in answers]
             except TemplateError as error:
-                detail = f"the model's chat template refuses row {row.id!r} ({error})"
+                detail = f"the model's chat template refuses row {row_id!r} ({error})"
                 raise BadDataset(detail=detail) from error
-            if not learnt.any():
+            if not all(learnt.any() for _, learnt in encoded):
                 return "no answer token is left to learn"
-            excess = len(tokens) - self._max_length
+            excess = max(len(tokens) for tokens, _ in encoded) - self._max_length
             if excess <= 0:
-                return Encoded(row.id, tokens, learnt, cut)
+                return [Encoded(row_id, tokens, learnt, cut) for tokens, learnt in encoded]
             if not self._shorten(messages, excess):
                 return "the answer does not fit into max_seq_length"
             cut = True
 
-    def _tokens(self, messages: list[dict[str, str]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _tokens(
+        self, messages: list[dict[str, str]], learn: Sequence[int]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         text = self._render(messages)
         tokens = self._tokenize(text)
         learnt = np.zeros(len(tokens), dtype=bool)
-        for index, message in enumerate(messages):
-            # An opening assistant turn answers nothing, so there is nothing to learn from it.
-            if message["role"] == "assistant" and index > 0:
-                learnt[self._span(messages, index, text, tokens)] = True
+        for index in learn:
+            learnt[self._span(messages, index, text, tokens)] = True
         if learnt.any():
             last = int(np.flatnonzero(learnt)[-1])
             tokens, learnt = tokens[: last + 1], learnt[: last + 1]

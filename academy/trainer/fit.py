@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from academy.errors import AcademyError
-from academy.trainer.batches import CPU_TOKENS_AT_ONCE, Plan, collate
+from academy.trainer.batches import CPU_TOKENS_AT_ONCE, Plan
 from academy.trainer.checkpoints import Counters, random_state, set_random_state
-from academy.trainer.encoding import Encoded
+from academy.trainer.encoding import Example
 from academy.trainer.evaluation import cost_of, evaluate
 from academy.trainer.hardware import memory_bytes
 from academy.trainer.model import AnswerModel
+from academy.trainer.objective import Measured, Objective
 from academy.trainer.progress import Pace
+from academy.trainer.ranks import Ranks
 from academy.trainer.report import Report
 from academy.trainer.stop import Cancelled, StopRequest
 from academy.training.recipe import Recipe
@@ -39,34 +41,45 @@ class Diverged(AcademyError):
 class Fit:
     """A training under way. `recipe` has no "auto" left."""
 
-    model: AnswerModel
+    objective: Objective
     recipe: Recipe
-    rows: Sequence[Encoded]
-    choosing: Sequence[Encoded]  # held-out rows for the evaluations on the way
+    rows: Sequence[Example]
+    choosing: Sequence[Example]  # held-out rows for the evaluations on the way
+    proving: Sequence[Example]  # held-out rows for the evaluation after the last step
     report: Report
     stop: StopRequest
     counters: Counters
     save: Callable[[], None]  # writes a checkpoint of the state that is reached
-    final_cost: int  # tokens that the evaluation after the last step puts through the model
+    ranks: Ranks = field(default_factory=Ranks)
     best: dict[str, torch.Tensor] | None = None
     optimizer: torch.optim.AdamW = field(init=False)
     plan: Plan = field(init=False)
+    final_cost: int = field(init=False)  # tokens in the evaluation after the last step
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.AdamW(
-            self.model.trainable.values(),
+            self.objective.model.trainable.values(),
             lr=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
         )
         tokens_at_once = CPU_TOKENS_AT_ONCE if self.recipe.device == "cpu" else None
-        self.plan = Plan([len(row.tokens) for row in self.rows], self.recipe, tokens_at_once)
+        self.plan = Plan([row.length for row in self.rows], self.recipe, tokens_at_once)
+        self.final_cost = cost_of(self.proving)
+
+    @property
+    def model(self) -> AnswerModel:
+        """The model that learns."""
+        return self.objective.model
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimizer step did; sums over its answer tokens."""
+    """What one optimizer step did; sums over its rows, in all processes."""
 
     loss_total: float
+    weight: int  # what the loss is divided by: answer tokens, or pairs
+    margin_total: float | None  # of the rewards of pairs
+    right: float  # pairs whose chosen answer has the higher reward, ties a half
     answer_tokens: int
     tokens: int
     cost: int
@@ -136,9 +149,11 @@ def _is_over(run: Fit) -> bool:
 
 
 def _evaluate_on_the_way(run: Fit) -> None:
-    done = evaluate(run.model, run.choosing, adapter=True, check=run.stop.check)
+    done = evaluate(
+        run.objective, run.choosing, adapter=True, check=run.stop.check, ranks=run.ranks
+    )
     counters, loss = run.counters, done.loss
-    run.report.evaluation("adapter", counters.step, len(done.ids), loss)
+    run.report.evaluation("adapter", counters.step, done)
     counters.evaluated_step = counters.step
     best = counters.best_evaluation
     is_better = loss is not None and math.isfinite(loss) and (best is None or loss < best)
@@ -151,49 +166,106 @@ def _evaluate_on_the_way(run: Fit) -> None:
 
 
 def _take_step(run: Fit) -> Step:
-    """One optimizer step over all its batches.
+    """One optimizer step over all its batches, in all processes.
 
-    The loss is the mean over all answer tokens of the step, so cutting the step into smaller
-    batches changes nothing but the memory it takes.
+    The loss is the mean over all rows of the step by their weight, so cutting the step into
+    smaller batches, or sharing it out to processes, changes nothing but the memory it takes.
     """
     started = time.monotonic()
-    run.stop.check()
-    run.model.train()
     step = run.counters.step
-    batches = [[run.rows[row] for row in batch] for batch in run.plan.batches(step)]
-    answer_tokens = sum(row.answer_tokens for batch in batches for row in batch)
-    rate = learning_rate(run.recipe, step, run.plan.total_steps)
-    total, cost, odd = 0.0, 0, list[str]()
-    for rows in batches:
-        run.stop.check()
-        batch = collate(rows, run.model.device)
-        losses = run.model.losses(batch)
-        (losses.sum() / answer_tokens).backward()  # type: ignore[no-untyped-call]  # torch's own
-        total += float(losses.detach().double().sum())
-        cost += batch.inputs.numel()
-        if not math.isfinite(total):
-            bad = set(batch.owners[~losses.detach().isfinite()].tolist())
-            odd += [rows[index].id for index in sorted(bad)]
+    rows = [row for batch in _all_batches(run, step) for row in batch]
+    weight = sum(row.weight for row in rows)
+    share = _compute(run, step, weight)
+    stopped, loss_total, margin_total, right, cost = run.ranks.sum(share.sums())
+    if stopped:
+        raise Cancelled
+    run.ranks.sum_gradients(run.model.trainable.values())
     norm = float(nn.utils.clip_grad_norm_(run.model.trainable.values(), run.recipe.max_grad_norm))
-    is_sound = math.isfinite(total) and math.isfinite(norm)
+    rate = learning_rate(run.recipe, step, run.plan.total_steps)
+    is_sound = math.isfinite(loss_total) and math.isfinite(norm)
     if is_sound:
         for group in run.optimizer.param_groups:
             group["lr"] = rate
         run.optimizer.step()
     run.optimizer.zero_grad()
     taken = Step(
-        total,
-        answer_tokens,
-        sum(len(row.tokens) for rows in batches for row in rows),
-        cost,
-        norm,
-        rate,
-        time.monotonic() - started,
+        loss_total=loss_total,
+        weight=weight,
+        margin_total=margin_total if run.recipe.method == "dpo" else None,
+        right=right,
+        answer_tokens=sum(row.answer_tokens for row in rows),
+        tokens=sum(len(each.tokens) for row in rows for each in row.sequences),
+        cost=round(cost / run.ranks.size),
+        grad_norm=norm,
+        learning_rate=rate,
+        seconds=time.monotonic() - started,
     )
     _count(run.counters, taken, is_sound)
     if not is_sound:
-        _note_bad_step(run, odd or [row.id for rows in batches for row in rows])
+        odd = sorted(name for names in run.ranks.gather(share.odd) for name in names)
+        _note_bad_step(run, odd or [row.id for row in rows])
     return taken
+
+
+@dataclass
+class _Share:
+    """What this process contributes to a step besides its gradients."""
+
+    stopped: bool = False  # a stop was requested here, so the step is given up everywhere
+    loss_total: float = 0.0
+    margin_total: float = 0.0
+    right: float = 0.0
+    cost: int = 0
+    odd: list[str] = field(default_factory=list)  # rows whose loss is not a number
+
+    def sums(self) -> list[float]:
+        return [self.stopped, self.loss_total, self.margin_total, self.right, self.cost]
+
+
+def _compute(run: Fit, step: int, weight: int) -> _Share:
+    """Forward and backward over this process's batches of the step; leaves their gradients."""
+    share = _Share()
+    own = run.plan.batches(step, run.ranks.rank)
+    extra = 0
+    if run.ranks.lockstep:
+        # Each pass needs all processes, so one with fewer batches runs one that does not count.
+        most = max(len(run.plan.batches(step, rank)) for rank in range(run.ranks.size))
+        extra = most - len(own)
+    run.model.train()
+    try:
+        run.stop.check()
+        for number, batch in enumerate(own + run.plan.batches(step)[:1] * extra):
+            if not run.ranks.lockstep:
+                run.stop.check()
+            rows = [run.rows[row] for row in batch]
+            measured = run.objective.measure(rows)
+            counts = number < len(own)
+            (measured.losses.sum() * (counts / weight)).backward()  # type: ignore[no-untyped-call]
+            if counts:
+                _add(share, rows, measured)
+    except Cancelled:
+        share.stopped = True
+    return share
+
+
+def _add(share: _Share, rows: Sequence[Example], measured: Measured) -> None:
+    losses = measured.losses.detach()
+    share.loss_total += float(losses.double().sum())
+    share.cost += len(rows) * max(row.length for row in rows) - len(rows)
+    share.odd += [rows[at].id for at in torch.nonzero(~losses.isfinite()).flatten().tolist()]
+    if measured.margins is not None:
+        share.margin_total += float(measured.margins.double().sum())
+        ties = (measured.margins == 0).double().sum() / 2
+        share.right += float((measured.margins > 0).double().sum() + ties)
+
+
+def _all_batches(run: Fit, step: int) -> list[list[Example]]:
+    """The step's rows, by process and batch."""
+    return [
+        [run.rows[row] for row in batch]
+        for rank in range(run.ranks.size)
+        for batch in run.plan.batches(step, rank)
+    ]
 
 
 def _count(counters: Counters, step: Step, is_sound: bool) -> None:
@@ -204,7 +276,8 @@ def _count(counters: Counters, step: Step, is_sound: bool) -> None:
     if is_sound:
         counters.answer_tokens += step.answer_tokens
         counters.loss_total += step.loss_total
-        mean = step.loss_total / step.answer_tokens
+        counters.weight += step.weight
+        mean = step.loss_total / step.weight
         best = counters.best_step_loss
         counters.best_step_loss = mean if best is None else min(best, mean)
 
@@ -226,7 +299,8 @@ def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:
         total_steps=run.plan.total_steps,
         epoch=round(counters.step / run.plan.steps_per_epoch, 4),
         progress=round(counters.step / run.plan.total_steps, 4),
-        loss=sum(each.loss_total for each in steps) / sum(each.answer_tokens for each in steps),
+        loss=sum(each.loss_total for each in steps) / sum(each.weight for each in steps),
+        **_rewards(steps),
         learning_rate=last.learning_rate,
         grad_norm=last.grad_norm,
         tokens=counters.tokens,
@@ -238,6 +312,18 @@ def _report_metrics(run: Fit, pace: Pace, steps: Sequence[Step]) -> None:
         eta_low=_rounded(eta.low),
         eta_high=_rounded(eta.high),
     )
+
+
+def _rewards(steps: Sequence[Step]) -> dict[str, float]:
+    """For preference pairs the mean margin of the rewards and how often it is the right way."""
+    margins = [each.margin_total for each in steps if each.margin_total is not None]
+    if not margins:
+        return {}
+    pairs = sum(each.weight for each in steps)
+    return {
+        "reward_margin": sum(margins) / pairs,
+        "reward_accuracy": sum(each.right for each in steps) / pairs,
+    }
 
 
 def _evaluation_cost_left(run: Fit) -> float:

@@ -16,7 +16,13 @@ def detect() -> Hardware:
     """The device that a training gets when it does not name one."""
     if torch.cuda.is_available():
         has_bitsandbytes = importlib.util.find_spec("bitsandbytes") is not None
-        return Hardware("cuda", bf16=torch.cuda.is_bf16_supported(), four_bit=has_bitsandbytes)
+        return Hardware(
+            "cuda",
+            bf16=torch.cuda.is_bf16_supported(),
+            four_bit=has_bitsandbytes,
+            unsloth=importlib.util.find_spec("unsloth") is not None,
+            gpus=torch.cuda.device_count(),
+        )
     return Hardware("cpu", bf16=_cpu_multiplies_bf16())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,70 +10,126 @@ import torch
 
 from academy import basemodels
 from academy.trainer import checkpoints
-from academy.trainer.adapter import save_adapter
+from academy.trainer.adapter import save_adapter, start_from
 from academy.trainer.checkpoints import Checkpoint, Counters
-from academy.trainer.encoding import ChatEncoder, Encoded, EncodedRows
-from academy.trainer.evaluation import Evaluation, compare, cost_of, evaluate
+from academy.trainer.data import Data, fingerprint, read_data
+from academy.trainer.encoding import EncodedPair, Example
+from academy.trainer.evaluation import (
+    Evaluation,
+    compare,
+    evaluate,
+    referenced,
+    with_reference,
+)
 from academy.trainer.fit import Fit, fit
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
-from academy.trainer.model import AnswerModel, load_config, load_model, load_tokenizer
+from academy.trainer.model import (
+    AnswerModel,
+    load_model,
+    seed_everything,
+)
+from academy.trainer.objective import Objective
+from academy.trainer.ranks import Ranks, joined
 from academy.trainer.report import Report, json_safe
-from academy.trainer.rows import choose_rows, halve, read_rows
-from academy.trainer.spec import BadDataset, BadSpec, Spec
+from academy.trainer.sharding import shard
+from academy.trainer.spec import BadSpec, Spec
 from academy.trainer.stop import Cancelled, StopRequest
+from academy.trainer.unsloth_model import start_backend
 from academy.training.recipe import Recipe
 
 #: What a resumed run may change, because another machine may differ in it.
-_OF_THE_MACHINE = {"device", "dtype", "load_in_4bit", "gradient_checkpointing"}
+_OF_THE_MACHINE = {
+    "device",
+    "dtype",
+    "load_in_4bit",
+    "gradient_checkpointing",
+    "backend",
+    "shard_model",
+}
 
 
 @dataclass(frozen=True)
-class Data:
-    """The encoded rows: to learn from, to choose the best adapter by, to prove the gain on."""
+class Place:
+    """Where a training runs: its folder, its voice, its ear, and its place among processes."""
 
-    train: EncodedRows
-    choosing: list[Encoded]
-    proving: list[Encoded]
+    out: Path
+    report: Report
+    stop: StopRequest
+    rank: int = 0
+    rendezvous: str = ""  # where several processes meet
 
 
-def run_job(
-    spec: Spec, dataset_digest: str | None, out: Path, report: Report, stop: StopRequest
-) -> dict[str, Any]:
-    """Carry out `spec` and leave the adapter in `out`; the content of ``result.json``.
+def run_job(spec: Spec, dataset_digest: str | None, place: Place) -> dict[str, Any]:
+    """Carry out `spec` and leave the adapter in the place's folder; what ``result.json`` holds.
 
     `dataset_digest` is that of the verified dataset folder, None for an unverified one. Lets
-    `Cancelled` through after a checkpoint was written, if training had begun.
+    `Cancelled` through after a checkpoint was written, if training had begun. With several
+    processes each of them calls this, and the first one writes and speaks.
     """
-    torch.set_num_threads(cpu_threads())
-    make_folder(out)
-    tokenizer, data = _read(spec, report, stop)
-    recipe = spec.recipe.resolved(rows=len(data.train.rows), hardware=detect())
+    gpus = spec.recipe.gpus
+    torch.set_num_threads(max(1, cpu_threads() // gpus))
+    make_folder(place.out)
+    hardware = detect()
+    start_backend(spec.recipe.resolved(rows=1, hardware=hardware))
+    tokenizer, data = read_data(spec, place.report, place.stop)
+    recipe = spec.recipe.resolved(rows=len(data.train.rows), hardware=hardware)
+    place.stop.check()
+    with joined(
+        place.rank, gpus, place.rendezvous, str(recipe.device), recipe.shard_model
+    ) as ranks:
+        return _run(spec, dataset_digest, place, ranks, recipe, tokenizer, data)
+
+
+def _run(
+    spec: Spec,
+    dataset_digest: str | None,
+    place: Place,
+    ranks: Ranks,
+    recipe: Recipe,
+    tokenizer: Any,
+    data: Data,
+) -> dict[str, Any]:
+    """Set up, train, evaluate, save; `recipe` has no "auto" left."""
+    report, stop = place.report, place.stop
     base_digest = basemodels.digest(spec.base_model.path)
     made_from = {
         "recipe": recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),
         "base_model": base_digest,
-        "rows": _fingerprint(data.train.rows),
-        "heldout": _fingerprint(data.proving),
+        "rows": fingerprint(data.train.rows),
+        "heldout": fingerprint(data.proving),
+        "init_adapter": spec.init_adapter.digest if spec.init_adapter else None,
     }
     saved = _resume(spec, made_from, report)
     stop.check()
     model = load_model(spec.base_model.path, recipe)
-    stop.watch(model.peft_model)
+    if spec.init_adapter is not None:
+        start_from(model, spec.init_adapter, recipe, base_digest)
+        report.log(f"starting from the adapter {recipe.init_adapter}")
+    if recipe.shard_model:
+        shard(model.peft_model, model.device)
+    if ranks.rank:
+        # The adapters start alike, but each process draws its own dropout.
+        seed_everything((recipe.seed + ranks.rank) % 2**32)
+    if not ranks.lockstep:
+        stop.watch(model.peft_model)
     trained = sum(weight.numel() for weight in model.trainable.values())
     report.log(
         f"training {trained:,} of {sum(p.numel() for p in model.peft_model.parameters()):,} "
         f"weights in {recipe.dtype} on {recipe.device} with {torch.get_num_threads()} threads"
+        + (f" in each of {ranks.size} processes" if ranks.size > 1 else "")
     )
-    run, base = _train(out, report, stop, model, recipe, data, made_from, saved)
+    run, base = _train(place, ranks, model, recipe, data, made_from, saved)
 
-    report.stage("evaluating", f"measuring the adapter on {len(data.proving)} held-out rows")
-    after = evaluate(model, data.proving, adapter=True, check=stop.check)
-    report.evaluation("adapter", run.counters.step, len(after.ids), after.loss)
+    report.stage("evaluating", f"measuring the adapter on {len(base.ids)} held-out rows")
+    after = evaluate(run.objective, run.proving, adapter=True, check=stop.check, ranks=ranks)
+    report.evaluation("adapter", run.counters.step, after)
+    if not ranks.is_first:
+        return {}
 
     report.stage("saving", "writing the adapter")
     metrics = json_safe(_metrics(run.counters, data, run.plan.total_steps) | compare(base, after))
-    adapter = out / "adapter"
+    adapter = place.out / "adapter"
     digest = save_adapter(
         adapter,
         model,
@@ -93,14 +147,13 @@ def run_job(
         "peak_memory_bytes": memory_bytes(recipe.device),
     }
     result = {"adapter_path": str(adapter), "digest": digest, "summary": summary}
-    write_json(out / "result.json", result)
+    write_json(place.out / "result.json", result)
     return result
 
 
 def _train(
-    out: Path,
-    report: Report,
-    stop: StopRequest,
+    place: Place,
+    ranks: Ranks,
     model: AnswerModel,
     recipe: Recipe,
     data: Data,
@@ -108,91 +161,82 @@ def _train(
     saved: Checkpoint | None,
 ) -> tuple[Fit, Evaluation]:
     """Evaluate the base model and fit, from the start or from a checkpoint."""
+    report, check = place.report, place.stop.check
     counters = Counters() if saved is None else saved.counters
     base = None if saved is None else saved.base
 
     def save() -> None:
+        random_states = ranks.gather(checkpoints.random_state())
+        if not ranks.is_first:
+            return
         state = Checkpoint(
             counters=replace(counters),
             made_from=made_from,
-            random_state=checkpoints.random_state(),
+            random_states=random_states,
             base=base,
             weights=model.weights(),
             optimizer=_optimizer_state(run),
             best=run.best,
+            reference=reference,
         )
-        path, digest = checkpoints.save(out / "checkpoints", state)
+        path, digest = checkpoints.save(place.out / "checkpoints", state)
         report.checkpoint(counters.step, str(path), digest)
 
+    objective = Objective(model, recipe)
+    parts = {"rows": data.train.rows, "choosing": data.choosing, "proving": data.proving}
+    if saved is not None and saved.reference is not None:
+        kept = saved.reference
+        parts = {name: referenced(rows, kept[name].tolist()) for name, rows in parts.items()}
+    elif recipe.method == "dpo":
+        report.stage("evaluating_reference", "measuring what the model prefers before training")
+        # An adapter to start from is where the policy starts, so it is the reference, too.
+        started = recipe.init_adapter is not None
+        parts = {
+            name: with_reference(objective, rows, adapter=started, check=check, ranks=ranks)
+            for name, rows in parts.items()
+        }
+    reference = _reference(parts) if recipe.method == "dpo" else None
     run = Fit(
-        model=model,
+        objective=objective,
         recipe=recipe,
-        rows=data.train.rows,
-        choosing=data.choosing,
+        rows=parts["rows"],
+        choosing=parts["choosing"],
+        proving=parts["proving"],
         report=report,
-        stop=stop,
+        stop=place.stop,
         counters=counters,
         save=save,
-        final_cost=cost_of(data.proving),
+        ranks=ranks,
     )
     if saved is not None:
         model.set_weights(saved.weights)
         _set_optimizer_state(run, saved.optimizer)
         run.best = saved.best
-        checkpoints.set_random_state(saved.random_state)
+        checkpoints.set_random_state(saved.random_states[ranks.rank])
     if base is None:
-        report.stage("evaluating_base", f"measuring the base on {len(data.proving)} held-out rows")
+        report.stage("evaluating_base", f"measuring the base on {len(run.proving)} held-out rows")
         try:
-            base = evaluate(model, data.proving, adapter=False, check=stop.check)
+            base = evaluate(objective, run.proving, adapter=False, check=check, ranks=ranks)
         except Cancelled:
             save()
             raise
         save()  # so that a crash in the first steps does not cost this evaluation again
-    report.evaluation("base", 0, len(base.ids), base.loss)
-    report.stage("training", f"{run.plan.total_steps} steps on {len(data.train.rows)} rows")
+    report.evaluation("base", 0, base)
+    report.stage("training", f"{run.plan.total_steps} steps on {len(run.rows)} rows")
     fit(run)
     return run, base
 
 
-def _read(spec: Spec, report: Report, stop: StopRequest) -> tuple[Any, Data]:
-    """The tokenizer and the encoded rows; says what was left out. Raises `BadDataset`."""
-    config = load_config(spec.base_model.path)
-    tokenizer = load_tokenizer(spec.base_model.path)
-    wanted = spec.recipe.max_seq_length
-    most = min(wanted, getattr(config, "max_position_embeddings", None) or wanted)
-    if most < wanted:
-        report.log(f"rows are limited to {most} tokens, because the model reads no more")
-    encoder = ChatEncoder(tokenizer, most)
-    train = encoder.encode_all(read_rows(spec.dataset.path / "train.jsonl"), stop.check)
-    _tell(report, "training", train)
-    if not train.rows:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in train.dropped.items())
-        raise BadDataset(detail=f"no usable training row is left: {reasons or 'there is none'}")
-    heldout_file = spec.dataset.path / "heldout.jsonl"
-    rows = read_rows(heldout_file) if heldout_file.is_file() else []
-    rows = choose_rows(rows, spec.recipe.max_eval_rows, spec.recipe.seed)
-    if not rows:
-        report.log("there are no held-out rows, so the gain cannot be measured", "warning")
-    choosing, proving = rows, rows
-    if spec.recipe.early_stopping_patience is not None:
-        # Rows that chose the adapter cannot also prove it: the best of many looks is flattered.
-        choosing, proving = halve(rows, spec.recipe.seed)
-        if not choosing:
-            raise BadSpec(detail="early_stopping_patience needs at least two held-out rows")
-    encoded = encoder.encode_all(proving, stop.check)
-    _tell(report, "held-out", encoded)
-    chosen = encoded if choosing is proving else encoder.encode_all(choosing, stop.check)
-    return tokenizer, Data(train, chosen.rows, encoded.rows)
-
-
-def _tell(report: Report, kind: str, encoded: EncodedRows) -> None:
-    tokens = sum(len(row.tokens) for row in encoded.rows)
-    answers = sum(row.answer_tokens for row in encoded.rows)
-    report.log(f"{len(encoded.rows)} {kind} rows, {tokens:,} tokens, {answers:,} of them answers")
-    if encoded.cut:
-        report.log(f"{encoded.cut} {kind} rows lost the middle of a long prompt", "warning")
-    for reason, count in encoded.dropped.items():
-        report.log(f"{count} {kind} rows were left out: {reason}", "warning")
+def _reference(parts: dict[str, list[Example]]) -> dict[str, torch.Tensor]:
+    """The pairs' reference log-likelihoods as tensors (pairs, 2), which a checkpoint keeps."""
+    values = {
+        name: [row.reference for row in rows if isinstance(row, EncodedPair)]
+        for name, rows in parts.items()
+    }
+    return {
+        name: torch.tensor(each, dtype=torch.float64).reshape(-1, 2)
+        for name, each in values.items()
+    }
 
 
 def _resume(spec: Spec, made_from: dict[str, Any], report: Report) -> Checkpoint | None:
@@ -228,7 +272,6 @@ def _set_optimizer_state(run: Fit, tensors: dict[str, torch.Tensor]) -> None:
 
 def _metrics(counters: Counters, data: Data, total_steps: int) -> dict[str, Any]:
     """What the training did, without anything that depends on the machine's speed."""
-    answers = max(1, counters.answer_tokens)
     return {
         "steps": counters.step,
         "total_steps": total_steps,
@@ -237,15 +280,6 @@ def _metrics(counters: Counters, data: Data, total_steps: int) -> dict[str, Any]
         "rows_dropped": data.train.dropped,
         "tokens": counters.tokens,
         "answer_tokens": counters.answer_tokens,
-        "average_loss": counters.loss_total / answers,
+        "average_loss": counters.loss_total / max(1, counters.weight),
         "best_loss": counters.best_step_loss,
     }
-
-
-def _fingerprint(rows: Sequence[Encoded]) -> str:
-    """A sha256 over what the model gets to see of the rows, in their order."""
-    sha256 = hashlib.sha256()
-    for row in rows:
-        sha256.update(f"{row.id}\0{len(row.tokens)}\0".encode())
-        sha256.update(row.tokens.tobytes() + row.learnt.tobytes())
-    return "sha256:" + sha256.hexdigest()

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from academy.trainer.batches import Batch
 from academy.trainer.spec import BadSpec
+from academy.trainer.unsloth_model import load_with_unsloth
 from academy.training.recipe import Recipe
 
 
@@ -41,10 +42,12 @@ class AnswerModel:
         """Negative log-likelihood in nats of each answer token of the batch, shape (answers,)."""
         self._predictors = batch.predictors
         try:
-            logits = self.peft_model(input_ids=batch.inputs, use_cache=False).logits
+            packed = {} if batch.positions is None else {"position_ids": batch.positions}
+            logits = self.peft_model(input_ids=batch.inputs, use_cache=False, **packed).logits
         finally:
             self._predictors = None
-        return functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+        logits = logits.flatten(0, -2).float()
+        return functional.cross_entropy(logits, batch.targets, reduction="none")
 
     def train(self) -> None:
         """Dropout and noise on."""
@@ -114,14 +117,37 @@ def load_config(path: Path) -> Any:
 def load_model(path: Path, recipe: Recipe) -> AnswerModel:
     """The base model from `path` with a fresh adapter; `recipe` has no "auto" left.
 
-    The adapter's first weights depend on the recipe's seed. Raises `BadSpec` when the weights do
-    not fit the configuration or the recipe names layers that the model does not have.
+    The adapter's first weights depend on the recipe's seed. A model that is to be sharded stays
+    on the CPU. Raises `BadSpec` when the weights do not fit the configuration or the recipe names
+    layers that the model does not have.
     """
+    seed_everything(recipe.seed)
+    peft_model = (
+        load_with_unsloth(path, recipe)
+        if recipe.backend == "unsloth"
+        else _load_with_peft(path, recipe)
+    )
+    model = AnswerModel(peft_model, recipe.device)
+    if recipe.neftune_noise_alpha is not None:
+        embeddings = peft_model.get_base_model().get_input_embeddings()
+        _add_noise(embeddings, recipe.neftune_noise_alpha)
+    return model
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that a training draws from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _load_with_peft(path: Path, recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM
 
     options: dict[str, Any] = {"dtype": getattr(torch, recipe.dtype)}
     if recipe.load_in_4bit:
-        options |= {"quantization_config": _four_bit(recipe), "device_map": {"": 0}}
+        place = {"": torch.cuda.current_device()}
+        options |= {"quantization_config": _four_bit(recipe), "device_map": place}
     try:
         base, found = AutoModelForCausalLM.from_pretrained(
             path,
@@ -138,22 +164,12 @@ def load_model(path: Path, recipe: Recipe) -> AnswerModel:
         # The library would go on with random weights in their place.
         names = ", ".join(sorted(found["missing_keys"])[:3])
         raise BadSpec(detail=f"the model in {path} lacks the weights {names}")
-    if not recipe.load_in_4bit:
+    if not (recipe.load_in_4bit or recipe.shard_model):
         base.to(recipe.device)
     if recipe.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
-    seed_everything(recipe.seed)
-    model = AnswerModel(_with_adapter(base, recipe), recipe.device)
-    if recipe.neftune_noise_alpha is not None:
-        _add_noise(base.get_input_embeddings(), recipe.neftune_noise_alpha)
-    return model
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every generator that a training draws from."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_everything(recipe.seed)  # reading the weights may have drawn from it
+    return _with_adapter(base, recipe)
 
 
 def _with_adapter(base: Any, recipe: Recipe) -> Any:

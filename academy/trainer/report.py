@@ -7,9 +7,12 @@ import math
 import os
 import sys
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from academy.errors import AcademyError
+
+if TYPE_CHECKING:  # it stands on torch, which takes seconds to import
+    from academy.trainer.evaluation import Evaluation
 
 
 class Report:
@@ -30,6 +33,16 @@ class Report:
         os.dup2(2, 1)
         return cls(os.fdopen(own, "w", encoding="utf-8"))
 
+    @classmethod
+    def to_nobody(cls) -> Report:
+        """A report that is not read: of a process for which another one speaks."""
+        return cls(open(os.devnull, "w", encoding="utf-8"))  # open until the process ends
+
+    def relay(self, line: str) -> None:
+        """Pass on an event that another process of this training wrote."""
+        self._stream.write(line.rstrip("\n") + "\n")
+        self._stream.flush()
+
     def stage(self, stage: str, message: str) -> None:
         """A new part of the work begins."""
         self._write("stage", stage=stage, message=message)
@@ -42,9 +55,10 @@ class Report:
         """Numbers of the last steps: loss, rate, speed, memory, and the time that is left."""
         self._write("metrics", **values)
 
-    def evaluation(self, name: str, step: int, rows: int, loss: float | None) -> None:
-        """The mean loss per answer token on held-out rows; `name` is "base" or "adapter"."""
-        self._write("evaluation", name=name, step=step, rows=rows, loss=loss)
+    def evaluation(self, name: str, step: int, done: Evaluation) -> None:
+        """The mean loss on held-out rows; `name` is "base" or "adapter"."""
+        figures = {"rows": len(done.ids), "loss": done.loss, **done.rewards}
+        self._write("evaluation", name=name, step=step, **figures)
 
     def checkpoint(self, step: int, path: str, digest: str) -> None:
         """A checkpoint is whole and on disk."""

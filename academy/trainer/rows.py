@@ -1,10 +1,10 @@
-"""The rows of a dataset folder: conversations that end with the assistant's answer."""
+"""The rows of a dataset folder: conversations with their answer, or with two to choose from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,28 @@ class Row:
     messages: tuple[dict[str, str], ...]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSONL file of canonical rows; raises `BadDataset` naming file and line."""
-    return list(_rows(path))
+@dataclass(frozen=True)
+class PreferenceRow:
+    """A prompt whose last message is the user's, a better answer to it and a worse one."""
+
+    id: str
+    messages: tuple[dict[str, str], ...]
+    chosen: str
+    rejected: str
 
 
-def choose_rows(rows: list[Row], limit: int, seed: int) -> list[Row]:
+AnyRow = Row | PreferenceRow
+
+
+def read_rows(path: Path, method: str = "sft") -> list[AnyRow]:
+    """The rows of a JSONL file of canonical rows, of the kind that the recipe's `method` learns.
+
+    Raises `BadDataset` naming file and line, also for rows of the other kind.
+    """
+    return list(_rows(path, _preference_row if method == "dpo" else _row))
+
+
+def choose_rows(rows: list[AnyRow], limit: int, seed: int) -> list[AnyRow]:
     """At most `limit` rows, the same ones for the same seed whatever else is in the file."""
     if len(rows) <= limit:
         return rows
@@ -35,7 +51,7 @@ def choose_rows(rows: list[Row], limit: int, seed: int) -> list[Row]:
     return [row for row in rows if row.id in chosen]
 
 
-def halve(rows: list[Row], seed: int) -> tuple[list[Row], list[Row]]:
+def halve(rows: list[AnyRow], seed: int) -> tuple[list[AnyRow], list[AnyRow]]:
     """Two halves by the hash of the ids: one to choose the best adapter by, one to prove it on."""
     ranked = sorted(rows, key=lambda row: _rank(row.id, seed))
     first = {row.id for row in ranked[: len(ranked) // 2]}
@@ -46,14 +62,14 @@ def _rank(row_id: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}\0{row_id}".encode()).digest()
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, parse: Callable[[Any], AnyRow]) -> Iterator[AnyRow]:
     seen: set[str] = set()
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
             try:
-                row = _row(json.loads(line))
+                row = parse(json.loads(line))
             except ValueError as error:
                 raise BadDataset(detail=f"{path.name} line {number}: {error}") from error
             if row.id in seen:
@@ -62,8 +78,36 @@ def _rows(path: Path) -> Iterator[Row]:
             yield row
 
 
-def _row(body: Any) -> Row:
-    """Check one row; raises `ValueError` with what is wrong."""
+def _row(body: Any) -> AnyRow:
+    """Check one conversation; raises `ValueError` with what is wrong."""
+    messages = _messages(body)
+    if "chosen" in body or "rejected" in body:
+        raise ValueError(
+            f"row {body['id']!r} is a preference pair, which method 'dpo' learns from; method "
+            "'sft' wants conversations that end with the assistant's answer"
+        )
+    if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
+        raise ValueError(f"row {body['id']!r} does not end with an assistant's answer")
+    return Row(body["id"], messages)
+
+
+def _preference_row(body: Any) -> AnyRow:
+    """Check one preference pair; raises `ValueError` with what is wrong."""
+    messages = _messages(body)
+    if "chosen" not in body and "rejected" not in body:
+        raise ValueError(
+            f"row {body['id']!r} has no 'chosen' and 'rejected' answer, which method 'dpo' learns "
+            "from; use a dataset of preference pairs, or method 'sft' for conversations"
+        )
+    if messages[-1]["role"] != "user":
+        raise ValueError(f"the prompt of row {body['id']!r} does not end with the user's message")
+    for name in ("chosen", "rejected"):
+        if not isinstance(body.get(name), str) or not body[name].strip():
+            raise ValueError(f"row {body['id']!r} has no text in {name!r}")
+    return PreferenceRow(body["id"], messages, body["chosen"], body["rejected"])
+
+
+def _messages(body: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(body, dict) or not isinstance(body.get("id"), str):
         raise ValueError("a row is an object with a text 'id'")
     messages = body.get("messages")
@@ -74,7 +118,4 @@ def _row(body: Any) -> Row:
             raise ValueError(f"row {body['id']!r} has a message without a role of {sorted(ROLES)}")
         if not isinstance(message.get("content"), str):
             raise ValueError(f"row {body['id']!r} has a message whose 'content' is not text")
-    if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
-        raise ValueError(f"row {body['id']!r} does not end with an assistant's answer")
-    plain = tuple({"role": each["role"], "content": each["content"]} for each in messages)
-    return Row(body["id"], plain)
+    return tuple({"role": each["role"], "content": each["content"]} for each in messages)

@@ -49,6 +49,13 @@ class DatasetRef(_Value):
     digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$")
 
 
+class AdapterRef(_Value):
+    """The folder of an adapter to start from, and the digest that it must have."""
+
+    path: Path
+    digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
+
+
 class Spec(_Value):
     """One training: the content of SPEC.json."""
 
@@ -59,6 +66,7 @@ class Spec(_Value):
     dataset: DatasetRef
     recipe: Recipe = Recipe()
     resume_from: Path | None = None
+    init_adapter: AdapterRef | None = None
 
 
 def read_spec(path: Path) -> Spec:
@@ -75,16 +83,24 @@ def read_spec(path: Path) -> Spec:
         spec = Spec.model_validate_json(text)
     except ValidationError as error:
         raise BadSpec(detail="; ".join(_explain(each) for each in error.errors())) from error
-    for name in ("base_model.path", "dataset.path", "resume_from"):
-        folder: Path | None = spec.resume_from
-        if name != "resume_from":
-            folder = getattr(spec, name.partition(".")[0]).path
+    folders = {
+        "base_model.path": spec.base_model.path,
+        "dataset.path": spec.dataset.path,
+        "resume_from": spec.resume_from,
+        "init_adapter.path": spec.init_adapter.path if spec.init_adapter else None,
+    }
+    for name, folder in folders.items():
         if folder is not None and not folder.is_absolute():
             raise BadSpec(detail=f"{name} is {str(folder)!r}, but it must be an absolute path")
     if not (spec.base_model.path / "config.json").is_file():
         raise BaseModelUnavailable(name=spec.base_model.name, looked_in=str(spec.base_model.path))
     if spec.resume_from is not None and not spec.resume_from.is_dir():
         raise BadSpec(detail=f"resume_from is {str(spec.resume_from)!r}, which is not a folder")
+    if (spec.init_adapter is None) != (spec.recipe.init_adapter is None):
+        raise BadSpec(
+            detail=f"recipe.init_adapter is {spec.recipe.init_adapter!r}, but the spec's "
+            f"init_adapter, which says where it lies, is {spec.init_adapter!r}"
+        )
     return spec
 
 

@@ -34,6 +34,8 @@ class Hardware:
     device: Literal["cpu", "cuda"]
     bf16: bool  # the device multiplies bfloat16 matrices in hardware
     four_bit: bool = False  # bitsandbytes can quantise for this device
+    unsloth: bool = False  # Unsloth is installed, which wants a CUDA GPU
+    gpus: int = 1  # CUDA GPUs that this process may use
 
 
 class Recipe(BaseModel):
@@ -41,9 +43,31 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
-    method: Literal["sft"] = Field(
+    method: Literal["sft", "dpo"] = Field(
         default="sft",
-        description="'sft': supervised fine-tuning on the answers.",
+        description="'sft' learns the answers of conversations. 'dpo' learns from pairs of a "
+        "chosen and a rejected answer; it wants a tenth of the learning rate.",
+    )
+    dpo_beta: float = Field(
+        default=0.1,
+        gt=0,
+        le=10,
+        description="How strongly DPO holds to the model that it starts from; above 10 nothing "
+        "moves.",
+    )
+    dpo_label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="Share of pairs taken to be the wrong way round (cDPO); at a half they would "
+        "say nothing.",
+    )
+    init_adapter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Adapter to go on from, by its id; it must have this recipe's rank and "
+        "layers. Left out: a fresh one.",
     )
 
     lora_rank: int = Field(
@@ -143,6 +167,11 @@ class Recipe(BaseModel):
         default=True,
         description="Put rows of like length into one batch, which saves padding.",
     )
+    packing: bool = Field(
+        default=False,
+        description="Lay the rows of a batch behind each other instead of padding them; each row "
+        "still sees itself only. Pays on GPUs where lengths differ widely.",
+    )
     seed: int = Field(
         default=42,
         ge=0,
@@ -179,6 +208,16 @@ class Recipe(BaseModel):
         le=64,
         description="GPUs of one host to train on together, a process for each, all or none. On a "
         "worker without GPUs as many processes share its CPU.",
+    )
+    shard_model: bool = Field(
+        default=False,
+        description="Split the base model over the processes (FSDP) instead of holding all of it "
+        "in each; for models that do not fit, and slower.",
+    )
+    backend: Auto | Literal["peft", "unsloth"] = Field(
+        default="auto",
+        description="What computes the layers. 'auto' is Unsloth on one CUDA GPU where it is "
+        "installed and can do what the recipe asks, else PEFT.",
     )
 
     eval_interval_steps: int | None = Field(
@@ -221,7 +260,18 @@ class Recipe(BaseModel):
             raise ValueError("early_stopping_patience needs eval_interval_steps to be set")
         if self.load_in_4bit is True and self.device == "cpu":
             raise ValueError("load_in_4bit is true, which needs a GPU, but device is 'cpu'")
+        if self.shard_model and self.gpus == 1:
+            raise ValueError("shard_model is true, which needs gpus to be 2 or more")
+        if self.shard_model and self.load_in_4bit is True:
+            raise ValueError("shard_model is true, which load_in_4bit does not go with")
+        if self.backend == "unsloth" and (why := self._beyond_unsloth()):
+            raise ValueError(f"backend is 'unsloth', which {why}")
         return self
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows of one optimizer step, over all batches and processes."""
+        return self.batch_size * self.gradient_accumulation * self.gpus
 
     def total_steps(self, rows: int) -> int:
         """Optimizer steps that a training on so many usable rows takes."""
@@ -230,7 +280,7 @@ class Recipe(BaseModel):
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimizer steps in one pass over the rows; the last one may hold fewer rows."""
-        return math.ceil(rows / (self.batch_size * self.gradient_accumulation))
+        return math.ceil(rows / self.rows_per_step)
 
     def resolved(self, *, rows: int, hardware: Hardware) -> Recipe:
         """This recipe with every "auto" replaced by the value that will be used.
@@ -243,8 +293,16 @@ class Recipe(BaseModel):
             raise RecipeImpossible(detail="device is 'cuda', but there is no usable CUDA GPU")
         on_gpu = device == "cuda"
         four_bit = self.load_in_4bit
+        if on_gpu and self.gpus > hardware.gpus:
+            raise RecipeImpossible(
+                detail=f"gpus is {self.gpus}, but this process sees {hardware.gpus} of them"
+            )
+        if self.backend == "unsloth" and not (on_gpu and hardware.unsloth):
+            why = "is not installed" if on_gpu else "needs a CUDA GPU"
+            raise RecipeImpossible(detail=f"backend is 'unsloth', which {why}")
+        fits_unsloth = on_gpu and hardware.unsloth and not self._beyond_unsloth()
         if four_bit == "auto":
-            four_bit = on_gpu and hardware.four_bit
+            four_bit = on_gpu and hardware.four_bit and not self.shard_model
         if four_bit and not on_gpu:
             raise RecipeImpossible(detail="load_in_4bit is true, which needs a CUDA GPU")
         if four_bit and not hardware.four_bit:
@@ -259,7 +317,17 @@ class Recipe(BaseModel):
             "load_in_4bit": four_bit,
             "dtype": "bfloat16" if has_bf16 else "float32",
             "device": device,
+            "backend": "unsloth" if fits_unsloth else "peft",
             "checkpoint_interval_steps": interval,
         }
         replaced = {name: value for name, value in auto.items() if getattr(self, name) == "auto"}
         return self.model_copy(update=replaced)
+
+    def _beyond_unsloth(self) -> str | None:
+        """Why Unsloth cannot carry this recipe out; None if it can."""
+        beyond = {
+            "runs on one GPU here, but gpus is more": self.gpus > 1,
+            "has no kernels for use_dora": self.use_dora,
+            "does not keep packed rows apart for packing": self.packing,
+        }
+        return next((why for why, applies in beyond.items() if applies), None)

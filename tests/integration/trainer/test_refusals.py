@@ -27,6 +27,11 @@ def row(name: str, answer: str) -> dict[str, Any]:
     return {"id": name, "messages": [{"role": role, "content": text} for role, text in turns]}
 
 
+def pair(name: str, chosen: str, rejected: str) -> dict[str, Any]:
+    prompt = [{"role": "user", "content": "say it"}]
+    return {"id": name, "messages": prompt, "chosen": chosen, "rejected": rejected}
+
+
 def copy_model(workshop: Any, name: str) -> Path:
     return Path(shutil.copytree(workshop.model, workshop.folder / "models" / name))
 
@@ -59,6 +64,12 @@ def refused(workshop: Any) -> dict[str, Any]:
         "no such layer": {"recipe": {"target_modules": ["no_such_layer"]}},
         "broken line": {"dataset": with_rows(folder / "broken", row("a", "b"), "{oops")},
         "no answer": {"dataset": with_rows(folder / "silent", row("quiet", " "))},
+        "pairs for sft": {"dataset": with_rows(folder / "pairs", pair("two", "b", "c"))},
+        "conversations for dpo": {
+            "dataset": with_rows(folder / "plain", row("one", "b")),
+            "recipe": {"method": "dpo"},
+        },
+        "unsloth without a GPU": {"recipe": {"backend": "unsloth"}},
         "nothing fits": {"dataset": with_rows(folder / "long", row("long", "long " * 999))},
     }
     trainers = {name: workshop.start(**parts) for name, parts in specs.items()}
@@ -83,6 +94,9 @@ def refused(workshop: Any) -> dict[str, Any]:
         ("no such layer", "bad_spec", "no_such_layer"),
         ("broken line", "bad_dataset", "train.jsonl line 2"),
         ("no answer", "bad_dataset", "'quiet'"),
+        ("pairs for sft", "bad_dataset", "'two' is a preference pair, which method 'dpo' learns"),
+        ("conversations for dpo", "bad_dataset", "'one' has no 'chosen' and 'rejected' answer"),
+        ("unsloth without a GPU", "bad_spec", "backend is 'unsloth', which needs a CUDA GPU"),
         ("nothing fits", "bad_dataset", "max_seq_length"),
     ],
 )

@@ -11,6 +11,7 @@ from academy.trainer.checkpoints import Counters
 from academy.trainer.encoding import ChatEncoder
 from academy.trainer.fit import Fit, fit, learning_rate
 from academy.trainer.model import load_model, load_tokenizer
+from academy.trainer.objective import Objective
 from academy.trainer.report import Report
 from academy.trainer.rows import Row
 from academy.trainer.stop import Cancelled, StopRequest
@@ -35,15 +36,15 @@ def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> 
     model = load_model(folder, resolved)
     stop.watch(model.peft_model)
     return Fit(
-        model=model,
+        objective=Objective(model, resolved),
         recipe=resolved,
         rows=rows,
         choosing=[],
+        proving=[],
         report=Report(stream or io.StringIO()),
         stop=stop,
         counters=Counters(),
         save=lambda: None,
-        final_cost=0,
     )
 
 
@@ -92,9 +93,7 @@ def test_a_stop_takes_effect_inside_a_step_and_leaves_the_weights_alone(tiny_mod
 def test_a_stop_is_heeded_on_the_way_backward(tiny_model: Path) -> None:
     run = prepare(tiny_model, Recipe())
     run.model.train()
-    from academy.trainer.batches import collate
-
-    loss = run.model.losses(collate(run.rows)).sum()
+    loss = run.objective.measure(run.rows).losses.sum()
     run.stop.requested = True
     with pytest.raises(Cancelled):
         loss.backward()

@@ -12,6 +12,8 @@ from academy.trainer.batches import collate
 from academy.trainer.encoding import ChatEncoder, Encoded
 from academy.trainer.evaluation import evaluate
 from academy.trainer.model import AnswerModel, load_config, load_model, load_tokenizer
+from academy.trainer.objective import Objective
+from academy.trainer.ranks import Ranks
 from academy.trainer.rows import Row
 from academy.trainer.spec import BadSpec
 from academy.training.recipe import Hardware, Recipe
@@ -80,8 +82,11 @@ def test_the_adapter_off_is_the_base_model_and_rows_keep_their_order(
     tiny_model: Path, rows: list[Encoded]
 ) -> None:
     model = load(tiny_model)
-    base = evaluate(model, rows, adapter=False, check=lambda: None)
-    adapted = evaluate(model, rows, adapter=True, check=lambda: None)
+    objective = Objective(model, Recipe())
+    base, adapted = (
+        evaluate(objective, rows, adapter=each, check=lambda: None, ranks=Ranks())
+        for each in (False, True)
+    )
     assert base.ids == tuple(row.id for row in rows)
     with model.evaluating(adapter=False):
         alone = [float(plain_losses(model, row).mean()) for row in rows]

@@ -54,7 +54,7 @@ def test_every_field_is_described_and_every_number_has_a_range() -> None:
         {"target_modules": ["q proj"]},
         {"target_modules": "everything"},
         {"lr_scheduler": "stairs"},
-        {"method": "dpo"},
+        {"method": "ppo"},
         {"dtype": "float16"},
         {"device": "tpu"},
         {"gpus": 0},

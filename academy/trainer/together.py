@@ -1,0 +1,132 @@
+"""One training in several processes: starting them, and ending all when one ends badly."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from academy.errors import AcademyError
+from academy.processes import end_group, signal_group, spawn
+from academy.trainer.report import Report
+from academy.trainer.stop import StopRequest
+
+#: The trainer's exit statuses. `LOST_A_RANK` is between these processes and never the trainer's.
+DONE, OTHER, BAD_SPEC, CANCELLED, OUT_OF_MEMORY, LOST_A_RANK = 0, 1, 2, 3, 4, 5
+
+#: How long the others may take to notice that one has ended, before they are ended.
+_GRACE_SECONDS = 20.0
+#: How long the first process may take for its checkpoint after a stop request.
+_STOP_SECONDS = 600.0
+_POLL_SECONDS = 0.05
+
+
+class RankDied(AcademyError):
+    """Process {rank} of the {size} that train together {how}."""
+
+    code = "trainer_crashed"
+    next_step = "The job goes on from its last checkpoint; the log above names what happened."
+
+
+def train_together(size: int, spec: Path, out: Path, report: Report, stop: StopRequest) -> int:
+    """Run the trainer in `size` processes of this host; the exit status for all of them.
+
+    The first one writes events and files; the others speak only to say why they end. They meet
+    through a file, so no port is opened to others. All of them end when this process does.
+    """
+    with tempfile.TemporaryDirectory(prefix="academy-ranks-") as folder:
+        rendezvous = f"file://{folder}/rendezvous"
+        ranks = [_Rank(number, spec, out, rendezvous, report) for number in range(size)]
+        try:
+            return _until_over(ranks, report, stop)
+        finally:
+            for rank in ranks:
+                rank.end()
+
+
+class _Rank:
+    """One of the processes; the report is passed on as far as it is the first one's."""
+
+    def __init__(self, number: int, spec: Path, out: Path, rendezvous: str, report: Report) -> None:
+        self.number = number
+        self.last_line: str | None = None
+        self._report = report
+        self._process = spawn(
+            [
+                *(sys.executable, "-m", "academy.trainer", str(spec), "--out", str(out)),
+                *("--lifeline", f"--rank={number}", f"--rendezvous={rendezvous}"),
+            ],
+            stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
+            stdout=subprocess.PIPE,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"rank-{number}", daemon=True)
+        self._reader.start()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs or while something that it said is not passed on."""
+        return None if self._reader.is_alive() else self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Pass a stop request on."""
+        signal_group(self._process.pid, signal.SIGTERM)
+
+    def end(self) -> None:
+        """End it for certain."""
+        end_group(self._process, grace_seconds=0.0)
+        self._reader.join(timeout=5)
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.last_line = line.decode("utf-8", "replace")
+            if self.number == 0:
+                self._report.relay(self.last_line)
+
+
+def _until_over(ranks: list[_Rank], report: Report, stop: StopRequest) -> int:
+    asked = False
+    while True:
+        if stop.requested and not asked:
+            asked = True
+            for rank in ranks:
+                rank.ask_to_stop()
+        statuses = [rank.status for rank in ranks]
+        if all(status == DONE for status in statuses):
+            return DONE
+        ended = [rank for rank in ranks if rank.status not in (None, DONE)]
+        if ended:
+            break
+        time.sleep(_POLL_SECONDS)
+    # A process that stops as asked waits for the first one, which writes the checkpoint.
+    first_to_end = next((rank for rank in ended if rank.status != LOST_A_RANK), ended[0])
+    patience = _STOP_SECONDS if first_to_end.status == CANCELLED else _GRACE_SECONDS
+    deadline = time.monotonic() + patience
+    while any(rank.status is None for rank in ranks) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return _verdict(ranks, first_to_end, report, stop)
+
+
+def _verdict(ranks: list[_Rank], culprit: _Rank, report: Report, stop: StopRequest) -> int:
+    """The exit status of the whole; says why, unless the first process has said so."""
+    first = ranks[0].status
+    if first is not None and first > 0 and first != LOST_A_RANK:
+        return first
+    if stop.requested:
+        return CANCELLED  # without a checkpoint of this moment; the last one is whole
+    ended = [rank for rank in ranks if rank.status not in (None, DONE, LOST_A_RANK)]
+    culprit = culprit if culprit in ended or not ended else ended[0]
+    status = culprit.status or OTHER
+    if status > 0 and status != LOST_A_RANK and culprit.last_line is not None:
+        report.relay(culprit.last_line)
+        return status
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+    report.error(RankDied(rank=culprit.number, size=len(ranks), how=how))
+    return OTHER
