@@ -90,6 +90,7 @@ class FailureCode(StrEnum):
     DIVERGED = "diverged"  # the loss became NaN or infinite
     WORKER_LOST = "worker_lost"  # retried: the lease ran out
     TRAINER_CRASHED = "trainer_crashed"  # retried: the process died without a word
+    DEVICE_LOST = "device_lost"  # retried: a GPU vanished from the host
     TIMEOUT = "timeout"  # ran past its wall-clock limit
     IMAGE_MISSING = "image_missing"  # the container image is not on the host
     STORAGE = "storage"  # retried: the artifact store refused or is full
@@ -102,6 +103,7 @@ RETRIED = frozenset(
         FailureCode.OUT_OF_MEMORY,
         FailureCode.WORKER_LOST,
         FailureCode.TRAINER_CRASHED,
+        FailureCode.DEVICE_LOST,
         FailureCode.STORAGE,
     }
 )

@@ -82,6 +82,12 @@ class Settings:
     blind_seconds: float = setting(
         900.0, "time that a trainer goes on while Postgres cannot be reached", low=1
     )
+    wide_wait_seconds: float = setting(
+        300.0, "wait after which a host keeps its free GPUs for a job of several GPUs", low=0
+    )
+    foreign_gpu_bytes: int = setting(
+        0, "memory that processes of others may hold on a GPU that takes jobs", low=0
+    )
     max_crashes: int = setting(
         3, "crashes without checkpoint progress after which a job fails", low=1, high=100
     )

@@ -46,16 +46,18 @@ def worker(
         typer.Option(
             min=1,
             max=64,
-            help="Jobs at the same time, each in a process; empty: one, or one for each GPU.",
+            help="Jobs at the same time, each in a process; empty: one, or one for each GPU. Fewer "
+            "than GPUs deal them out.",
         ),
     ] = None,
 ) -> None:
-    """Work on one queue: curation on CPUs, training on GPUs."""
+    """Work on one queue: curation on CPUs, training on GPUs. Ends by SIGTERM or when drained."""
     settings = _with_servers(Settings.from_env())
     from academy.embedded.plans import worker_plans
 
     plans = worker_plans(settings, queue.value, slots)
     if len(plans) == 1:
+        os.environ.update(plans[0].env)
         _become(settings, "workers", queue.value)
     from academy import logs
     from academy.embedded.crew import Crew, StopSignals

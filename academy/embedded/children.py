@@ -1,7 +1,8 @@
 """Academy's own processes under `academy up`: started, asked whether they are ready, restarted.
 
 A child that dies is started again after a pause that doubles. One that keeps dying young is given
-up, because a crash loop hides its cause behind its noise.
+up, because a crash loop hides its cause behind its noise. A worker that ends in good order, because
+it was drained, stays ended.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Plan:
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL
     health: str = ""  # host:port/path that answers 200 when it is ready; empty: ready at once
     essential: bool = False  # without it nothing works: giving it up ends the stack
+    may_end: bool = False  # status 0 means that somebody asked it to end, so it is left alone
 
 
 class Change(StrEnum):
@@ -54,6 +56,7 @@ class Change(StrEnum):
     NOTHING = "nothing"
     RESTARTED = "restarted"
     GIVEN_UP = "given_up"
+    ENDED = "ended"
 
 
 class Child:
@@ -63,6 +66,7 @@ class Child:
         self.plan = plan
         self.process: subprocess.Popen[bytes] | None = None
         self.given_up = False
+        self.ended = False
         self.was_ready = False
         self._since = 0.0
         self._young_deaths = 0
@@ -79,13 +83,17 @@ class Child:
 
     def tend(self) -> Change:
         """Restart it if it died and its pause is over. Call this every fraction of a second."""
-        if self.given_up:
+        if self.given_up or self.ended:
             return Change.NOTHING
         now = time.monotonic()
         if self.process is not None:
             status = self.process.poll()
             if status is None:
                 return Change.NOTHING
+            if status == 0 and self.plan.may_end:
+                self.kill()  # what it left in its group
+                self.ended = True
+                return Change.ENDED
             if self._note_death(status, now):
                 return Change.GIVEN_UP
         if now < self._not_before:

@@ -133,6 +133,8 @@ class Crew:
                 if child.plan.essential:
                     raise failure
                 self.say(f"{failure}\n{failure.next_step}")
+            elif change is Change.ENDED:
+                self.say(f"{child.plan.name} was drained and stays ended")
         if time.monotonic() > self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for log in {*self.other_logs, *(child.plan.log for child in self.children)}:
@@ -140,8 +142,11 @@ class Crew:
         return any(change is Change.RESTARTED for _, change in changes)
 
     def watch(self, each_time: Callable[[bool], None] = lambda restarted: None) -> None:
-        """Tend the children until a stop signal; `each_time` hears whether one was restarted."""
-        while not self.signals:
+        """Tend the children until a stop signal; `each_time` hears whether one was restarted.
+
+        It is over as well when all of them have ended in good order.
+        """
+        while not self.signals and not all(child.ended for child in self.children):
             each_time(self.tend())
             time.sleep(_TICK_SECONDS)
 

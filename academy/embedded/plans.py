@@ -10,7 +10,8 @@ from pathlib import Path
 
 from academy.basemodels import ModelFolder
 from academy.embedded.children import Plan
-from academy.gpus import read_gpus
+from academy.errors import AcademyError
+from academy.gpus import own_gpus
 from academy.queues import CURATION, GPU
 from academy.settings import Settings
 
@@ -18,6 +19,13 @@ from academy.settings import Settings
 _WORKER_GRACE_SECONDS = 45.0
 _API_GRACE_SECONDS = 20.0
 _RUNTIME_DRAIN_SECONDS = 10.0
+
+
+class TooManySlots(AcademyError):
+    """{slots} slots were asked for, but there are {gpus} GPUs, and a job has its GPU for itself."""
+
+    code = "too_many_slots"
+    next_step = "Ask for as many slots as there are GPUs, or leave the number out."
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -50,30 +58,25 @@ def app_plans(settings: Settings, *, gpu_slots: int | None) -> list[Plan]:
 
 
 def worker_plans(settings: Settings, queue: str, slots: int | None = None) -> list[Plan]:
-    """The workers of one queue: a process takes one job at a time, so a slot is a process.
+    """The workers of one queue: a process takes one job at a time.
 
-    Without `slots` the queue ``gpu`` has one for each GPU, or one on a machine without. Several
-    share the GPUs out among them.
+    The queue ``gpu`` has one for each GPU, which is named to it by UUID, or one on a machine
+    without. With fewer `slots` the GPUs are dealt out among them. Raises `TooManySlots`,
+    `GpuMissing` and `GpusUnknown`.
     """
-    devices = visible_gpus() if queue == GPU else []
+    devices = own_gpus() if queue == GPU else []
     slots = slots or max(1, len(devices))
+    if devices and slots > len(devices):
+        raise TooManySlots(slots=slots, gpus=len(devices))
     plans = []
     for index in range(slots):
         name = f"worker-{queue}" if slots == 1 else f"worker-{queue}-{index + 1}"
         plan = _plan(settings, name, "workers", queue, grace=_WORKER_GRACE_SECONDS)
-        if slots > 1 and devices:
-            env = {**plan.env, "CUDA_VISIBLE_DEVICES": devices[index % len(devices)]}
-            plan = dataclasses.replace(plan, env=env)
-        plans.append(plan)
+        env = dict(plan.env)
+        if devices:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(devices[index::slots])
+        plans.append(dataclasses.replace(plan, env=env, may_end=True))
     return plans
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves us, else all of this machine, by UUID."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [each.strip() for each in named.split(",") if each.strip()]
-    return [each.uuid for each in read_gpus()]
 
 
 def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:

@@ -35,7 +35,8 @@ class Offer:
 
     host: str = ""
     own: tuple[str, ...] = ()  # UUIDs; one of them must be free for the worker to take a job
-    unusable: frozenset[str] = frozenset()  # devices of the host that it found gone or in use
+    gone: frozenset[str] = frozenset()  # devices of the host that it misses at this moment
+    used: frozenset[str] = frozenset()  # those with processes that would be strangers if it is free
     lease_seconds: float = 60.0  # a worker that was silent for longer offers nothing
     wide_wait_seconds: float = 300.0
 
@@ -66,15 +67,15 @@ def grant(session: Session, queue: str, offer: Offer) -> Grant | None:
     if not offer.own:
         return Grant(Fit())
     fleet = live_fleet(session, queue, offer.lease_seconds)
-    mine = (fleet.hosts.get(offer.host, frozenset()) | set(offer.own)) - offer.unusable
-    _lock(session, sorted(mine))
+    known = fleet.hosts.get(offer.host, frozenset()) | set(offer.own)
+    _lock(session, sorted(known))
     taken = holders(session)
-    free = mine - taken.keys()
-    own = [each for each in offer.own if each in free]
+    usable = known - offer.gone - (offer.used - taken.keys())
+    own = [each for each in offer.own if each in usable - taken.keys()]
     if not own:
         return None
-    devices = (*own, *sorted(free.difference(own)))
-    fleet = Fleet({**fleet.hosts, offer.host: frozenset(mine)}, fleet.has_cpu_worker)
+    devices = (*own, *sorted(usable - taken.keys() - set(own)))
+    fleet = Fleet({**fleet.hosts, offer.host: usable}, fleet.has_cpu_worker)
     wide = _waiting_wide_job(session, queue, fleet, offer)
     if wide is None or _host_for(wide.gpus, fleet, taken) != offer.host:
         return Grant(Fit(gpus=len(devices), on_gpu=True), devices)
@@ -85,14 +86,22 @@ def grant(session: Session, queue: str, offer: Offer) -> Grant | None:
     )
 
 
-def holders(session: Session) -> dict[str, str]:
-    """The job that holds each taken device."""
+@dataclass(frozen=True)
+class Holder:
+    """Who has a device."""
+
+    job_id: str
+    worker_id: str | None
+
+
+def holders(session: Session) -> dict[str, Holder]:
+    """The job that holds each taken device, and the worker that carries it out."""
     held = session.execute(
-        select(func.unnest(Job.devices).label("device"), Job.id).where(
+        select(func.unnest(Job.devices).label("device"), Job.id, Job.worker_id).where(
             Job.lease_expires_at.is_not(None)
         )
     )
-    return {row.device: row.id for row in held}
+    return {row.device: Holder(row.id, row.worker_id) for row in held}
 
 
 def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
@@ -160,7 +169,7 @@ def _waiting_wide_job(session: Session, queue: str, fleet: Fleet, offer: Offer) 
     return next((job for job in waiting if job.gpus <= largest), None)
 
 
-def _host_for(gpus: int, fleet: Fleet, taken: Mapping[str, str]) -> str:
+def _host_for(gpus: int, fleet: Fleet, taken: Mapping[str, Holder]) -> str:
     """The host that keeps its free slots for a wide job: the one with most of them."""
     free = {
         host: len(devices - taken.keys())

@@ -228,6 +228,9 @@ class Worker(Base):
     gpus: Mapped[list[Any]] = mapped_column(JSONB)
     #: Why the process takes no job at present, in a sentence; null if it does.
     obstacle: Mapped[str | None]
+    #: What the host has, for whoever plans a training.
+    cpus: Mapped[int | None]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     drain_requested_at: Mapped[datetime | None]

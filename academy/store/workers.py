@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
-from academy.store.base import from_now, now
+from academy.store.base import from_now, now, schema_revision
 from academy.store.tables import Worker
 
 
@@ -23,9 +23,24 @@ def seen(
     pid: int,
     versions: dict[str, Any],
     gpus: list[Any],
+    obstacle: str | None = None,
+    cpus: int | None = None,
+    memory_bytes: int | None = None,
 ) -> bool:
-    """Note that a worker is alive; whether somebody asked it to drain."""
-    facts = {"queue": queue, "host": host, "pid": pid, "versions": versions, "gpus": gpus}
+    """Note that a worker is alive, what it has, and why it takes no jobs if it does not.
+
+    Returns whether somebody asked it to drain.
+    """
+    facts = {
+        "queue": queue,
+        "host": host,
+        "pid": pid,
+        "versions": versions,
+        "gpus": gpus,
+        "obstacle": obstacle,
+        "cpus": cpus,
+        "memory_bytes": memory_bytes,
+    }
     row = session.execute(
         insert(Worker)
         .values(id=worker_id, **facts)
@@ -35,6 +50,11 @@ def seen(
         .returning(Worker.drain_requested_at)
     ).one()
     return row[0] is not None
+
+
+def schema_at(session: Session) -> str | None:
+    """The revision that the schema is at, which a worker compares with its own."""
+    return session.scalar(select(schema_revision()))
 
 
 def stopped(session: Session, worker_id: str) -> None:

@@ -1,4 +1,4 @@
-"""GPU slots: what a job asks for, which devices it holds, and why a worker takes nothing.
+"""GPU slots: what a job asks for, which devices it holds; what a worker has, and why it takes nothing.
 
 ``gpus`` and ``needs_gpu`` are computed by PostgreSQL from the recipe, so no writer can forget them,
 and stored, because a claim filters by them. They end jobs_claim_idx: a claim by a host with few
@@ -41,9 +41,13 @@ def upgrade() -> None:
     op.create_index('jobs_wide_idx', 'jobs', ['queue', sa.literal_column('priority DESC'), 'created_at'], unique=False, postgresql_where=sa.text("status = 'queued' AND gpus > 1"))
     op.create_check_constraint(op.f('jobs_queue_check'), 'jobs', "queue IN ('curation', 'gpu')")
     op.add_column('workers', sa.Column('obstacle', sa.Text(), nullable=True))
+    op.add_column('workers', sa.Column('cpus', sa.Integer(), nullable=True))
+    op.add_column('workers', sa.Column('memory_bytes', sa.BigInteger(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column('workers', 'memory_bytes')
+    op.drop_column('workers', 'cpus')
     op.drop_column('workers', 'obstacle')
     op.drop_constraint(op.f('jobs_queue_check'), 'jobs')
     op.drop_index('jobs_wide_idx', table_name='jobs')

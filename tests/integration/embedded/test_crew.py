@@ -70,6 +70,18 @@ def test_a_child_that_keeps_dying_is_given_up_and_its_log_is_shown(
         raise child.failure("keeps dying")
 
 
+def test_a_worker_that_was_drained_stays_ended_and_ends_the_watch(
+    crew: Crew, tmp_path: Path
+) -> None:
+    crew.start([plan(tmp_path, "", "drained", may_end=True)])
+    crew.watch()  # it would not come back if the child were started again
+    assert [child.ended for child in crew.children] == [True]
+    failing = Child(plan(tmp_path, "raise SystemExit(1)", "failing", may_end=True))
+    failing.start()
+    until(lambda: failing.tend() is Change.RESTARTED)
+    failing.kill()
+
+
 def test_what_a_child_left_running_ends_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', "

@@ -9,6 +9,7 @@ import pytest
 
 from academy.basemodels import ModelFolder
 from academy.embedded.plans import (
+    TooManySlots,
     app_plans,
     environment,
     local_address,
@@ -16,6 +17,7 @@ from academy.embedded.plans import (
     worker_plans,
 )
 from academy.settings import Settings
+from tests.nvidia_smi import Driver
 
 
 def settings(tmp_path: Path, **environ: str) -> Settings:
@@ -37,14 +39,22 @@ def test_a_slot_is_a_process_of_its_own(tmp_path: Path) -> None:
     assert {each.log.name for each in two} == {"worker-gpu-1.log", "worker-gpu-2.log"}
 
 
-def test_slots_share_the_gpus_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, GPU-b")
-    plans = worker_plans(settings(tmp_path), "gpu")
-    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in plans] == ["GPU-a", "GPU-b"]
-    three = worker_plans(settings(tmp_path), "gpu", 3)
-    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in three] == ["GPU-a", "GPU-b", "GPU-a"]
-    one = worker_plans(settings(tmp_path), "gpu", 1)  # it sees all of them
-    assert [each.env["CUDA_VISIBLE_DEVICES"] for each in one] == ["GPU-a, GPU-b"]
+def test_gpus_are_dealt_out_to_the_slots_by_uuid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Driver(tmp_path / "driver", "GPU-a", "GPU-b", "GPU-c").use(monkeypatch)
+
+    def dealt(slots: int | None) -> list[str]:
+        plans = worker_plans(settings(tmp_path), "gpu", slots)
+        return [each.env["CUDA_VISIBLE_DEVICES"] for each in plans]
+
+    assert dealt(None) == ["GPU-a", "GPU-b", "GPU-c"]
+    assert dealt(2) == ["GPU-a,GPU-c", "GPU-b"]
+    assert dealt(1) == ["GPU-a,GPU-b,GPU-c"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-a")  # what we were left ourselves
+    assert dealt(None) == ["GPU-c", "GPU-a"]
+    with pytest.raises(TooManySlots, match="3 slots"):
+        dealt(3)
     assert len(worker_plans(settings(tmp_path), "curation")) == 1
 
 
