@@ -24,7 +24,7 @@ class Api:
 
     def wait(self) -> None:
         """Until it answers."""
-        until(self._answers, 60, lambda: f"the API answers\n{self._stack.logs()}")
+        until(self._answers, 90, lambda: f"the API answers\n{self._stack.logs()}", poll=0.1)
 
     def train(self, key: str | None = None) -> str:
         """``POST /train`` of a short job; its id. Raises `httpx.HTTPError` if it is cut off."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-import redis
 
 from academy.embedded.postgres import EmbeddedPostgres
-from academy.embedded.valkey import EmbeddedValkey
 from tests.faults.form import Form, chosen
 from tests.faults.report import Report
-from tests.faults.stack import Servers, Stack
+from tests.faults.stack import Stack
 
+HERE = Path(__file__).parent
 _numbers = itertools.count(1)
+_left_out = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,15 +27,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The harness takes minutes, so ``make test`` leaves it out and ``make faults`` asks for it."""
-    here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.timeout(0 if chosen().name == "long" else 240))
     if "faults" not in config.getoption("markexpr"):
-        left_out = [item for item in items if here in item.path.parents]
-        items[:] = [item for item in items if here not in item.path.parents]
+        left_out = [item for item in items if HERE in item.path.parents]
+        items[:] = [item for item in items if HERE not in item.path.parents]
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.config.stash[_left_out] = True
 
 
 @pytest.fixture(scope="session")
@@ -43,51 +49,56 @@ def form() -> Form:
 
 
 @pytest.fixture(scope="session")
-def report(form: Form, repository: Path) -> Iterator[Report]:
+def report(form: Form, repository: Path, request: pytest.FixtureRequest) -> Iterator[Report]:
     made = Report(form)
     yield made
-    if made.rows and os.environ.get("FAULTS_REPORT"):
-        made.write(repository)
+    if os.environ.get("FAULTS_REPORT") and not request.session.testsfailed:
+        made.write(repository, is_whole=_is_whole(request.session))
+
+
+def _is_whole(session: pytest.Session) -> bool:
+    """Whether every test of the harness was asked for."""
+    files = {item.path for item in session.items}
+    return files >= set(HERE.glob("test_*.py")) and not session.config.stash.get(_left_out, False)
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers of the harness's own, because its faults stop them."""
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
-    valkey = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
-    postgres.start()
-    valkey.start()
-    yield Servers(postgres, valkey)
-    valkey.stop()
-    postgres.stop()
-
-
-@pytest.fixture(scope="session")
-def template(servers: Servers) -> str:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server of the harness's own, because its faults stop it; the schema is in ``academy``."""
+    from academy.embedded.postgres import embedded_postgres_url
     from academy.store.migrate import upgrade
 
-    upgrade(_url(servers))
-    return "academy"
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    upgrade(embedded_postgres_url(server.folder))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def open_stack(
+    postgres: EmbeddedPostgres, form: Form, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Stack]:
+    """Makes a stack with a database, a Valkey and a home of its own; nothing runs in it yet.
+
+    Who opens one closes it. Arguments are settings that differ from the form's.
+    """
+    from academy.embedded.postgres import embedded_postgres_url
+
+    def opened(**changed: Any) -> Stack:
+        server, _, _ = embedded_postgres_url(postgres.folder).rpartition("/")
+        name = f"faults_{next(_numbers)}"
+        with psycopg.connect(f"{server}/postgres", autocommit=True, connect_timeout=10) as admin:
+            admin.execute(f'CREATE DATABASE "{name}" TEMPLATE academy')
+        folder = tmp_path_factory.mktemp("stack")
+        return Stack(form, postgres, f"{server}/{name}", folder, **changed)
+
+    return opened
 
 
 @pytest.fixture
-def stack(servers: Servers, template: str, form: Form, tmp_path: Path) -> Iterator[Stack]:
-    """A migrated database, an empty Valkey and a home of this test's own; nothing runs yet."""
-    from academy.embedded.valkey import embedded_valkey_url
-
-    name = f"faults_{next(_numbers)}"
-    url = _url(servers)
-    with psycopg.connect(url.rpartition("/")[0] + "/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    redis_url = embedded_valkey_url(servers.valkey.folder)
-    with redis.Redis.from_url(redis_url, socket_timeout=10) as client:
-        client.flushall()
-    made = Stack(form, servers, url.rpartition("/")[0] + f"/{name}", redis_url, tmp_path)
+def stack(open_stack: Callable[..., Stack]) -> Iterator[Stack]:
+    """A stack of this test's own."""
+    made = open_stack()
     yield made
     made.close()
-
-
-def _url(servers: Servers) -> str:
-    from academy.embedded.postgres import embedded_postgres_url
-
-    return embedded_postgres_url(servers.postgres.folder)

@@ -10,11 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 
 from academy.processes import end_group, spawn
+
+#: A process dies with the thread that started it, and threads of a test come and go: one that lives
+#: as long as the harness starts them all.
+_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 class Program:
@@ -38,11 +43,9 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Program:
-        """Start it, from the thread that is to outlive it; what it says is appended to its log."""
-        if self.is_running:
-            return self
-        with self.log.open("ab") as output:
-            self._process = spawn(self._command, env=self._env, stdout=output, stderr=output)
+        """Start it if it does not run; what it says is appended to its log."""
+        if not self.is_running:
+            _starter.submit(self._spawn).result(timeout=30)
         return self
 
     def send(self, number: signal.Signals) -> None:
@@ -65,11 +68,22 @@ class Program:
             self._process.kill()
             self._process.wait(timeout=30)
 
+    def kill_at_once(self) -> None:
+        """SIGKILL to it and to its children in one breath, for a kill at an exact moment."""
+        family = [self.pid, *(each.pid for each in psutil.Process(self.pid).children())]
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Continue it if it was stopped, ask it to end, and kill what is left."""
         if self._process is not None:
             self.send(signal.SIGCONT)
             end_group(self._process, grace_seconds=15)
+
+    def _spawn(self) -> None:
+        with self.log.open("ab") as output:
+            self._process = spawn(self._command, env=self._env, stdout=output, stderr=output)
 
 
 def processes_of(home: Path) -> Iterator[psutil.Process]:
@@ -83,7 +97,7 @@ def processes_of(home: Path) -> Iterator[psutil.Process]:
 
 
 def until(
-    condition: Callable[[], bool], within: float, what: str | Callable[[], str], poll: float = 0.03
+    condition: Callable[[], bool], within: float, what: str | Callable[[], str], poll: float = 0.05
 ) -> float:
     """Wait for a condition; the seconds it took. Fails with `what` when the time is over."""
     began = time.monotonic()

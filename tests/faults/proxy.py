@@ -5,8 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 _CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A moment on the wire: `then` is sent after `first` on one connection, or is answered.
+
+    What made it spring is not forwarded any more.
+    """
+
+    first: bytes
+    then: bytes
+    answered: bool  # spring when the other side answers, rather than before it is told
+    action: Callable[[], None]  # runs while the bytes are held
+
+
+@dataclass
+class _Seen:
+    """How near one connection has come to the trap."""
+
+    first: bool = False
+    then: bool = False
 
 
 class Proxy:
@@ -22,6 +45,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._flows: asyncio.Event | None = None
         self._is_cut = False
+        self._trap: Trap | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         ready = threading.Event()
@@ -41,6 +65,15 @@ class Proxy:
     def thaw(self, *, forget: bool = False) -> None:
         """Forward again; `forget` ends the connections that were frozen, as a firewall would."""
         self._do(lambda: self._thaw(forget))
+
+    def set_trap(self, trap: Trap) -> None:
+        """Spring this trap once, on the first connection that comes to its moment."""
+        self._do(lambda: setattr(self, "_trap", trap))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a trap waits to spring."""
+        return self._trap is not None
 
     def close(self) -> None:
         """End it for good."""
@@ -77,9 +110,10 @@ class Proxy:
             await self._flows.wait()
             source, upstream = await asyncio.open_connection("127.0.0.1", self._target)
             self._open.add(upstream)
+            seen = _Seen()
             both = [
-                asyncio.create_task(self._pump(reader, upstream)),
-                asyncio.create_task(self._pump(source, writer)),
+                asyncio.create_task(self._pump(reader, upstream, seen, is_answer=False)),
+                asyncio.create_task(self._pump(source, writer, seen, is_answer=True)),
             ]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for each in both:
@@ -94,13 +128,32 @@ class Proxy:
                     each.close()
             self._tasks.discard(task)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        seen: _Seen,
+        *,
+        is_answer: bool,
+    ) -> None:
         assert self._flows is not None
         with contextlib.suppress(OSError):
             while part := await source.read(_CHUNK):
                 await self._flows.wait()
+                if self._trap is not None and self._springs(self._trap, part, seen, is_answer):
+                    return
                 sink.write(part)
                 await sink.drain()
+
+    def _springs(self, trap: Trap, part: bytes, seen: _Seen, is_answer: bool) -> bool:
+        if not is_answer:
+            seen.first = seen.first or trap.first in part
+            seen.then = seen.then or (seen.first and trap.then in part)
+        if not seen.then or is_answer != trap.answered:
+            return False
+        self._trap = None
+        trap.action()
+        return True
 
     def _cut(self) -> None:
         self._is_cut = True

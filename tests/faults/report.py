@@ -6,13 +6,14 @@ import json
 import os
 import platform
 import statistics
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.faults.form import Form
-
-_BEGIN, _END = "<!-- faults -->", "<!-- end of faults -->"
 
 
 @dataclass
@@ -24,12 +25,19 @@ class Row:
     seconds: list[float] = field(default_factory=list)
     times: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, seconds: float | None = None) -> None:
-        """Count one injection, and what it took to recover."""
-        self.times += 1
-        if seconds is not None:
-            self.seconds.append(round(seconds, 3))
+        """Count one injection, and what it took to recover. Any thread may."""
+        with self.lock:
+            self.times += 1
+            if seconds is not None:
+                self.seconds.append(round(seconds, 3))
+
+    def count(self, fact: str) -> None:
+        """Count something worth knowing beside the injections."""
+        with self.lock:
+            self.facts[fact] = self.facts.get(fact, 0) + 1
 
     def as_dict(self) -> dict[str, Any]:
         """The row as JSON."""
@@ -50,43 +58,50 @@ class Report:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.rows: list[Row] = []
+        self.rows: dict[str, Row] = {}
 
-    def row(self, fault: str, limit_seconds: float | None = None, **facts: Any) -> Row:
-        """A new row; a test adds to it and asserts its own limits."""
+    def row(self, fault: str, limit_seconds: float | None = None) -> Row:
+        """The row of this fault; a test adds to it and asserts its own limits."""
         limit = None if limit_seconds is None else round(limit_seconds, 2)
-        made = Row(fault, limit, facts=facts)
-        self.rows.append(made)
-        return made
+        return self.rows.setdefault(fault, Row(fault, limit))
 
-    def write(self, repository: Path) -> None:
-        """Into ``benchmarks/results/faults.json`` and the table of ``docs/reliability.md``."""
-        document = {
-            "form": self.form.name,
+    def write(self, repository: Path, *, is_whole: bool) -> None:
+        """Into ``benchmarks/results/faults.json`` and this form's table in ``docs/reliability.md``.
+
+        A whole run replaces the table of its form. A part of the long form, which takes hours,
+        replaces its own rows; a part of the short form, which takes minutes, is not written.
+        """
+        if not (self.rows and (is_whole or self.form.name == "long")):
+            return
+        path = repository / "benchmarks" / "results" / "faults.json"
+        results = json.loads(path.read_text()) if path.exists() else {}
+        rows = {} if is_whole else {r["fault"]: r for r in results[self.form.name]["faults"]}
+        today = datetime.now(UTC).date().isoformat()
+        rows |= {row.fault: {**row.as_dict(), "measured": today} for row in self.rows.values()}
+        results[self.form.name] = {
             "scale": self.form.scale,
             "machine": {"cpus": os.cpu_count(), "platform": platform.platform()},
-            "faults": [row.as_dict() for row in self.rows],
+            "faults": list(rows.values()),
         }
-        path = repository / "benchmarks" / "results" / "faults.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        path.write_text(json.dumps(results, indent=1) + "\n")
         page = repository / "docs" / "reliability.md"
-        before, _, rest = page.read_text().partition(_BEGIN)
-        _, _, after = rest.partition(_END)
-        page.write_text(f"{before}{_BEGIN}\n\n{self.table()}\n\n{_END}{after}")
+        begin, end = f"<!-- {self.form.name} form -->", f"<!-- end of {self.form.name} form -->"
+        before, _, rest = page.read_text().partition(begin)
+        _, _, after = rest.partition(end)
+        page.write_text(f"{before}{begin}\n\n{table(rows.values())}\n\n{end}{after}")
 
-    def table(self) -> str:
-        """Markdown: one line a fault."""
-        lines = [
-            f"Form: {self.form.name}, every interval divided by {self.form.scale:g}.",
-            "",
-            "| fault | times | recovery, median | worst | limit |",
-            "| --- | --- | --- | --- | --- |",
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """Markdown: one line a fault."""
+    lines = [
+        "| fault | times | recovery, median | worst | limit | measured |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        figures = [
+            "" if row[name] is None else f"{row[name]:.1f} s"
+            for name in ("median_seconds", "worst_seconds", "limit_seconds")
         ]
-        for row in (each.as_dict() for each in self.rows):
-            figures = [
-                "" if row[name] is None else f"{row[name]:.1f} s"
-                for name in ("median_seconds", "worst_seconds", "limit_seconds")
-            ]
-            lines.append(f"| {row['fault']} | {row['times']} | " + " | ".join(figures) + " |")
-        return "\n".join(lines)
+        words = [row["fault"], str(row["times"]), *figures, row["measured"]]
+        lines.append("| " + " | ".join(words) + " |")
+    return "\n".join(lines)

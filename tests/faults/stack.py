@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from sqlalchemy import select
 
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
@@ -18,13 +20,16 @@ from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import Conflict
 from academy.lifecycle import TERMINAL, JobKind
+from academy.queues import GPU
 from academy.settings import Settings
 from academy.store import datasets, jobs, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
 from academy.store.tables import Job
 from tests.faults.form import START_SECONDS, Form
+from tests.faults.lanes import side_by_side
 from tests.faults.programs import Program, processes_of, until
 from tests.faults.proxy import Proxy
+from workers.app import HintSender
 
 _DOUBLE = Path(__file__).with_name("trainer_double.py")
 
@@ -50,37 +55,40 @@ CREATE TRIGGER jobs_audit AFTER UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION aud
 """
 
 
-@dataclass(frozen=True)
-class Servers:
-    """The PostgreSQL and the Valkey of the harness, which faults may stop."""
-
-    postgres: EmbeddedPostgres
-    valkey: EmbeddedValkey
-
-
 class Stack:
-    """Workers, keepers, servers and the jobs that they are given."""
+    """Workers, keepers, a Valkey of their own, and the jobs that they are given.
+
+    Its PostgreSQL has other databases, too: stop it only in a test that no other stack lives in.
+    """
 
     def __init__(
-        self, form: Form, servers: Servers, database_url: str, redis_url: str, folder: Path
+        self,
+        form: Form,
+        postgres: EmbeddedPostgres,
+        database_url: str,
+        folder: Path,
+        **changed: Any,
     ) -> None:
         self.form = form
-        self.servers = servers
+        self.postgres = postgres
+        self.valkey = EmbeddedValkey(folder / "valkey")
+        (folder / "valkey").mkdir()
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir()
-        self.settings = form.settings(
+        common = form.settings(
             Settings(
                 home=self.home,
                 database_url=database_url,
-                redis_url=redis_url,
+                redis_url=self.valkey.start(),
                 models=str(folder / "models"),
                 base_model="tiny",
                 trainer_command=f"{sys.executable} {_DOUBLE}",
                 postgres_timeout_seconds=max(1.0, 10.0 / form.scale),
             )
         )
-        self.sessions: Sessions = make_sessions(self.settings, pool_size=8)
+        self.settings = replace(common, **changed)
+        self.sessions: Sessions = make_sessions(self.settings, pool_size=16)
         self.store = ArtifactStore(self.settings)
         self.programs: list[Program] = []
         self.submitted: dict[str, dict[str, Any]] = {}
@@ -102,16 +110,22 @@ class Stack:
                 row = connection.execute("SELECT count(*) FROM workers").fetchone()
             return row is not None and row[0] >= workers
 
-        until(registered, 60, lambda: f"{workers} workers\n{self.logs()}")
+        until(registered, 90, lambda: f"{workers} workers\n{self.logs()}")
+
+    def crew(self, workers: int, **changed: Any) -> list[Program]:
+        """So many started workers, ready to take jobs."""
+        made = [self.worker(**changed) for _ in range(workers)]
+        self.ready(len([each for each in self.programs if each.name == "worker"]))
+        return made
 
     def submit(self, steps: int = 20, seconds: float = 0.05, every: int = 5, **recipe: Any) -> str:
         """Queue a training of the double's; the job's id."""
-        parameters = {
-            "steps": steps,
-            "step_seconds": seconds,
-            "checkpoint_every": every,
-            **recipe,
-        }
+        return self.queue(
+            {"steps": steps, "step_seconds": seconds, "checkpoint_every": every, **recipe}
+        )
+
+    def queue(self, parameters: dict[str, Any]) -> str:
+        """Queue a training with this recipe; the job's id."""
         job = Job(
             id=jobs.new_id(JobKind.TRAINING),
             kind=JobKind.TRAINING,
@@ -124,6 +138,14 @@ class Stack:
             transitions.submit(session, job)
         self.submitted[job.id] = parameters
         return job.id
+
+    def hint(self, times: int) -> None:
+        """So many hints for the GPU workers, beside those that the keeper publishes."""
+        sender = HintSender(self.settings)
+        try:
+            sender.send([GPU] * times)
+        finally:
+            sender.close()
 
     def cancel(self, job_id: str) -> bool:
         """Cancel as the API does; False if the job was over already."""
@@ -152,7 +174,27 @@ class Stack:
 
     def idle(self) -> bool:
         """A condition: every job is over."""
-        return all(status in TERMINAL for status in self.statuses().values())
+        return set(self.statuses().values()) <= TERMINAL
+
+    def all_are(self, ids: Iterable[str], *statuses: str) -> Callable[[], bool]:
+        """A condition: every one of these jobs is in one of the statuses."""
+        wanted = list(ids)
+
+        def are() -> bool:
+            now = self.statuses()
+            return {now[each] for each in wanted} <= set(statuses)
+
+        return are
+
+    def all_noted(self, ids: Iterable[str], event: str) -> Callable[[], bool]:
+        """A condition: the trainer of each of these jobs wrote the event into the ledger."""
+        return lambda: all(
+            any(line["event"] == event for line in self.ledger(each)) for each in ids
+        )
+
+    def sign(self, name: str) -> Path:
+        """A path for a recipe's ``speak``, ``hurry`` or ``finish``; touch it when it is time."""
+        return self.folder / name
 
     def ledger(self, job_id: str) -> list[dict[str, Any]]:
         """What the doubles really did for this job, in order."""
@@ -178,17 +220,21 @@ class Stack:
 
         def all_over() -> bool:
             try:
-                with self.sessions() as session:
-                    found = [jobs.get(session, each).status for each in self.submitted]
+                return self.idle()
             except StoreError:
-                return False
-            return all(status in TERMINAL for status in found)
+                return False  # PostgreSQL is away just now
 
-        return until(all_over, within, lambda: f"all jobs over: {self.statuses()}\n{self.logs()}")
+        return until(all_over, within, lambda: f"all jobs over: {self.not_over()}\n{self.logs()}")
 
     def statuses(self) -> dict[str, str]:
-        """Every submitted job and its status."""
-        return {each: self.job(each).status for each in self.submitted}
+        """Every submitted job and its status; a job that is not in the table is ``lost``."""
+        with self.sessions() as session:
+            found = {row.id: row.status for row in session.execute(select(Job.id, Job.status))}
+        return {each: found.get(each, "lost") for each in self.submitted}
+
+    def not_over(self) -> dict[str, str]:
+        """The jobs that are not over, for a failing test."""
+        return {each: now for each, now in self.statuses().items() if now not in TERMINAL}
 
     def sql(self) -> psycopg.Connection[Any]:
         """A connection of the harness's own, past every proxy."""
@@ -204,10 +250,12 @@ class Stack:
 
     def close(self) -> None:
         """Stop everything that was started here; nothing may be left."""
-        for each in reversed(self.programs):
-            each.stop()
+        for each in self.programs:
+            each.send(signal.SIGCONT)
+        side_by_side(lambda each: each.stop(), self.programs)
         until(lambda: not list(processes_of(self.home)), START_SECONDS + 10, "everything stopped")
         self.sessions.kw["bind"].dispose()
+        self.valkey.stop()
 
     def program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:
         """A started process of this stack; `changed` are settings that only it has.

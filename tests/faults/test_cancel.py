@@ -2,102 +2,235 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from tests.faults import invariants
 from tests.faults.form import Form
-from tests.faults.programs import until
-from tests.faults.report import Report
+from tests.faults.lanes import side_by_side
+from tests.faults.programs import Program, until
+from tests.faults.report import Report, Row
 from tests.faults.stack import Stack
 
+#: Workers, and the jobs that are cancelled at the same time.
+CREW = 10
+WITH_VALKEY = pytest.mark.parametrize("valkey", ["Valkey up", "Valkey down"])
 
-def over(stack: Stack, job_id: str) -> Callable[[], bool]:
-    return stack.is_(job_id, "cancelled", "finished")
+
+@pytest.fixture(scope="module")
+def stack(open_stack: Callable[..., Stack]) -> Iterator[Stack]:
+    made = open_stack()
+    made.keeper()
+    made.crew(CREW)
+    yield made
+    made.close()
 
 
-@pytest.mark.parametrize("valkey_is_up", [True, False], ids=["Valkey up", "Valkey down"])
-def test_a_cancel_ends_a_job_in_every_state(
-    stack: Stack, form: Form, report: Report, valkey_is_up: bool
+@pytest.fixture
+def workers(stack: Stack) -> list[Program]:
+    return [each.start() for each in stack.programs if each.name == "worker"]
+
+
+@WITH_VALKEY
+def test_while_queued(
+    stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    with_valkey = "" if valkey_is_up else ", Valkey down"
-    stack.keeper()
-    stack.worker()
-    stack.ready(1)
-    # The blocker holds the only worker, so that what comes after it stays queued.
-    blocker = stack.submit(steps=10_000)
-    until(lambda: bool(stack.attempts_begun(blocker)), 30, lambda: f"it runs\n{stack.logs()}")
-    if not valkey_is_up:
-        stack.servers.valkey.stop()
-    try:
-        queued = report.row(f"cancel while queued{with_valkey}", form.limit(1))
-        for _ in range(form.rounds(10)):
-            job_id = stack.submit()
-            assert stack.cancel(job_id)
-            queued.add(until(over(stack, job_id), form.limit(1), "a queued job is cancelled"))
-        running = report.row(f"cancel while running{with_valkey}", form.limit(30))
-        assert stack.cancel(blocker)
-        running.add(until(over(stack, blocker), form.limit(30), lambda: stack.logs()))
-    finally:
-        if not valkey_is_up:
-            stack.servers.valkey.start()
-    if not valkey_is_up:
-        invariants.check(stack)
-        return
-    for _ in range(form.rounds(10) - 1):
-        job_id = stack.submit(steps=10_000)
-        until(lambda job_id=job_id: bool(stack.attempts_begun(job_id)), 30, lambda: stack.logs())
-        assert stack.cancel(job_id)
-        running.add(until(over(stack, job_id), form.limit(30), lambda: stack.logs()))
+    row = report.row(_named("queued", valkey), form.limit(1))
+    for _ in _batches(form):
+        with _standing(workers):
+            ids = [stack.submit() for _ in range(CREW)]
+            with _valkey(stack, valkey):
+                _cancel(stack, row, ids, form.limit(1))
+    invariants.check(stack)
+    assert not any(stack.attempts_begun(each) for each in ids)
+
+
+@WITH_VALKEY
+def test_while_it_is_claimed(
+    stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
+) -> None:
+    """Every worker is in the middle of its claim, and all of them go on as the cancels come."""
+    row = report.row(_named("claiming", valkey), form.limit(30))
+    for _ in _batches(form):
+        with _standing(workers):
+            ids = [stack.submit(steps=10_000) for _ in range(CREW)]
+            stack.hint(CREW)
+            holder = stack.sql()
+            holder.autocommit = False
+            # Claims wait for the table, so that nobody is past them yet.
+            holder.execute("LOCK TABLE jobs IN SHARE MODE")
+        with holder, _valkey(stack, valkey, lambda: _until_waiting(stack, CREW)):
+            holder.commit()
+            _cancel(stack, row, ids, form.limit(30), spread_seconds=0.1)
+    for each in ids:
+        row.count(f"found {_found_by_the_cancel(stack, each)}")
     invariants.check(stack)
 
 
-def test_a_cancel_at_any_moment_of_a_short_job_ends_it_once(
-    stack: Stack, form: Form, report: Report
+@WITH_VALKEY
+def test_while_running(
+    stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
+) -> None:
+    row = report.row(_named("running", valkey), form.limit(30))
+    for _ in _batches(form):
+        ids = _all_run(stack)
+        with _valkey(stack, valkey):
+            _cancel(stack, row, ids, form.limit(30))
+    invariants.check(stack)
+
+
+@WITH_VALKEY
+def test_while_it_finishes(
+    stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
+) -> None:
+    """Half of the cancels come just before the result is recorded, half just after."""
+    row = report.row(_named("finishing", valkey), form.limit(30))
+    for number in _batches(form):
+        sign = stack.sign(f"finish-{valkey}-{number}")
+        ids = [stack.submit(steps=3, finish=str(sign)) for _ in range(CREW)]
+        until(stack.all_noted(ids, "waits to finish"), 60, lambda: stack.logs())
+        until(stack.all_are(ids, "running"), 30, lambda: stack.logs())
+        early, late = ids[: CREW // 2], ids[CREW // 2 :]
+        notes = [stack.home / "artifacts" / "results" / f"{each}.json" for each in ids]
+        with _valkey(stack, valkey), stack.sql() as holder:
+            # Both the cancel and the finish wait for the row, in the order of their coming.
+            with holder.transaction():
+                holder.execute("SELECT 1 FROM jobs WHERE id = ANY(%s) FOR UPDATE", (ids,))
+                first = threading.Thread(target=_cancel, args=(stack, row, early, form.limit(30)))
+                first.start()
+                _until_waiting(stack, len(early))
+                sign.touch()
+                until(lambda notes=notes: all(each.exists() for each in notes), 30, "uploaded")
+                _until_waiting(stack, len(ids) + len(early))
+                second = threading.Thread(target=_cancel, args=(stack, row, late, form.limit(30)))
+                second.start()
+                _until_waiting(stack, 2 * len(ids))
+            for each in (first, second):
+                each.join()
+    invariants.check(stack)
+    for each in ids:
+        row.count(str(stack.job(each).status))
+
+
+def test_at_a_random_moment(
+    stack: Stack, workers: list[Program], form: Form, report: Report
 ) -> None:
     limit = form.limit(30)
     row = report.row("cancel at a random moment from the claim to the finish", limit)
-    stack.keeper()
-    stack.worker()
-    stack.ready(1)
-    for number in range(form.rounds(20)):
+
+    def one(number: int) -> None:
         job_id = stack.submit(steps=3, seconds=0.01)
         if number % 2:
-            until(lambda job_id=job_id: not stack.is_(job_id, "queued")(), limit, "it is claimed")
+            until(lambda: not stack.is_(job_id, "queued")(), limit, "it is claimed")
         else:
-            until(lambda job_id=job_id: bool(stack.attempts_begun(job_id)), limit, "it is trained")
-        time.sleep(random.uniform(0, 0.2))  # not a wait: the moment of the fault
-        stack.cancel(job_id)
-        row.add(until(over(stack, job_id), limit, lambda: f"{stack.statuses()}\n{stack.logs()}"))
+            until(lambda: bool(stack.attempts_begun(job_id)), limit, "it is trained")
+        _cancel(stack, row, [job_id], limit, spread_seconds=0.2)
+
+    for _ in range(2 * len(_batches(form))):
+        side_by_side(one, range(CREW))
     invariants.check(stack)
 
 
-def test_a_cancel_on_a_dead_host_is_ended_by_the_keeper(
-    stack: Stack, form: Form, report: Report
+@WITH_VALKEY
+def test_on_a_dead_host(
+    stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    limit = form.limit(80)
-    row = report.row("cancel on a dead host", limit)
-    stack.keeper()
-    workers = [stack.worker() for _ in range(2)]
-    stack.ready(2)
-    for _ in range(form.rounds(10) // 2 or 1):
-        ids = [stack.submit(steps=10_000) for _ in workers]
-        until(
-            lambda ids=ids: all(stack.attempts_begun(each) for each in ids),
-            30,
-            lambda: stack.logs(),
-        )
-        for worker in workers:
-            worker.kill()
-        began = time.monotonic()
-        for job_id in ids:
-            assert stack.cancel(job_id)
-        for job_id in ids:
-            until(over(stack, job_id), limit, lambda: stack.logs())
-            row.add(time.monotonic() - began)
+    row = report.row(_named("on a dead host", valkey), form.limit(80))
+    for _ in _batches(form):
         for worker in workers:
             worker.start()
+        ids = _all_run(stack)
+        with _valkey(stack, valkey):
+            for worker in workers:
+                worker.kill_at_once()
+            _cancel(stack, row, ids, form.limit(80))
+        for worker in workers:
+            worker.kill()
     invariants.check(stack)
+
+
+def _named(state: str, valkey: str) -> str:
+    return f"cancel while {state}{', Valkey down' if valkey == 'Valkey down' else ''}"
+
+
+def _batches(form: Form) -> range:
+    """Each of them cancels one job a worker."""
+    return range(max(1, form.rounds(10) // CREW))
+
+
+def _all_run(stack: Stack) -> list[str]:
+    ids = [stack.submit(steps=100_000) for _ in range(CREW)]
+    until(stack.all_are(ids, "running"), 90, lambda: f"{stack.not_over()}\n{stack.logs()}")
+    return ids
+
+
+def _cancel(
+    stack: Stack, row: Row, ids: list[str], limit: float, spread_seconds: float = 0.0
+) -> None:
+    """Cancel every one and wait until it is over; each cancel comes within the spread."""
+
+    def one(job_id: str) -> None:
+        threading.Event().wait(random.uniform(0, spread_seconds))  # the moment of the fault
+        began = time.monotonic()
+        stack.cancel(job_id)
+        until(stack.is_(job_id, "cancelled", "finished"), limit, lambda: stack.logs())
+        row.add(time.monotonic() - began)
+
+    side_by_side(one, ids)
+
+
+@contextlib.contextmanager
+def _standing(workers: list[Program]) -> Iterator[None]:
+    """No worker takes a hint meanwhile."""
+    for worker in workers:
+        worker.freeze()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.thaw()
+
+
+@contextlib.contextmanager
+def _valkey(stack: Stack, how: str, before: Callable[[], object] | None = None) -> Iterator[None]:
+    """Valkey as the test wants it; `before` is waited for first."""
+    if before is not None:
+        before()
+    if how == "Valkey down":
+        stack.valkey.stop()
+    try:
+        yield
+    finally:
+        if how == "Valkey down":
+            stack.valkey.start()
+
+
+def _until_waiting(stack: Stack, statements: int) -> None:
+    """Until so many statements of this database wait for a lock."""
+    query = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+
+    def waiting(connection: psycopg.Connection[tuple[int]]) -> bool:
+        row = connection.execute(query).fetchone()
+        return row is not None and row[0] >= statements
+
+    with stack.sql() as connection:
+        until(lambda: waiting(connection), 10, lambda: f"locks are waited for\n{stack.logs()}")
+
+
+def _found_by_the_cancel(stack: Stack, job_id: str) -> str:
+    with stack.sql() as connection:
+        row = connection.execute(
+            "SELECT from_status FROM job_transitions WHERE job_id = %s"
+            " AND reason = 'cancel_requested'",
+            (job_id,),
+        ).fetchone()
+    return str(row[0]) if row else "over"

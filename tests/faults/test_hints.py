@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
+from collections.abc import Callable, Iterator
 
+import pytest
 import redis
 
 from academy.store import jobs
@@ -13,24 +14,34 @@ from tests.faults.form import Form
 from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
-from workers.app import HintSender
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def stack(open_stack: Callable[..., Stack]) -> Iterator[Stack]:
+    made = open_stack()
+    made.keeper()
+    made.crew(WORKERS)
+    yield made
+    made.close()
 
 
 def test_a_job_whose_hint_was_lost_starts(stack: Stack, form: Form, report: Report) -> None:
     limit = form.limit(75)
     row = report.row("hint lost between broker and claim", limit)
-    worker = stack.worker()
-    stack.keeper()
-    stack.ready(1)
+    workers = [each for each in stack.programs if each.name == "worker"]
     with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as broker:
         for _ in range(form.rounds(10)):
-            # Nobody can take a hint while the only worker stands still, so the loss is certain.
-            until(stack.idle, limit, "the worker has nothing to do")
-            worker.freeze()
+            # Nobody can take a hint while the workers stand still, so the loss is certain.
+            until(stack.idle, limit, "the workers have nothing to do")
+            for worker in workers:
+                worker.freeze()
             job_id = stack.submit(steps=4, seconds=0.01)
             until(lambda: broker.llen("gpu") > 0, limit, "the hint reached the broker")
             broker.delete("gpu")
-            worker.thaw()
+            for worker in workers:
+                worker.thaw()
             row.add(
                 until(
                     lambda job_id=job_id: bool(stack.attempts_begun(job_id)),
@@ -46,16 +57,10 @@ def test_tenfold_and_shuffled_hints_claim_every_job_once(
 ) -> None:
     limit = form.limit(75)
     row = report.row("every hint ten times, shuffled", limit)
-    stack.keeper()
-    for _ in range(2):
-        stack.worker()
-    stack.ready(2)
     for _ in range(form.rounds(10) // 10 or 1):
         ids = [stack.submit(steps=3, seconds=0.01) for _ in range(10)]
-        hints = [("gpu", each) for each in ids] * 10
-        random.shuffle(hints)
         began = time.monotonic()
-        HintSender(stack.settings).send(queue for queue, _ in hints)
+        stack.hint(10 * len(ids))  # they name no job, so they are in every order at once
         stack.quiesce(limit * 2)
         row.add(time.monotonic() - began)
         for each in ids:

@@ -2,65 +2,73 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
+import threading
 import time
 
 from tests.faults import invariants
 from tests.faults.form import Form
+from tests.faults.lanes import side_by_side
 from tests.faults.programs import until
-from tests.faults.report import Report
+from tests.faults.report import Report, Row
 from tests.faults.stack import Stack
 
 EVERY = 5
+#: Jobs that are killed at the same time, and the workers that they find free slots on.
+LANES, WORKERS = 5, 7
+VICTIMS = ["trainer", "supervisor", "both"]
 
 
 def test_a_killed_training_runs_again_and_loses_one_interval_at_most(
     stack: Stack, form: Form, report: Report
 ) -> None:
-    limit = form.limit(90)
-    row = report.row("SIGKILL of supervisor, trainer, or both, at a random step", limit)
+    row = report.row("SIGKILL of supervisor, trainer, or both, at a random step", form.limit(90))
     stack.keeper()
-    workers = [stack.worker(), stack.worker()]
-    stack.ready(2)
-    victims = itertools.cycle(["trainer", "supervisor", "both"])
-    rounds = form.rounds(20)
-    job_id = ""
-    for number in range(rounds):
-        if number % 2 == 0:  # two kills a job: fewer than a job may crash without progress
-            job_id = stack.submit(steps=60, every=EVERY)
-        attempt = number % 2 + 1
-        first = EVERY * random.randint(1, 4)
-        until(
-            lambda job_id=job_id, attempt=attempt, first=first: (
-                stack.reached(job_id, first, attempt)() or stack.is_(job_id, "finished")()
-            ),
-            limit,
-            lambda job_id=job_id: f"{job_id} trains: {stack.ledger(job_id)}\n{stack.logs()}",
-        )
-        time.sleep(random.uniform(0, 0.05 * EVERY))  # not a wait: the moment of the fault
-        seconds = _kill(stack, job_id, next(victims))
-        for worker in workers:
-            worker.start()
-        if stack.job(job_id).status == "finished":
-            row.add()  # the kill came too late to hurt; it must not have hurt, then
-            continue
-        row.add(
-            seconds
-            + until(
-                lambda job_id=job_id, attempt=attempt: (
-                    len(stack.attempts_begun(job_id)) > attempt or stack.is_(job_id, "finished")()
-                ),
-                limit,
-                lambda job_id=job_id: f"{job_id} runs again: {stack.statuses()}\n{stack.logs()}",
-            )
-        )
+    stack.crew(WORKERS)
+    kills = form.rounds(20)
+
+    def lane(number: int) -> None:
+        mine = [VICTIMS[kill % len(VICTIMS)] for kill in range(kills)][number::LANES]
+        # Two kills a job: fewer than a job may crash without progress.
+        for start in range(0, len(mine), 2):
+            _kill_one_job(stack, form, row, mine[start : start + 2])
+
+    side_by_side(lane, range(LANES))
     invariants.check(stack, within=form.limit(90) * 2)
     for each in stack.submitted:
         assert lost_steps(stack, each) <= EVERY, stack.ledger(each)
         assert stack.job(each).status == "finished", stack.job(each).failure_message
+
+
+def _kill_one_job(stack: Stack, form: Form, row: Row, victims: list[str]) -> None:
+    limit = form.limit(90)
+    job_id = stack.submit(steps=60, every=EVERY)
+    for attempt, victim in enumerate(victims, start=1):
+        first = EVERY * random.randint(1, 4)
+        until(
+            lambda attempt=attempt, first=first: (
+                stack.reached(job_id, first, attempt)() or stack.is_(job_id, "finished")()
+            ),
+            limit,
+            lambda: f"{job_id} trains: {stack.ledger(job_id)}\n{stack.logs()}",
+        )
+        # Not a wait: the moment of the fault.
+        threading.Event().wait(random.uniform(0, 0.05 * EVERY))
+        began = time.monotonic()
+        _kill(stack, job_id, victim)
+        if not stack.is_(job_id, "finished")():
+            until(
+                lambda attempt=attempt: (
+                    len(stack.attempts_begun(job_id)) > attempt or stack.is_(job_id, "finished")()
+                ),
+                limit,
+                lambda: f"{job_id} runs again: {stack.statuses()}\n{stack.logs()}",
+            )
+            row.add(time.monotonic() - began)
+        else:
+            row.add()  # the kill came too late to hurt; it must not have hurt, then
 
 
 def lost_steps(stack: Stack, job_id: str) -> int:
@@ -74,15 +82,14 @@ def lost_steps(stack: Stack, job_id: str) -> int:
     return lost
 
 
-def _kill(stack: Stack, job_id: str, victim: str) -> float:
-    """Kill, together as far as two calls can be; the seconds from then to now."""
-    began = time.monotonic()
+def _kill(stack: Stack, job_id: str, victim: str) -> None:
+    """Kill, together as far as two calls can be; a killed supervisor's host starts it again."""
     owner = stack.owner_of(job_id)
     if victim in {"trainer", "both"}:
         try:
             os.kill(stack.trainer_pid(job_id), signal.SIGKILL)
         except ProcessLookupError:
-            return 0.0  # it finished a moment ago
+            return  # it finished a moment ago
     if victim in {"supervisor", "both"} and owner is not None:
         owner.kill()
-    return time.monotonic() - began
+        owner.start()

@@ -7,6 +7,8 @@ are a hash over those after step n - 1, so a lost, doubled or foreign step shows
 The recipe: `steps`, `step_seconds`, `checkpoint_every`, `out_of_memory` (always exit 4),
 `die_in_checkpoint` (the step whose checkpoint is left half written), `adapter_files` (how many
 files the adapter has, to make its upload long), and `only_attempt` (misbehave in that one alone).
+Three are paths that the harness creates when it is time: `speak` (it says nothing before that),
+`hurry` (steps take no time after it) and `finish` (it does not end before that).
 """
 
 from __future__ import annotations
@@ -71,20 +73,37 @@ class Double:
         steps = int(self.recipe["steps"])
         (self.out / "checkpoints").mkdir(parents=True)
         first, weights = self._resume()
+        if not self._may("speak"):
+            return CANCELLED
         self._say("stage", stage="training", message="The double computes.")
         self._note(event="began", first_step=first)
         for step in range(first, steps + 1):
             if self.misbehaves and self.recipe.get("out_of_memory"):
                 return OUT_OF_MEMORY
-            if _stopping.wait(float(self.recipe["step_seconds"])):
+            if _stopping.wait(0 if self._is_there("hurry") else self.recipe["step_seconds"]):
                 self._checkpoint(step - 1, weights)
                 return CANCELLED
             weights = weights_after(self.job_id, step, weights, step)
             self._say("metrics", step=step, total_steps=steps, attempt=self.attempt, loss=1.0)
             if step % int(self.recipe["checkpoint_every"]) == 0:
                 self._checkpoint(step, weights)
+        if not self._may("finish"):
+            self._checkpoint(steps, weights)
+            return CANCELLED
         self._finish(steps, weights)
         return DONE
+
+    def _may(self, what: str) -> bool:
+        """Wait for the harness's permission, if the recipe asks for one; False if stopped."""
+        if self.recipe.get(what) and not self._is_there(what):
+            self._note(event=f"waits to {what}")
+            while not self._is_there(what):
+                if _stopping.wait(0.01):
+                    return False
+        return True
+
+    def _is_there(self, what: str) -> bool:
+        return bool(self.recipe.get(what)) and os.path.exists(self.recipe[what])
 
     def _resume(self) -> tuple[int, str]:
         if self.resume_from is None:
