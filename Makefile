@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo up down test faults faults-short lint format bench screens lock clean
+.PHONY: setup demo up down test faults faults-short fuzz lint format bench screens lock clean
 
 # The stamp says which lock the environment was made from.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -34,6 +34,11 @@ faults: $(VENV)/.installed ## hours: every fault, production intervals; writes d
 
 faults-short: $(VENV)/.installed ## minutes: the same faults, every interval shortened
 	FAULTS=short $(BIN)/python -m pytest tests/faults -m faults
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.installed ## FUZZ_SECONDS of coverage-guided fuzzing of what reads foreign bytes
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
