@@ -139,6 +139,11 @@ class Client:
         found: dict[str, Any] = self.get(f"/train/{job_id}/status")
         return found
 
+    def sweep(self, sweep_id: str) -> dict[str, Any]:
+        """A sweep with its trials and the best of them."""
+        found: dict[str, Any] = self.get(f"/train/sweep/{sweep_id}")
+        return found
+
     def wait(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
         """Wait for a job's end; its last state. Raises `WaitedTooLong`."""
         deadline = time.monotonic() + timeout_seconds

@@ -21,6 +21,7 @@ from academy.schedules.firing import fire_due
 from academy.settings import Settings
 from academy.store import hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
+from academy.training.sweeping import advance_sweeps
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Keeper:
         """Every duty once; one that fails does not keep the others from being done."""
         for duty in (
             self.fire_schedules,
+            self.advance_sweeps,
             self.publish_hints,
             self.reap,
             self.remove_orphans,
@@ -75,6 +77,10 @@ class Keeper:
     def fire_schedules(self) -> int:
         """Submit the jobs whose time has come."""
         return fire_due(self._sessions, self._settings)
+
+    def advance_sweeps(self) -> int:
+        """Begin the next trials of sweeps, and stop poor ones."""
+        return advance_sweeps(self._sessions, self._settings)
 
     def publish_hints(self) -> int:
         """Publish the hints that no API process got to the broker."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from academy import __version__
-from academy.cli import data, jobs, keys, local, models, schedules, single, workers
+from academy.cli import data, jobs, keys, local, models, schedules, single, sweeps, workers
 from academy.errors import AcademyError
 from academy.logs import cause_chain
 
@@ -55,6 +55,7 @@ for command, panel in (
 ):
     app.command(rich_help_panel=panel)(command)
 app.add_typer(data.lessons, name="lessons", rich_help_panel=_WORK)
+app.add_typer(sweeps.sweep, name="sweep", rich_help_panel=_WORK)
 app.add_typer(schedules.schedules, name="schedules", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
 

@@ -16,7 +16,7 @@ from academy.store.paging import newest_first
 from academy.store.tables import Job, JobTransition
 
 
-def new_id(kind: JobKind) -> str:
+def new_id(kind: str) -> str:
     """An id such as ``training_20240101_120000_x7k2p9``: kind, UTC time, six random characters."""
     moment = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"

@@ -85,7 +85,7 @@ def cancel_training(job_id: str) -> dict[str, Any]:
     """Cancel a job; answers at once with the state that it has reached."""
     job = _move(job_id, transitions.request_cancel)
     if job.status in TERMINAL:
-        _end_events(job.id)
+        end_events(job.id)
     return _moved(job, _CANCEL_MESSAGES[Status(job.status)])
 
 
@@ -146,7 +146,7 @@ def _require_training(job_id: str) -> Job:
         return jobs.get(session, job_id, JobKind.TRAINING)
 
 
-def _end_events(job_id: str) -> None:
+def end_events(job_id: str) -> None:
     """Nobody holds the job, so its watchers are told here that it is over."""
     try:
         close_events(state().sessions, state().redis, job_id)
