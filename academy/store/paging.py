@@ -11,7 +11,7 @@ from academy.errors import NotFound
 from academy.store.sweep_tables import Sweep
 from academy.store.tables import Adapter, Dataset, Job, Lesson, Run, Task
 
-Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run, Sweep, Sweep)
+Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run, Sweep)
 Record = TypeVar("Record", Lesson, Task, Run)
 
 
