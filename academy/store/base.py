@@ -38,7 +38,7 @@ def now() -> ColumnElement[datetime]:
     return func.clock_timestamp(type_=DateTime(timezone=True))
 
 
-def from_now(seconds: float) -> ColumnElement[datetime]:
+def from_now(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
     """A moment by PostgreSQL's clock, `seconds` after now (or before, if negative)."""
     return now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 

@@ -15,7 +15,7 @@ gets its turn is in `academy.store.slots`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Text, text
@@ -31,22 +31,22 @@ MOST_GPUS = 64
 SQL = """
 WITH RECURSIVE best AS (
     SELECT priority FROM jobs
-    WHERE queue = :queue AND status = 'queued' AND not_before <= clock_timestamp()
-      AND priority > :above AND gpus <= :gpus AND needs_gpu <= :on_gpu
+    WHERE queue = :on_queue AND status = 'queued' AND not_before <= clock_timestamp()
+      AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
     ORDER BY priority DESC LIMIT 1
 ), listed(share) AS (
     (SELECT share FROM jobs
-     WHERE queue = :queue AND status = 'queued' AND priority = (SELECT priority FROM best)
+     WHERE queue = :on_queue AND status = 'queued' AND priority = (SELECT priority FROM best)
      ORDER BY share LIMIT 1)
     UNION ALL
     SELECT (SELECT jobs.share FROM jobs
-            WHERE queue = :queue AND status = 'queued' AND priority = (SELECT priority FROM best)
+            WHERE queue = :on_queue AND status = 'queued' AND priority = (SELECT priority FROM best)
               AND jobs.share > listed.share
             ORDER BY jobs.share LIMIT 1)
     FROM listed WHERE listed.share IS NOT NULL
 ), running AS (
     SELECT share, count(*) AS jobs FROM jobs
-    WHERE queue = :queue AND lease_expires_at IS NOT NULL
+    WHERE queue = :on_queue AND lease_expires_at IS NOT NULL
     GROUP BY share
 ), ranked AS MATERIALIZED (
     SELECT listed.share
@@ -56,10 +56,10 @@ WITH RECURSIVE best AS (
     CROSS JOIN LATERAL (SELECT coalesce(shares.weight, 1) AS weight) AS given
     CROSS JOIN LATERAL (
         SELECT (SELECT started_at FROM jobs
-                WHERE queue = :queue AND jobs.share = listed.share AND started_at IS NOT NULL
+                WHERE queue = :on_queue AND jobs.share = listed.share AND started_at IS NOT NULL
                 ORDER BY started_at DESC LIMIT 1) AS started_at,
                (SELECT created_at FROM jobs
-                WHERE queue = :queue AND status = 'queued' AND jobs.share = listed.share
+                WHERE queue = :on_queue AND status = 'queued' AND jobs.share = listed.share
                   AND priority = (SELECT priority FROM best)
                 ORDER BY created_at LIMIT 1) AS created_at
     ) AS times
@@ -72,16 +72,16 @@ WITH RECURSIVE best AS (
 SELECT id FROM (
     SELECT fair.id FROM ranked CROSS JOIN LATERAL (
         SELECT id FROM jobs
-        WHERE queue = :queue AND status = 'queued' AND jobs.share = ranked.share
+        WHERE queue = :on_queue AND status = 'queued' AND jobs.share = ranked.share
           AND priority = (SELECT priority FROM best) AND not_before <= clock_timestamp()
-          AND gpus <= :gpus AND needs_gpu <= :on_gpu
+          AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS fair
     UNION ALL
     SELECT free.id FROM (
         SELECT id FROM jobs
-        WHERE queue = :queue AND status = 'queued' AND not_before <= clock_timestamp()
-          AND priority > :above AND gpus <= :gpus AND needs_gpu <= :on_gpu
+        WHERE queue = :on_queue AND status = 'queued' AND not_before <= clock_timestamp()
+          AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY priority DESC, share, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS free
 ) AS either LIMIT 1
@@ -97,14 +97,19 @@ class Fit:
     above: int = -(2**31)  # only jobs with a higher priority
 
 
-def best_job(queue: str, fit: Fit = Fit()) -> ScalarSelect[str]:
-    """The id of the job that a claim on `queue` takes, locked; null if there is none."""
-    return text(SQL).bindparams(**parameters(queue, fit)).columns(id=Text).scalar_subquery()
+def best_job() -> ScalarSelect[str]:
+    """The id of the job that a claim takes, locked; null if there is none. See `parameters`."""
+    return text(SQL).columns(id=Text).scalar_subquery()
 
 
 def parameters(queue: str, fit: Fit) -> dict[str, Any]:
-    """The parameters of `SQL`."""
-    return {"queue": queue, **asdict(fit)}
+    """The parameters of `SQL`; none is named like a column, which SQLAlchemy would then set."""
+    return {
+        "on_queue": queue,
+        "free_gpus": fit.gpus,
+        "on_gpu": fit.on_gpu,
+        "above": fit.above,
+    }
 
 
 def explain(queue: str) -> str:

@@ -9,18 +9,22 @@ same transaction. Zero rows updated means that the caller is stale: `StaleFence`
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
 from academy.errors import Conflict, NotFound, StaleFence
 from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
+from academy.store import fair_share
 from academy.store.base import from_now, now
-from academy.store.fair_share import best_job
-from academy.store.tables import Hint, Job, JobTransition
+from academy.store.moves import CLAIM, CLAIM_WIDE, FINISH, RELEASED, START, SUBMITTED, moving
+from academy.store.slots import Offer, grant
+from academy.store.tables import Hint, Job
+
+#: A moved job is read anew where the session knew it before.
+_FRESH = {"populate_existing": True}
 
 
 @dataclass(frozen=True)
@@ -47,52 +51,50 @@ def submit(session: Session, job: Job) -> None:
     job.status = Status.QUEUED
     session.add(job)
     session.flush()
-    _record(session, job, None, Status.QUEUED, Reason.SUBMITTED, None)
-    session.execute(insert(Hint).values(job_id=job.id, queue=job.queue))
+    session.execute(SUBMITTED, {"job_id": job.id, "queue": job.queue})
 
 
-def claim(session: Session, queue: str, worker_id: str, lease_seconds: float) -> Job | None:
+def claim(
+    session: Session,
+    queue: str,
+    worker_id: str,
+    lease_seconds: float,
+    offer: Offer | None = None,
+    revision: str | None = None,
+) -> Job | None:
     """Take the best queued job of `queue` under a new fence and lease; None if there is none.
 
     Highest priority first, then the share that got least for its weight, then age; see
-    `academy.store.fair_share`. Rows that another worker is claiming are skipped.
+    `academy.store.fair_share`. Rows that another worker is claiming are skipped. A worker with
+    GPUs makes an `offer`; the job gets as many of its host's free devices as it asks for, or is
+    passed over (`academy.store.slots`). With `revision` nothing is claimed unless the schema is at
+    that revision at this moment.
     """
-    job = session.scalars(
-        update(Job)
-        .where(Job.id == best_job(queue), Job.status == Status.QUEUED)
-        .values(
-            status=Status.PREPARING,
-            fence=Job.fence + 1,
-            attempt=Job.attempt + 1,
-            worker_id=worker_id,
-            lease_expires_at=from_now(lease_seconds),
-            started_at=_once(Job.started_at),
-        )
-        .returning(Job),
-        execution_options={"populate_existing": True},
-    ).one_or_none()
-    if job is not None:
-        _record(session, job, Status.QUEUED, Status.PREPARING, Reason.CLAIMED, None)
-    return job
+    granted = grant(session, queue, offer or Offer())
+    if granted is None:
+        return None
+    given = {
+        "worker": worker_id,
+        "lease": lease_seconds,
+        "revision": revision,
+        "granted": list(granted.devices),
+    }
+    fit = fair_share.parameters(queue, granted.fit)
+    taken = session.scalars(CLAIM, {**given, **fit}, execution_options=_FRESH).one_or_none()
+    if taken is None and granted.wide_job_id is not None:
+        wide = {**given, "wide_job_id": granted.wide_job_id}
+        taken = session.scalars(CLAIM_WIDE, wide, execution_options=_FRESH).one_or_none()
+    return taken
 
 
 def start(session: Session, held: Claim) -> None:
-    """Preparing to running: the worker's process reports work."""
-    _move_held(session, held, {Status.PREPARING}, Status.RUNNING, Reason.STARTED)
+    """Preparing to running: the worker's process reports work. One statement."""
+    _move_held(session, held, START)
 
 
 def finish(session: Session, held: Claim, result: dict[str, Any]) -> Job:
     """To finished, with the result. A cancel that was requested before wins: `StaleFence`."""
-    return _move_held(
-        session,
-        held,
-        {Status.PREPARING, Status.RUNNING, Status.PAUSING},
-        Status.FINISHED,
-        Reason.COMPLETED,
-        result=result,
-        finished_at=now(),
-        **_RELEASED,
-    )
+    return _move_held(session, held, FINISH, result=result)
 
 
 def fail_or_retry(
@@ -119,7 +121,7 @@ def fail_or_retry(
     elif crashes >= max_crashes:
         _fail(session, job, failure, Reason.CRASHED_TOO_OFTEN, crashes=crashes)
     elif job.status == Status.PAUSING:
-        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, crashes=crashes, **_RELEASED)
+        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, crashes=crashes, **RELEASED)
     else:
         _requeue(session, job, Reason.RETRY, crashes, retry_seconds, _detail(failure))
     return Status(job.status)
@@ -130,9 +132,9 @@ def stopped(session: Session, held: Claim) -> Status:
     job = _locked(session, held.job_id)
     _require_held(job, held)
     if job.status == Status.CANCELLING:
-        _move(session, job, Status.CANCELLED, Reason.CANCEL_DONE, finished_at=now(), **_RELEASED)
+        _move(session, job, Status.CANCELLED, Reason.CANCEL_DONE, finished_at=now(), **RELEASED)
     elif job.status == Status.PAUSING:
-        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, **_RELEASED)
+        _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, **RELEASED)
     else:
         _requeue(session, job, Reason.DRAINED, job.crashes, 0.0, None)
     return Status(job.status)
@@ -182,7 +184,7 @@ def reap(session: Session, *, max_crashes: int, retry_seconds: float, limit: int
         .order_by(Job.lease_expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True),
-        execution_options={"populate_existing": True},
+        execution_options=_FRESH,
     ).all()
     for job in expired:
         lost = Failure(
@@ -199,18 +201,15 @@ def reap(session: Session, *, max_crashes: int, retry_seconds: float, limit: int
                 Status.CANCELLED,
                 Reason.CANCEL_ORPHANED,
                 finished_at=now(),
-                **_RELEASED,
+                **RELEASED,
             )
         elif crashes >= max_crashes:
             _fail(session, job, lost, Reason.CRASHED_TOO_OFTEN, crashes=crashes)
         elif job.status == Status.PAUSING:
-            _move(session, job, Status.PAUSED, Reason.LEASE_LOST, crashes=crashes, **_RELEASED)
+            _move(session, job, Status.PAUSED, Reason.LEASE_LOST, crashes=crashes, **RELEASED)
         else:
             _requeue(session, job, Reason.LEASE_LOST, crashes, retry_seconds, _detail(lost))
     return len(expired)
-
-
-_RELEASED: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
 
 
 def _requeue(
@@ -231,7 +230,7 @@ def _requeue(
         detail=detail,
         crashes=crashes,
         not_before=from_now(wait),
-        **_RELEASED,
+        **RELEASED,
     )
     session.execute(insert(Hint).values(job_id=job.id, queue=job.queue))
 
@@ -248,24 +247,19 @@ def _fail(session: Session, job: Job, failure: Failure, reason: Reason, **values
         failure_next_step=failure.next_step,
         finished_at=now(),
         **values,
-        **_RELEASED,
+        **RELEASED,
     )
 
 
-def _move_held(
-    session: Session,
-    held: Claim,
-    expected: Collection[Status],
-    to: Status,
-    reason: Reason,
-    **values: Any,
-) -> Job:
-    job = _locked(session, held.job_id)
-    if job.status not in expected:
+def _move_held(session: Session, held: Claim, statement: Select[Job], **given: Any) -> Job:
+    moved = session.scalars(
+        statement,
+        {"job_id": held.job_id, "job_fence": held.fence, **given},
+        execution_options=_FRESH,
+    ).one_or_none()
+    if moved is None:
         raise StaleFence(job_id=held.job_id, fence=held.fence)
-    _require_held(job, held)
-    _move(session, job, to, reason, **values)
-    return job
+    return moved
 
 
 def _move(
@@ -277,42 +271,16 @@ def _move(
     detail: dict[str, Any] | None = None,
     **values: Any,
 ) -> None:
-    """The guarded UPDATE behind every transition, and its row of history."""
     before = Status(job.status)
     if to not in ALLOWED[before]:
         raise Conflict(detail=f"Job {job.id} is {before}; it cannot become {to}.")
     moved = session.scalars(
-        update(Job)
-        .where(Job.id == job.id, Job.status == before, Job.fence == job.fence)
-        .values(status=to, **values)
-        .returning(Job),
-        execution_options={"populate_existing": True},
+        moving({before}, to, reason, detail, **values),
+        {"job_id": job.id, "job_fence": job.fence},
+        execution_options=_FRESH,
     ).one_or_none()
     if moved is None:
         raise StaleFence(job_id=job.id, fence=job.fence)
-    _record(session, moved, before, to, reason, detail)
-
-
-def _record(
-    session: Session,
-    job: Job,
-    before: Status | None,
-    to: Status,
-    reason: Reason,
-    detail: dict[str, Any] | None,
-) -> None:
-    session.execute(
-        insert(JobTransition).values(
-            job_id=job.id,
-            from_status=before,
-            to_status=to,
-            reason=reason,
-            fence=job.fence,
-            attempt=job.attempt,
-            worker_id=job.worker_id,
-            detail=detail,
-        )
-    )
 
 
 def _locked(session: Session, job_id: str) -> Job:
@@ -325,10 +293,6 @@ def _locked(session: Session, job_id: str) -> Job:
 def _require_held(job: Job, held: Claim) -> None:
     if job.fence != held.fence or job.status not in HELD:
         raise StaleFence(job_id=held.job_id, fence=held.fence)
-
-
-def _once(column: Any) -> ColumnElement[Any]:
-    return func.coalesce(column, now())
 
 
 def _detail(failure: Failure) -> dict[str, Any]:

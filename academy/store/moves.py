@@ -1,0 +1,158 @@
+"""The statements of the transitions: a guarded UPDATE and its row of history in one.
+
+What happens to every job is built once, since building a statement takes longer than running it.
+Parameters must not be named like columns of the job, or SQLAlchemy would set those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.selectable import ScalarSelect
+
+from academy.lifecycle import Reason, Status
+from academy.store import fair_share
+from academy.store.base import from_now, now, schema_revision
+from academy.store.tables import Hint, Job, JobTransition
+
+#: What gives a job back: nobody holds it any more.
+RELEASED: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
+
+
+def moving(
+    expected: Collection[Status],
+    to: Status,
+    reason: Reason,
+    detail: dict[str, Any] | None = None,
+    **values: Any,
+) -> Select[Job]:
+    """The guarded UPDATE behind every transition, and its row of history, as one statement.
+
+    It takes ``job_id`` and ``job_fence`` and returns the moved job, or nothing to a stale caller.
+    """
+    before = (
+        select(Job.id, Job.status, Job.worker_id)
+        .where(Job.id == bindparam("job_id"))
+        .with_for_update()
+        .cte("before")
+    )
+    moved = (
+        update(Job)
+        .where(
+            Job.id == before.c.id,
+            before.c.status.in_(sorted(expected)),
+            Job.fence == bindparam("job_fence"),
+        )
+        .values(status=to, **values)
+        .returning(Job, before.c.status.label("before"), before.c.worker_id.label("holder"))
+        .cte("moved")
+    )
+    return _with_history(moved, moved.c.before, moved.c.holder, to, reason, detail)
+
+
+def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
+    """The UPDATE of a claim and its row of history, as one statement."""
+    revision = cast(bindparam("revision"), Text)
+    devices = cast(bindparam("granted"), Job.devices.type)
+    moved = (
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == Status.QUEUED,
+            or_(revision.is_(None), schema_revision() == revision),
+        )
+        .values(
+            status=Status.PREPARING,
+            fence=Job.fence + 1,
+            attempt=Job.attempt + 1,
+            worker_id=cast(bindparam("worker"), Text),
+            lease_expires_at=from_now(bindparam("lease")),
+            started_at=func.coalesce(Job.started_at, now()),
+            # The first of them, as many as the job asks for; a CPU worker grants none.
+            devices=func.trim_array(
+                devices, func.greatest(func.cardinality(devices) - Job.gpus, 0)
+            ),
+        )
+        .returning(Job)
+        .cte("moved")
+    )
+    before = literal(Status.QUEUED, Text)
+    return _with_history(moved, before, null(), Status.PREPARING, Reason.CLAIMED, None)
+
+
+def _with_history(
+    moved: CTE,
+    before: ColumnElement[Any],
+    holder: ColumnElement[Any],
+    to: Status,
+    reason: Reason,
+    detail: dict[str, Any] | None,
+) -> Select[Job]:
+    """The moved job, after its row of history was written in the same statement."""
+    history: dict[str, ColumnElement[Any]] = {
+        "job_id": moved.c.id,
+        "from_status": before,
+        "to_status": literal(to),
+        "reason": literal(reason),
+        "fence": moved.c.fence,
+        "attempt": moved.c.attempt,
+        # A job that nobody holds any more was moved by, or taken from, its last owner.
+        "worker_id": func.coalesce(moved.c.worker_id, holder),
+        "detail": literal(detail, JobTransition.detail.type),
+    }
+    noted = insert(JobTransition).from_select(list(history), select(*history.values())).cte("noted")
+    return select(aliased(Job, moved)).add_cte(noted)
+
+
+#: ``job_id``, ``queue``: the first row of history and the hint of a job that was just inserted.
+SUBMITTED = (
+    insert(Hint)
+    .values(job_id=bindparam("job_id"), queue=bindparam("queue"))
+    .add_cte(
+        insert(JobTransition)
+        .values(
+            job_id=bindparam("job_id"),
+            to_status=Status.QUEUED,
+            reason=Reason.SUBMITTED,
+            fence=0,
+            attempt=0,
+        )
+        .cte("noted")
+    )
+)
+#: ``worker``, ``lease``, ``revision``, ``granted`` and `fair_share.parameters`.
+CLAIM = _claiming(fair_share.best_job())
+#: ``worker``, ``lease``, ``revision``, ``granted`` and ``wide_job_id``.
+CLAIM_WIDE = _claiming(
+    select(Job.id)
+    .where(Job.id == bindparam("wide_job_id"))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+#: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``.
+START = moving({Status.PREPARING}, Status.RUNNING, Reason.STARTED)
+FINISH = moving(
+    {Status.PREPARING, Status.RUNNING, Status.PAUSING},
+    Status.FINISHED,
+    Reason.COMPLETED,
+    result=bindparam("result", type_=Job.result.type),
+    finished_at=now(),
+    **RELEASED,
+)
