@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from academy.errors import AcademyError
+from academy.training.presets import Preset, filled
 
 Auto = Literal["auto"]
 ModuleName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w.\-]+$")]
@@ -43,6 +44,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
+    preset: Preset = Field(
+        default="default",
+        description="Where the fields that are left out start from: 'small' to try things out, "
+        "'default', or 'quality' when the adapter matters more than the time.",
+    )
     method: Literal["sft", "dpo"] = Field(
         default="sft",
         description="'sft' learns the answers of conversations. 'dpo' learns from pairs of a "
@@ -253,6 +259,11 @@ class Recipe(BaseModel):
         le=100,
         description="Steps in a row with a loss of NaN or infinity after which training stops.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_preset(cls, given: Any) -> Any:
+        return filled(given)
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

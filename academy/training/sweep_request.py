@@ -16,7 +16,13 @@ MOST_TRIALS = 200
 #: or cannot be compared.
 NOT_KNOBS = frozenset(
     {
+        "preset",
         "method",
+        "dpo_beta",
+        "dpo_label_smoothing",
+        "packing",
+        "backend",
+        "shard_model",
         "device",
         "dtype",
         "gpus",

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from academy.training.presets import PRESETS
 from academy.training.recipe import Hardware, Recipe, RecipeImpossible
 
 CPU = Hardware("cpu", bf16=False)
@@ -60,6 +61,17 @@ def test_every_field_is_described_and_every_number_has_a_range() -> None:
         {"gpus": 0},
         {"gpus": 65},
         {"divergence_patience": 0},
+        {"preset": "huge"},
+        {"gpus": 0},
+        {"gpus": 65},
+        {"dpo_beta": 0},
+        {"dpo_label_smoothing": 0.5},
+        {"shard_model": True},
+        {"shard_model": True, "gpus": 2, "load_in_4bit": True},
+        {"backend": "jax"},
+        {"backend": "unsloth", "gpus": 2},
+        {"backend": "unsloth", "packing": True},
+        {"backend": "unsloth", "use_dora": True},
         {"unknown": 1},
         {"early_stopping_patience": 2},
         {"load_in_4bit": True, "device": "cpu"},
@@ -109,6 +121,7 @@ def test_auto_follows_the_hardware() -> None:
         (Recipe(device="cuda"), "device"),
         (Recipe(load_in_4bit=True), "load_in_4bit"),
         (Recipe(dtype="bfloat16"), "dtype"),
+        (Recipe(backend="unsloth"), "backend"),
     ],
 )
 def test_asking_for_what_the_machine_lacks_is_refused_by_name(recipe: Recipe, named: str) -> None:
@@ -125,6 +138,7 @@ def test_asking_for_what_the_machine_lacks_is_refused_by_name(recipe: Recipe, na
         (Recipe(), 9, 9),
         (Recipe(batch_size=2, gradient_accumulation=2, num_epochs=1), 9, 3),
         (Recipe(max_steps=5), 100, 5),
+        (Recipe(gpus=2), 9, 6),
         (Recipe(max_steps=500), 8, 6),
     ],
 )
@@ -132,3 +146,34 @@ def test_the_steps_are_counted_as_the_trainer_takes_them(
     recipe: Recipe, rows: int, steps: int
 ) -> None:
     assert recipe.total_steps(rows) == steps
+
+
+def test_a_preset_fills_in_what_is_left_out_and_nothing_else() -> None:
+    for name, fields in PRESETS.items():
+        recipe = Recipe.model_validate({"preset": name})
+        assert recipe.model_dump() == Recipe().model_dump() | {"preset": name, **fields}
+        assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+    chosen = Recipe.model_validate_json('{"preset": "quality", "lora_rank": 4}')
+    assert (chosen.lora_rank, chosen.use_rslora) == (4, True)
+
+
+def test_auto_takes_unsloth_where_it_can_do_what_is_asked() -> None:
+    gpu = Hardware("cuda", bf16=True, four_bit=True, unsloth=True, gpus=2)
+
+    def backend(recipe: Recipe, hardware: Hardware = gpu) -> str:
+        return recipe.resolved(rows=100, hardware=hardware).backend
+
+    assert backend(Recipe()) == "unsloth"
+    assert backend(Recipe(backend="peft")) == "peft"
+    for beyond in (Recipe(gpus=2), Recipe(packing=True), Recipe(use_dora=True)):
+        assert backend(beyond) == "peft"
+    assert backend(Recipe(), GPU) == "peft", "it is not installed there"
+    assert backend(Recipe(), CPU) == "peft"
+    with pytest.raises(RecipeImpossible, match="backend is 'unsloth', which is not installed"):
+        backend(Recipe(backend="unsloth"), GPU)
+
+
+def test_more_gpus_than_there_are_are_refused_and_processes_on_a_cpu_are_not() -> None:
+    with pytest.raises(RecipeImpossible, match="gpus is 2, but this process sees 1"):
+        Recipe(gpus=2).resolved(rows=100, hardware=GPU)
+    assert Recipe(gpus=2).resolved(rows=100, hardware=CPU).device == "cpu"
