@@ -7,11 +7,16 @@ and SIGKILL takes everything with it. More slots are more processes.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
 
 from academy import logs, queues
+from academy.errors import AcademyError
 from academy.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -29,14 +34,21 @@ def main() -> None:
     from workers.app import app
     from workers.process import WorkerProcess
 
-    require_in_order(settings.database_url)
-    process = tasks.process = WorkerProcess(settings, queue)
+    try:
+        require_in_order(settings.database_url)
+        # SIGTERM is the one way out, whoever asks for the drain.
+        process = WorkerProcess(settings, queue, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    except AcademyError as error:
+        log.error("%s %s", error, error.next_step, extra={"code": error.code})
+        raise SystemExit(1) from None
+    tasks.process = process
     process.start()
 
     def drain(**_: object) -> None:
         process.draining.set()
 
     signals.worker_shutting_down.connect(drain)
+    signals.worker_ready.connect(process.intake.attach)
     try:
         app.worker_main(
             [

@@ -1,39 +1,60 @@
-"""One worker process: who it is, its stores, its heart-beat, and whether it should let go."""
+"""One worker process: who it is, its stores and devices, its heart-beat, and what it may take."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import platform
 import secrets
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
+
+import psutil
 
 import academy
-from academy.gpus import read_gpus
+from academy.gpu_watch import Health, look
+from academy.gpus import GpusUnknown, own_gpus
+from academy.queues import GPU
 from academy.settings import Settings
-from academy.store import workers
-from academy.store.engine import Sessions, StoreError, make_sessions
+from academy.store import slots, transitions, workers
+from academy.store.engine import Session, Sessions, StoreError, make_sessions
+from academy.store.migrate import needed_revision
+from academy.store.slots import Holder, Offer
+from academy.store.tables import Job
+from workers.intake import Intake
 
 log = logging.getLogger(__name__)
 
+#: Packages whose versions decide what a GPU worker can train.
+_TRAINING_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "unsloth")
+
 
 class WorkerProcess:
-    """Registers this process in Postgres and keeps it fresh from a thread.
+    """Registers this process in Postgres, keeps it fresh from a thread, and claims its jobs.
 
-    `draining` is set when the process shuts down or somebody asked for it; a held job then writes
-    a checkpoint and goes back to the queue.
+    `draining` is set when the process shuts down; a held job then writes a checkpoint and goes back
+    to the queue. A drain that somebody asked for calls `end`, which is to shut the process down.
+    Making one raises `GpuMissing` and `GpusUnknown`.
     """
 
-    def __init__(self, settings: Settings, queue: str) -> None:
+    def __init__(self, settings: Settings, queue: str, end: Callable[[], None]) -> None:
         self.settings = settings
         self.queue = queue
         self.sessions: Sessions = make_sessions(settings, pool_size=4)
         host = socket.gethostname()
         self.id = f"{host}-{queue}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.devices = tuple(own_gpus()) if queue == GPU else ()
         self.draining = threading.Event()
+        self.intake = Intake(queue)
+        self.obstacle: str | None = None
         self._host = host
+        self._end = end
+        self._asked_to_drain = False
+        self._revision = needed_revision()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart-beat", daemon=True)
 
@@ -52,12 +73,48 @@ class WorkerProcess:
         except StoreError as error:
             log.warning("the worker could not say good-bye: %s", type(error).__name__)
 
+    def claim(self) -> Job | None:
+        """The best job that this process can take; None if there is none or it may not take one.
+
+        The GPUs are looked at afresh, and the schema has to be the one that this code was written
+        for at the moment of the claim.
+        """
+        if self.draining.is_set():
+            return None
+        health = self._look()
+        if health is None:
+            return None
+        offer = Offer(
+            self._host,
+            self.devices,
+            gone=frozenset(health.gone),
+            used=frozenset(health.used),
+            lease_seconds=self.settings.lease_seconds,
+            wide_wait_seconds=self.settings.wide_wait_seconds,
+        )
+        lease = self.settings.lease_seconds
+        try:
+            with self.sessions.begin() as session:
+                job = transitions.claim(
+                    session, self.queue, self.id, lease, offer, revision=self._revision
+                )
+                if job is None and self.devices:
+                    self._note(self._obstacle(session, health))
+        except StoreError as error:
+            log.warning("nothing can be claimed now: %s", type(error).__name__)
+            return None
+        return job
+
     def _run(self) -> None:
         while not self._stopped.wait(self.settings.heartbeat_seconds):
             self._beat()
 
     def _beat(self) -> None:
+        health = self._look()
         try:
+            if health is not None:
+                with self.sessions() as session:
+                    self._note(self._obstacle(session, health))
             with self.sessions.begin() as session:
                 asked_to_drain = workers.seen(
                     session,
@@ -65,17 +122,92 @@ class WorkerProcess:
                     queue=self.queue,
                     host=self._host,
                     pid=os.getpid(),
-                    versions=_versions(),
-                    gpus=[gpu.as_dict() for gpu in read_gpus()] if self.queue == "gpu" else [],
+                    versions=self._versions(),
+                    gpus=self._shown(health, slots.holders(session)),
+                    obstacle=self.obstacle,
+                    cpus=os.cpu_count(),
+                    memory_bytes=psutil.virtual_memory().total,
                 )
         except StoreError as error:
             log.warning("the heart-beat was not recorded: %s", type(error).__name__)
             return
-        if asked_to_drain and not self.draining.is_set():
-            log.info("asked to drain")
-            self.draining.set()
+        if asked_to_drain and not self._asked_to_drain:
+            self._asked_to_drain = True
+            log.info("asked to drain: the job is handed back and the process ends")
+            self._end()
+
+    def _look(self) -> Health | None:
+        """The state of the host's GPUs; None, and an obstacle, if the driver does not answer."""
+        if not self.devices:
+            return Health()
+        try:
+            return look(self.devices, self.settings.foreign_gpu_bytes)
+        except GpusUnknown as error:
+            self._note(str(error))
+            return None
+
+    def _obstacle(self, session: Session, health: Health) -> str | None:
+        """Why this process can take no job, as far as it is free to; None if it can."""
+        schema = workers.schema_at(session)
+        if schema != self._revision:
+            return (
+                f"the schema is at revision {schema}, but this worker"
+                f" (Academy {academy.__version__}) needs {self._revision}"
+            )
+        holders = slots.holders(session) if self.devices else {}
+        if any(each.worker_id == self.id for each in holders.values()):
+            return None
+        found = [_device_obstacle(each, health, holders) for each in self.devices]
+        reasons = [each for each in found if each is not None]
+        return "; ".join(reasons) if reasons and len(reasons) == len(found) else None
+
+    def _note(self, obstacle: str | None) -> None:
+        """Remember why no job is taken; hints are left to other workers meanwhile."""
+        if obstacle != self.obstacle:
+            if obstacle is None:
+                log.info("takes jobs again")
+            else:
+                log.warning("takes no jobs: %s", obstacle)
+        self.obstacle = obstacle
+        self.intake.set_open(obstacle is None)
+
+    def _shown(self, health: Health | None, holders: Mapping[str, Holder]) -> list[dict[str, Any]]:
+        """This process's devices as the workers' table keeps them, each with its obstacle."""
+        if health is None:
+            return [
+                {"uuid": each, "name": each, "obstacle": self.obstacle} for each in self.devices
+            ]
+        facts = {gpu.uuid: gpu.as_dict() for gpu in health.gpus}
+        return [
+            {
+                "uuid": each,
+                "name": each,
+                **facts.get(each, {}),
+                "obstacle": health.gone.get(each)
+                or (None if each in holders else health.used.get(each)),
+            }
+            for each in self.devices
+        ]
+
+    def _versions(self) -> dict[str, str]:
+        packages = _TRAINING_PACKAGES if self.queue == GPU else ()
+        return {**_installed(packages), "schema": self._revision}
 
 
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    return {"academy": academy.__version__, "python": platform.python_version()}
+def _device_obstacle(device: str, health: Health, holders: Mapping[str, Holder]) -> str | None:
+    if device in health.gone:
+        return health.gone[device]
+    if device in holders:
+        return f"{device} is reserved for the job {holders[device].job_id}"
+    return health.used.get(device)
+
+
+@lru_cache(maxsize=2)
+def _installed(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {"academy": academy.__version__, "python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # nothing to tell
+    return found

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from academy import queues
 from academy.attempt import Attempt, carry_out
-from academy.store import transitions
 from academy.store.engine import Session
 from workers.app import app
 from workers.process import WorkerProcess
@@ -41,8 +40,7 @@ def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session
     if process is None:
         raise RuntimeError("start the worker with `python -m workers`, which says who it is")
     while not process.draining.is_set():
-        with process.sessions.begin() as session:
-            job = transitions.claim(session, queue, process.id, process.settings.lease_seconds)
+        job = process.claim()
         if job is None:
             return
         log.info("claimed", extra={"job_id": job.id, "attempt": job.attempt, "fence": job.fence})

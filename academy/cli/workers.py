@@ -10,12 +10,11 @@ from academy.cli.arguments import AsJson
 
 
 def workers(as_json: AsJson = False) -> None:
-    """List the live workers: last seen (UTC), current job, devices and their load."""
+    """List the live workers: last seen (UTC), current job, devices, their load, and obstacles."""
     from academy.cli.output import connect, print_json, print_table, short_time
 
     with connect() as client:
         answer = client.get("/workers")
-        held = _held(client.get("/jobs", limit=500)["jobs"])
     if as_json:
         print_json(answer)
         return
@@ -23,8 +22,8 @@ def workers(as_json: AsJson = False) -> None:
         (
             each["id"],
             each["queue"],
-            "draining" if each["draining"] else "working" if each["id"] in held else "idle",
-            held.get(each["id"], ""),
+            each["state"],
+            each["job_id"] or "",
             short_time(each["last_seen_at"]),
             ", ".join(_device(gpu) for gpu in each["gpus"]),
         )
@@ -32,6 +31,9 @@ def workers(as_json: AsJson = False) -> None:
     ]
     columns = ("worker", "queue", "state", "job", "last seen", "devices")
     print_table(columns, rows, "No worker was heard of lately; start one with `academy worker`.")
+    for each in answer["workers"]:
+        if each["obstacle"]:
+            typer.echo(f"{each['id']} takes no jobs: {each['obstacle']}")
 
 
 def drain(
@@ -72,14 +74,6 @@ def shares(
         for each in answer["shares"]
     ]
     print_table(columns, rows, "Nobody has jobs or a weight.")
-
-
-def _held(jobs: list[dict[str, Any]]) -> dict[str, str]:
-    return {
-        each["worker"]: each["job_id"]
-        for each in jobs
-        if each["worker"] is not None and each["finished_at"] is None
-    }
 
 
 def _device(gpu: dict[str, Any]) -> str:

@@ -107,7 +107,7 @@ def holders(session: Session) -> dict[str, Holder]:
 def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
     """The workers of a queue that take jobs, or will once they are done with what they have."""
     rows = session.execute(
-        select(Worker.host, Worker.gpus).where(
+        select(Worker.host, Worker.gpus, Worker.obstacle).where(
             Worker.queue == queue,
             Worker.last_seen_at > from_now(-lease_seconds),
             Worker.stopped_at.is_(None),
@@ -115,11 +115,19 @@ def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
         )
     ).all()
     hosts: dict[str, frozenset[str]] = {}
-    for host, gpus in rows:
+    for host, gpus, _ in rows:
         usable = {gpu["uuid"] for gpu in gpus if not gpu.get("obstacle")}
         if gpus:
             hosts[host] = hosts.get(host, frozenset()) | usable
-    return Fleet(hosts, has_cpu_worker=any(not gpus for _, gpus in rows))
+    has_cpu_worker = any(not gpus and obstacle is None for _, gpus, obstacle in rows)
+    return Fleet(hosts, has_cpu_worker)
+
+
+def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
+    """Why no live worker can ever take a job that waits; None for one that will get its turn."""
+    if job.status != Status.QUEUED:
+        return None
+    return why_never(job, live_fleet(session, job.queue, lease_seconds))
 
 
 def why_never(job: Job, fleet: Fleet) -> str | None:

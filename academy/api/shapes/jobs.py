@@ -78,6 +78,7 @@ class JobStatus(JobShown):
     eta_seconds: float | None
     metrics: Metrics
     crashes: int
+    obstacle: str | None = Field(description="why no live worker can take a job that waits")
     result: dict[str, Any] | None
     last_event_id: str | None = Field(description="where a watcher can go on: ?after=")
 
@@ -176,7 +177,11 @@ def job_body(job: Job, settings: Settings) -> dict[str, Any]:
 
 
 def status_body(
-    job: Job, settings: Settings, lines: list[str], last_event_id: str | None
+    job: Job,
+    settings: Settings,
+    lines: list[str],
+    last_event_id: str | None,
+    obstacle: str | None,
 ) -> dict[str, Any]:
     """The fields of `JobStatus`."""
     progress = dict(job.progress or {})
@@ -193,6 +198,7 @@ def status_body(
             "first_loss": progress.get("first_loss"),
         },
         "crashes": job.crashes,
+        "obstacle": obstacle,
         "result": job.result,
         "last_event_id": last_event_id,
     }

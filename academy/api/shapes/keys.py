@@ -1,9 +1,8 @@
-"""Keys, tickets and workers."""
+"""Keys and tickets."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import Field
 
@@ -58,30 +57,3 @@ class TicketMade(Shown):
 
     ticket: str
     expires_in_seconds: float
-
-
-class WorkerShown(Shown):
-    """A worker process that was heard of lately."""
-
-    id: str
-    queue: str
-    host: str
-    pid: int
-    versions: dict[str, Any]
-    gpus: list[Any]
-    started_at: datetime
-    last_seen_at: datetime
-    draining: bool
-
-
-class WorkerList(Shown):
-    """The live workers."""
-
-    count: int
-    workers: list[WorkerShown]
-
-
-class WorkerDraining(Done):
-    """A worker that was asked to let go of its job and stop."""
-
-    id: str

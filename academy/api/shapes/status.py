@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from academy.api.shapes.base import Shown
-from academy.api.shapes.keys import WorkerShown
+from academy.api.shapes.workers import WorkerShown
 
 
 class Components(Shown):

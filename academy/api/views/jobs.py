@@ -20,7 +20,7 @@ from academy.api.shapes.jobs import (
     status_body,
 )
 from academy.api.state import state
-from academy.store import jobs
+from academy.store import jobs, slots
 
 blueprint = APIBlueprint("jobs", __name__, tag="Jobs")
 
@@ -59,8 +59,9 @@ def show_job(job_id: str) -> dict[str, Any]:
     """One job of any kind, as ``/train/{id}/status`` shows it."""
     with state().sessions() as session:
         job = jobs.get(session, job_id)
+        obstacle = slots.why_waiting(session, job, state().settings.lease_seconds)
     tail = last_lines(state(), job)
-    return status_body(job, state().settings, tail.lines, tail.last_event_id)
+    return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
 
 
 @blueprint.get("/jobs/<job_id>/transitions")

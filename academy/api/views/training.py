@@ -26,7 +26,7 @@ from academy.api.shapes.jobs import (
 from academy.api.state import state
 from academy.events.closing import close_events
 from academy.lifecycle import TERMINAL, JobKind, Status
-from academy.store import jobs, transitions
+from academy.store import jobs, slots, transitions
 from academy.store.engine import Session
 from academy.store.tables import Job
 from academy.training.request import TrainingRequest
@@ -74,8 +74,9 @@ def training_status(job_id: str) -> dict[str, Any]:
     """Where a job is: state, progress, figures, the last log lines, and why it failed."""
     with state().sessions() as session:
         job = jobs.get(session, job_id)
+        obstacle = slots.why_waiting(session, job, state().settings.lease_seconds)
     tail = last_lines(state(), job)
-    return status_body(job, state().settings, tail.lines, tail.last_event_id)
+    return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
 
 
 @blueprint.delete("/train/<job_id>")

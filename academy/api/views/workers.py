@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apiflask import APIBlueprint
 
 from academy.access import Role
 from academy.api.guard import allows
-from academy.api.shapes.keys import WorkerDraining, WorkerList
+from academy.api.shapes.workers import WorkerDraining, WorkerList, WorkerState
 from academy.api.state import state
 from academy.settings import Settings
-from academy.store import workers
+from academy.store import jobs, slots, workers
 from academy.store.engine import Session
+from academy.store.slots import Holder
 from academy.store.tables import Worker
 
 blueprint = APIBlueprint("workers", __name__, tag="Workers")
@@ -42,19 +44,39 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
 def live_workers(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """The fields of `WorkerShown` for each worker that is not silent for longer than a lease."""
     found = workers.alive(session, seen_within_seconds=settings.lease_seconds)
-    return [worker_body(each) for each in found]
+    held = jobs.held_by_worker(session)
+    holders = slots.holders(session)
+    return [_worker_body(each, held.get(each.id), holders) for each in found]
 
 
-def worker_body(worker: Worker) -> dict[str, Any]:
-    """The fields of `WorkerShown`."""
+def _worker_body(
+    worker: Worker, job_id: str | None, holders: Mapping[str, Holder]
+) -> dict[str, Any]:
+    gpus = []
+    for gpu in worker.gpus:
+        holder = holders.get(str(gpu.get("uuid")))
+        gpus.append({**gpu, "job_id": None if holder is None else holder.job_id})
     return {
         "id": worker.id,
         "queue": worker.queue,
         "host": worker.host,
         "pid": worker.pid,
+        "state": _state(worker, job_id),
+        "job_id": job_id,
+        "obstacle": worker.obstacle,
         "versions": worker.versions,
-        "gpus": worker.gpus,
+        "cpus": worker.cpus,
+        "memory_bytes": worker.memory_bytes,
+        "gpus": gpus,
         "started_at": worker.started_at,
         "last_seen_at": worker.last_seen_at,
         "draining": worker.drain_requested_at is not None,
     }
+
+
+def _state(worker: Worker, job_id: str | None) -> WorkerState:
+    if worker.drain_requested_at is not None:
+        return WorkerState.DRAINING
+    if job_id is not None:
+        return WorkerState.WORKING
+    return WorkerState.IDLE if worker.obstacle is None else WorkerState.BLOCKED

@@ -12,6 +12,7 @@ from academy.cli.app import app as commands
 from academy.errors import AcademyError
 from academy.store import transitions, workers
 from academy.store.engine import Sessions
+from academy.store.slots import Offer
 
 Run = Callable[..., str]
 
@@ -58,11 +59,19 @@ def test_workers_show_their_job_and_device_and_can_be_drained(
     assert "No worker was heard of" in run("workers")
     job_id = run("train").strip()
     with sessions.begin() as session:
-        gpu = {"name": "H200", "utilization": 0.5}
-        workers.seen(session, "w-1", queue="gpu", host="h", pid=1, versions={}, gpus=[gpu])
-        assert transitions.claim(session, "gpu", "w-1", 60) is not None
+        gpu = {"uuid": "GPU-1", "name": "H200", "utilization": 0.5, "obstacle": None}
+        facts = {"queue": "gpu", "host": "h", "pid": 1, "versions": {}}
+        workers.seen(session, "w-1", gpus=[gpu], **facts)
+        workers.seen(session, "w-2", gpus=[gpu], obstacle="GPU-1 is reserved", **facts)
+    with sessions.begin() as session:
+        offer = Offer("h", ("GPU-1",))
+        assert transitions.claim(session, "gpu", "w-1", 60, offer) is not None
     listed = run("workers")
     assert "w-1" in listed and job_id in listed and "H200 50%" in listed and "working" in listed
+    assert "blocked" in listed and "w-2 takes no jobs: GPU-1 is reserved" in listed
+    shown = {each["id"]: each for each in json.loads(run("workers", "--json"))["workers"]}
+    assert (shown["w-1"]["job_id"], shown["w-2"]["job_id"]) == (job_id, None)
+    assert shown["w-2"]["gpus"][0]["job_id"] == job_id  # who holds the device
     assert "asked to let go" in run("drain", "w-1")
     assert "draining" in run("workers")
     with pytest.raises(AcademyError, match="nobody"):

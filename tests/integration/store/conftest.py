@@ -29,8 +29,7 @@ def submit(sessions: Sessions):
             id=jobs.new_id(JobKind.TRAINING),
             kind=JobKind.TRAINING,
             queue="gpu",
-            parameters={},
-            **values,
+            **{"parameters": {}, **values},
         )
         with sessions.begin() as session:
             transitions.submit(session, job)
