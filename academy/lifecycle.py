@@ -92,7 +92,12 @@ class FailureCode(StrEnum):
     TRAINER_CRASHED = "trainer_crashed"  # retried: the process died without a word
     DEVICE_LOST = "device_lost"  # retried: a GPU vanished from the host
     TIMEOUT = "timeout"  # ran past its wall-clock limit
+    CPU_TIME_EXCEEDED = "cpu_time_exceeded"  # used more CPU time than its limit
+    DOCKER_UNAVAILABLE = "docker_unavailable"  # retried: the Docker engine does not answer
+    DOCKER_FORBIDDEN = "docker_forbidden"  # the worker's user may not use the Docker engine
+    NVIDIA_RUNTIME_MISSING = "nvidia_runtime_missing"  # the engine cannot give GPUs to containers
     IMAGE_MISSING = "image_missing"  # the container image is not on the host
+    CONTAINER_REFUSED = "container_refused"  # the engine refused it, or it named foreign files
     STORAGE = "storage"  # retried: the artifact store refused or is full
     DIGEST_MISMATCH = "digest_mismatch"  # files differ from what was recorded
     INTERNAL = "internal"  # a fault of Academy's own
@@ -103,6 +108,7 @@ RETRIED = frozenset(
         FailureCode.OUT_OF_MEMORY,
         FailureCode.WORKER_LOST,
         FailureCode.TRAINER_CRASHED,
+        FailureCode.DOCKER_UNAVAILABLE,
         FailureCode.DEVICE_LOST,
         FailureCode.STORAGE,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -28,8 +29,11 @@ def spawn(
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    data_bytes: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a process group of its own; Linux ends it when we die.
+
+    `data_bytes` limits the private writable memory of each of its processes (RLIMIT_DATA).
 
     The kernel sends `death_signal` when the *thread* that called this ends, so call it from a
     thread that lives as long as the child should (prctl(2), PR_SET_PDEATHSIG).
@@ -41,6 +45,8 @@ def spawn(
             _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal))
             if os.getppid() != parent:  # the parent died before prctl took effect
                 os._exit(1)
+        if data_bytes is not None:  # last, as from here on this copy of us may get no memory
+            resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
 
     return subprocess.Popen(
         list(command),
@@ -71,6 +77,18 @@ def signal_group(group: int, number: signal.Signals) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def cpu_seconds_of_group(group: int) -> float:
+    """CPU time of a process group or session, with that of its children that have ended."""
+    total = 0.0
+    for process in psutil.process_iter():
+        try:
+            if group in (os.getpgid(process.pid), os.getsid(process.pid)):
+                total += sum(process.cpu_times()[:4])  # user, system, and both of ended children
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue  # it ended while we looked
+    return total
 
 
 def is_alive(pid: int) -> bool:

@@ -17,9 +17,21 @@ from typing import Any
 from academy.errors import BadSetting
 
 
-def setting(default: Any, doc: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field of `Settings` with its default, its sentence and its allowed range (inclusive)."""
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field of `Settings` with its default, its sentence and its allowed range (inclusive).
+
+    `choices` are the words that it may be, where not every one will do.
+    """
+    return field(
+        default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices}
+    )
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,48 @@ class Settings:
     trainer_command: str = setting(
         "python -m academy.trainer",
         "the program that trains, split like a shell's words; python is the worker's own",
+    )
+    launcher: str = setting(
+        "native",
+        "how trainings start that name no launcher: native (a process) or docker (a container)",
+        choices=("native", "docker"),
+    )
+    launcher_fallback: str = setting(
+        "",
+        "what may take the place of a container that cannot be had, separated by ',': cpu (one "
+        "without GPUs), native (a process); empty: nothing, the job fails",
+        choices=("cpu", "native", "cpu,native", "native,cpu"),
+    )
+    trainer_memory_bytes: int = setting(
+        0, "most memory of a trainer; 0: no limit (see docs/training.md, Launchers)", low=0
+    )
+    trainer_cpu_seconds: float = setting(0.0, "most CPU time of a trainer; 0: no limit", low=0)
+    docker_image: str = setting(
+        "academy:local", "image of the containers that train, present on the worker's host"
+    )
+    docker_images: str = setting(
+        "", "further images that requests may name, patterns separated by ','; empty: none"
+    )
+    docker_command: str = setting(
+        "python3 -m academy.trainer", "the program that trains inside a container"
+    )
+    docker_mounts: str = setting(
+        "", "further read-only mounts, /of/the/host:/in/the/container, separated by ','"
+    )
+    docker_user: str = setting(
+        "10001:10001", "uid:gid inside a container where the worker is root; else the worker's own"
+    )
+    docker_network: str = setting(
+        "", "Docker network for trainings that ask for one; empty: none may have a network"
+    )
+    docker_cpus: int = setting(0, "CPUs of a container; 0: no limit", low=0)
+    docker_pids: int = setting(1024, "most processes and threads in a container", low=16)
+    docker_shm_bytes: int = setting(1 << 30, "shared memory of a container", low=1 << 20)
+    docker_tmp_bytes: int = setting(
+        2 << 30, "size of /tmp in a container; it counts as memory", low=1 << 20
+    )
+    docker_timeout_seconds: float = setting(
+        30.0, "longest wait for an answer of the Docker engine", low=1
     )
     repo_roots: str = setting(
         "", "folders, separated by ':', in which repositories may lie; empty: working directory"
@@ -164,6 +218,9 @@ def _parse(variable: str, text: str, each: dataclasses.Field[Any]) -> Any:
     except ValueError:
         noun = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
         raise BadSetting(name=variable, value=text, allowed=noun) from None
+    choices = each.metadata["choices"]
+    if choices and text not in choices:
+        raise BadSetting(name=variable, value=text, allowed=" or ".join(choices))
     if isinstance(value, int | float):
         if not math.isfinite(value) or (low is not None and value < low):
             raise BadSetting(name=variable, value=text, allowed=f"a number of at least {low}")

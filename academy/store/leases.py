@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select, text, update
@@ -43,6 +44,15 @@ def status(session: Session, held: Claim) -> Status:
 def record_checkpoint(session: Session, held: Claim, checkpoint: dict[str, Any]) -> None:
     """A verified checkpoint (``step``, ``key``, ``digest``) is in the store: progress was made."""
     _write(session, held, checkpoint=checkpoint, crashes=0)
+
+
+def fences(session: Session, job_ids: Collection[str]) -> dict[str, int | None]:
+    """The fence under which each of the jobs is held now; None for one that nobody holds.
+
+    Jobs that there are not are missing from the answer.
+    """
+    found = session.execute(select(Job.id, Job.fence, Job.status).where(Job.id.in_(job_ids)))
+    return {job_id: fence if status in HELD else None for job_id, fence, status in found}
 
 
 def postgres_uptime_seconds(session: Session) -> float:

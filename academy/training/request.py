@@ -6,14 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from academy.training.launch import Launch
 from academy.training.recipe import Recipe
 
 #: The fields of a request that are not the recipe's.
-_AROUND = {"dataset_id", "base_model", "role", "priority", "name"}
+_AROUND = {"dataset_id", "base_model", "role", "priority", "name", *Launch.model_fields}
 
 
-class TrainingRequest(Recipe):
-    """A recipe with its dataset and base model. Unknown fields, wrong types and NaN are refused."""
+class TrainingRequest(Recipe, Launch):
+    """A recipe with its dataset, base model and launcher; what is unknown or NaN is refused."""
 
     dataset_id: str | None = Field(
         None, max_length=200, description="Dataset to train on; left out: the newest one."
@@ -34,6 +35,10 @@ class TrainingRequest(Recipe):
     def recipe(self) -> Recipe:
         """The part that the trainer gets."""
         return Recipe.model_validate(self.model_dump(exclude=_AROUND))
+
+    def launch(self) -> Launch:
+        """The part that the launcher gets."""
+        return Launch.model_validate(self.model_dump(include=set(Launch.model_fields)))
 
     def parameters(self) -> dict[str, Any]:
         """The recipe's fields as JSON, stored with the job."""

@@ -10,6 +10,7 @@ from academy.settings import Settings
 from academy.store import datasets, jobs, transitions
 from academy.store.engine import Session
 from academy.store.tables import Dataset, Job
+from academy.training.launch import grant
 from academy.training.request import TrainingRequest
 
 
@@ -18,9 +19,11 @@ def submit_training(
 ) -> Job:
     """Queue a training; the job row, its first transition and its hint are one transaction.
 
-    Raises `NotFound`, `DatasetTooSmall`, `BaseModelUnavailable` or `InvalidRequest`, each before
-    anything is written.
+    Raises `NotFound`, `DatasetTooSmall`, `BaseModelUnavailable`, `LaunchRefused` or
+    `InvalidRequest`, each before anything is written.
     """
+    launch = request.launch()
+    grant(launch, settings)
     dataset = _dataset(session, request.dataset_id)
     if dataset.train_rows < settings.min_train_rows:
         raise DatasetTooSmall(
@@ -38,6 +41,7 @@ def submit_training(
         priority=request.priority,
         role=request.role,
         parameters=request.parameters(),
+        launch=launch.model_dump(mode="json", exclude_defaults=True) or None,
         dataset_id=dataset.id,
         base_model=base_model,
         created_by=created_by,

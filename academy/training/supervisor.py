@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,18 +15,21 @@ from academy.artifacts.store import StorageFailure
 from academy.attempt import Attempt, JobFailed, StoppedOnRequest
 from academy.errors import DigestMismatch, StaleFence
 from academy.holding import Stop
-from academy.lifecycle import FailureCode, Status
+from academy.lifecycle import Status
 from academy.store import datasets, leases, transitions
 from academy.store.engine import Session, StoreError
-from academy.store.transitions import Failure
 from academy.training import outcome
+from academy.training.launch import Launch, Limits, grant
+from academy.training.launchers.choice import start_trainer
+from academy.training.launchers.limits import TimeLimits
+from academy.training.launchers.order import Trainer
 from academy.training.progress import ProgressFigures
 from academy.training.result import TrainingResult, record_result, spool, spooled
-from academy.training.trainer_process import TrainerProcess
 from academy.training.work_folder import work_folder
 
 log = logging.getLogger(__name__)
 
+_ASK_AGAIN_SECONDS = 2.0
 #: Checkpoints of a job that stay in the artifact store.
 KEPT_CHECKPOINTS = 2
 
@@ -52,18 +55,17 @@ def _recorder(attempt: Attempt, result: TrainingResult) -> Callable[[Session], N
 
 
 def _train(attempt: Attempt, folder: Path) -> TrainingResult:
-    spec = folder / "spec.json"
-    spec.write_text(json.dumps(_spec(attempt), indent=1))
+    granted = grant(Launch.model_validate(attempt.job.launch or {}), attempt.settings)
+    spec = _spec(attempt)
     attempt.check()
-    command = attempt.settings.trainer_command
-    with TrainerProcess(command, spec, folder / "out", attempt.events, env={}) as trainer:
-        watch = _Watch(attempt, trainer)
+    with start_trainer(attempt, granted, spec, folder, environment={}) as trainer:
+        watch = _Watch(attempt, trainer, granted.limits)
         watch.until_over()
-        status = trainer.end(grace_seconds=1.0)
+        ended = trainer.end(grace_seconds=1.0)
     if watch.stop_wanted:
         raise StoppedOnRequest
-    if status != outcome.DONE or watch.result is None:
-        raise JobFailed(outcome.failure_of(status, watch.error, list(trainer.last_noise)))
+    if ended.status != outcome.DONE or watch.result is None:
+        raise JobFailed(outcome.failure_of(ended, watch.error, list(trainer.last_noise)))
     attempt.hold.progress = watch.figures
     return spool(attempt.store, attempt.job.id, watch.result)
 
@@ -104,15 +106,16 @@ def _resume_from(attempt: Attempt) -> str | None:
 
 
 class _Watch:
-    """Follows one trainer process until it is over, and stops it when the hold wants that."""
+    """Follows one trainer until it is over, and stops it when the hold or a limit wants that."""
 
-    def __init__(self, attempt: Attempt, trainer: TrainerProcess) -> None:
+    def __init__(self, attempt: Attempt, trainer: Trainer, limits: Limits) -> None:
         self.result: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
         self.stop_wanted: Stop | None = None
         self.figures: dict[str, Any] | None = None
         self._attempt = attempt
         self._trainer = trainer
+        self._limits = TimeLimits(limits, trainer)
         self._progress = ProgressFigures()
         self._started = False
         self._kept: list[dict[str, Any]] = list((attempt.job.checkpoint or {}).get("kept", []))
@@ -121,8 +124,7 @@ class _Watch:
     def until_over(self) -> None:
         """Handle messages until the trainer has ended and everything it said was handled."""
         settings = self._attempt.settings
-        over_at = time.monotonic() + settings.job_timeout_seconds
-        kill_at: float | None = None
+        ask_at = kill_at = math.inf
         while not self._trainer.is_over:
             message = self._trainer.next_message(timeout_seconds=0.1)
             if message is not None:
@@ -133,18 +135,22 @@ class _Watch:
                 self._trainer.kill()
             elif wanted is not None and self.stop_wanted is None and self.result is None:
                 self.stop_wanted = wanted
-                self._trainer.ask_to_stop()
+                ask_at = time.monotonic()
                 grace = (
                     settings.cancel_grace_seconds
                     if wanted == Stop.CANCEL
                     else settings.pause_grace_seconds
                 )
-                kill_at = time.monotonic() + grace
-            if kill_at is not None and time.monotonic() > kill_at:
+                kill_at = ask_at + grace
+            if time.monotonic() > kill_at:
                 self._trainer.kill()
-            if time.monotonic() > over_at:
+            elif time.monotonic() >= ask_at:
+                # The first process of a container does not hear what comes before its handlers.
+                self._trainer.ask_to_stop()
+                ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
+            if (broken := self._limits.broken()) is not None:
                 self._trainer.kill()
-                raise JobFailed(_timed_out(settings.job_timeout_seconds))
+                raise JobFailed(broken)
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message["type"]
@@ -221,11 +227,3 @@ class _Watch:
             if old["key"] not in kept:
                 self._delete(old["key"])
         del self._kept[KEPT_CHECKPOINTS:]
-
-
-def _timed_out(seconds: float) -> Failure:
-    return Failure(
-        FailureCode.TIMEOUT,
-        f"The training ran longer than {seconds:.0f} seconds.",
-        "Train fewer steps, or raise ACADEMY_JOB_TIMEOUT_SECONDS.",
-    )
