@@ -183,6 +183,7 @@ def _train(
         report.checkpoint(counters.step, str(path), digest)
 
     objective = Objective(model, recipe)
+    objective.require_rows_apart(data.train.rows)
     parts = {"rows": data.train.rows, "choosing": data.choosing, "proving": data.proving}
     if saved is not None and saved.reference is not None:
         kept = saved.reference

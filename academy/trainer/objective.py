@@ -11,6 +11,7 @@ from torch.nn import functional
 from academy.trainer.batches import collate
 from academy.trainer.encoding import EncodedPair, Example
 from academy.trainer.model import AnswerModel
+from academy.trainer.spec import BadSpec
 from academy.training.recipe import Recipe
 
 
@@ -46,6 +47,23 @@ class Objective:
             beta=self._recipe.dpo_beta,
             label_smoothing=self._recipe.dpo_label_smoothing,
         )
+
+    def require_rows_apart(self, rows: Sequence[Example]) -> None:
+        """Raise `BadSpec` if packed rows see each other, as in models that know no positions."""
+        if not self._recipe.packing or len(rows) < 2:
+            return
+        shortest = sorted(rows, key=lambda row: row.length)[:2]
+        with self.model.evaluating(adapter=True):
+            packed = self.likelihoods(shortest)
+            sequences = [each for row in shortest for each in row.sequences]
+            alone = torch.cat([self.likelihoods([each]) for each in sequences])
+        # In bfloat16 the order of a sum alone moves the third digit.
+        tolerance = 1e-3 if self._recipe.dtype == "float32" else 0.03
+        if not torch.allclose(packed, alone, rtol=tolerance, atol=tolerance):
+            raise BadSpec(
+                detail="packing is true, but this model's attention does not keep packed rows "
+                f"apart (a log-likelihood of {float(alone[-1]):.4f} became {float(packed[-1]):.4f})"
+            )
 
     def likelihoods(self, rows: Sequence[Example]) -> torch.Tensor:
         """Log-likelihood in nats of each sequence's learnt tokens, shape (sequences,)."""

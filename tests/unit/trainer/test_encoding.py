@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from academy.trainer.encoding import CUT_MARK, ChatEncoder, Encoded
+from academy.trainer.encoding import CUT_MARK, ChatEncoder, Encoded, EncodedPair
 from academy.trainer.model import load_tokenizer
-from academy.trainer.rows import Row
+from academy.trainer.rows import PreferenceRow, Row
 from academy.trainer.spec import BadDataset, BadSpec
 
 PLAIN = (
@@ -143,3 +143,29 @@ def test_a_row_that_the_template_refuses_is_named_with_the_reason(tokenizer: Any
     tokenizer.chat_template = STRICT
     with pytest.raises(BadDataset, match=r"row.*System role not supported"):
         encode(tokenizer, row("hi", "hello", system="Be brief."))
+
+
+def test_both_answers_of_a_pair_follow_the_same_prompt_and_alone_are_learnt(
+    tokenizer: Any,
+) -> None:
+    prompt = (*row("hi", "hello").messages, {"role": "user", "content": "and " * 60})
+    given = PreferenceRow("pair", prompt, "a longer answer", "no")
+    whole = ChatEncoder(tokenizer, 1024).encode_pair(given)
+    cut = ChatEncoder(tokenizer, 150).encode_pair(given)
+    assert isinstance(whole, EncodedPair) and isinstance(cut, EncodedPair)
+    for pair in (whole, cut):
+        assert learnt(tokenizer, pair.chosen) == "a longer answer<|im_end|>"
+        assert learnt(tokenizer, pair.rejected) == "no<|im_end|>"
+        start = int(pair.chosen.learnt.argmax())
+        assert pair.chosen.tokens[:start].tolist() == pair.rejected.tokens[:start].tolist()
+    assert (whole.cut, cut.cut) == (False, True)
+    assert len(cut.chosen.tokens) <= 150
+
+
+def test_a_pair_of_equal_answers_says_nothing_and_is_left_out(tokenizer: Any) -> None:
+    prompt = ({"role": "user", "content": "hi"},)
+    done = ChatEncoder(tokenizer, 64).encode_all(
+        [PreferenceRow("1", prompt, "a", "a"), PreferenceRow("2", prompt, "a", "b")], lambda: None
+    )
+    assert [each.id for each in done.rows] == ["2"]
+    assert done.dropped == {"the chosen and the rejected answer are the same": 1}

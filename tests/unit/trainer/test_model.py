@@ -1,5 +1,7 @@
 """The loss is the plain loss, however the work is cut up."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
+from academy.errors import DigestMismatch
+from academy.trainer.adapter import save_adapter, start_from
 from academy.trainer.batches import collate
 from academy.trainer.encoding import ChatEncoder, Encoded
 from academy.trainer.evaluation import evaluate
@@ -15,10 +19,11 @@ from academy.trainer.model import AnswerModel, load_config, load_model, load_tok
 from academy.trainer.objective import Objective
 from academy.trainer.ranks import Ranks
 from academy.trainer.rows import Row
-from academy.trainer.spec import BadSpec
+from academy.trainer.spec import AdapterRef, BadSpec, Spec
 from academy.training.recipe import Hardware, Recipe
 
 CPU = Hardware("cpu", bf16=False)
+BASE_DIGEST = "sha256:1"
 
 
 def load(folder: Path, recipe: Recipe | None = None) -> AnswerModel:
@@ -153,3 +158,114 @@ def test_a_model_without_all_of_its_weights_is_refused(tiny_model: Path, tmp_pat
     (folder / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(BadSpec, match="cannot be loaded"):
         load(folder)
+
+
+def test_packed_rows_have_the_losses_and_gradients_of_padded_ones(
+    tiny_model: Path, rows: list[Encoded]
+) -> None:
+    model = load(tiny_model)
+    found = []
+    for packed in (False, True):
+        batch = collate(rows, packed=packed)
+        losses = model.losses(batch)
+        losses.mean().backward()
+        found.append((losses.detach(), {n: w.grad.clone() for n, w in model.trainable.items()}))  # type: ignore[union-attr]
+        model.peft_model.zero_grad()
+    assert collate(rows, packed=True).inputs.shape == (1, sum(len(r.tokens) - 1 for r in rows))
+    (padded, gradients), (packed_losses, packed_gradients) = found
+    torch.testing.assert_close(packed_losses, padded, rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(packed_gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_mixes_packed_rows_up_is_refused(
+    tiny_model: Path, rows: list[Encoded]
+) -> None:
+    recipe = Recipe(packing=True, dtype="float32")
+    model = load(tiny_model, recipe)
+    with torch.no_grad():  # random weights hardly look at anything, these do
+        for weight in model.trainable.values():
+            weight.mul_(10)
+    objective = Objective(model, recipe)
+    objective.require_rows_apart(rows)
+
+    def forget_positions(_: object, args: tuple[object, ...], given: dict[str, object]) -> object:
+        return args, {**given, "position_ids": None}
+
+    # Like a model with a running state instead of positions.
+    decoder = model.peft_model.get_base_model().model
+    decoder.register_forward_pre_hook(forget_positions, with_kwargs=True)
+    with pytest.raises(BadSpec, match="does not keep packed rows apart"):
+        objective.require_rows_apart(rows)
+    Objective(model, Recipe()).require_rows_apart(rows)
+
+
+def finished(folder: Path, model: AnswerModel, recipe: Recipe, base: Path) -> AdapterRef:
+    """The model's adapter as a training leaves it."""
+    spec = Spec.model_validate_json(
+        json.dumps(
+            {
+                "schema_version": 1,
+                "job_id": "job-1",
+                "attempt": 1,
+                "base_model": {"name": "tiny", "path": str(base)},
+                "dataset": {"path": "/data"},
+            }
+        )
+    )
+    digest = save_adapter(
+        folder,
+        model,
+        load_tokenizer(base),
+        spec,
+        recipe=recipe,
+        base_digest=BASE_DIGEST,
+        dataset_digest=None,
+        metrics={},
+    )
+    return AdapterRef(path=folder, digest=digest)
+
+
+@pytest.mark.parametrize("extra", [{}, {"use_dora": True}], ids=["lora", "dora"])
+def test_a_finished_adapter_is_where_the_next_training_starts(
+    tiny_model: Path, rows: list[Encoded], tmp_path: Path, extra: dict[str, bool]
+) -> None:
+    recipe = Recipe.model_validate({"lora_rank": 4, **extra}).resolved(rows=8, hardware=CPU)
+    old = load(tiny_model, recipe)
+    start = finished(tmp_path / "adapter", old, recipe, tiny_model)
+    new = load_model(tiny_model, recipe)
+    start_from(new, start, recipe, BASE_DIGEST)
+    for name, weight in old.weights().items():
+        assert torch.equal(new.weights()[name], weight)
+    with old.evaluating(adapter=True), new.evaluating(adapter=True):
+        assert torch.equal(old.losses(collate(rows)), new.losses(collate(rows)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "base", "named"),
+    [
+        ({"lora_rank": 8}, "sha256:1", "lora_rank 4, but the recipe says 8"),
+        ({"lora_alpha": 5.0}, "sha256:1", "lora_alpha 8, but the recipe says 5.0"),
+        ({"use_dora": True}, "sha256:1", "use_dora False, but the recipe says True"),
+        ({"target_modules": ("q_proj",)}, "sha256:1", "target_modules, such as base_model"),
+        ({}, "sha256:2", "made on the base model sha256:1"),
+    ],
+)
+def test_an_adapter_of_another_shape_or_model_is_refused_by_what_differs(
+    tiny_model: Path, tmp_path: Path, changed: dict[str, object], base: str, named: str
+) -> None:
+    recipe = Recipe(lora_rank=4).resolved(rows=8, hardware=CPU)
+    start = finished(tmp_path / "adapter", load(tiny_model, recipe), recipe, tiny_model)
+    other = Recipe.model_validate({"lora_rank": 4, "lora_alpha": 8.0, **changed})
+    other = other.resolved(rows=8, hardware=CPU)
+    with pytest.raises(BadSpec, match=re.escape(named)):
+        start_from(load_model(tiny_model, other), start, other, base)
+
+
+def test_a_damaged_adapter_is_not_started_from(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = Recipe(lora_rank=4).resolved(rows=8, hardware=CPU)
+    model = load(tiny_model, recipe)
+    start = finished(tmp_path / "adapter", model, recipe, tiny_model)
+    (start.path / "adapter_config.json").write_text("{}")
+    with pytest.raises(DigestMismatch):
+        start_from(model, start, recipe, BASE_DIGEST)

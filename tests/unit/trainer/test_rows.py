@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from academy.trainer.rows import Row, choose_rows, halve, read_rows
+from academy.trainer.rows import PreferenceRow, Row, choose_rows, halve, read_rows
 from academy.trainer.spec import BadDataset
 
 GOOD = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -61,3 +61,29 @@ def test_the_halves_share_no_row() -> None:
     first, second = halve(many(9), seed=1)
     assert (len(first), len(second)) == (4, 5)
     assert {row.id for row in first}.isdisjoint(row.id for row in second)
+
+
+def test_pairs_are_read_for_dpo(tmp_path: Path) -> None:
+    path = write(tmp_path, {"id": "1", "messages": GOOD[:1], "chosen": "a", "rejected": "b"})
+    assert read_rows(path, "dpo") == [PreferenceRow("1", tuple(GOOD[:1]), "a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"id": "2", "messages": GOOD}, "no 'chosen' and 'rejected' answer, which method 'dpo'"),
+        ({"id": "2", "messages": GOOD, "chosen": "a", "rejected": "b"}, "end with the user's"),
+        ({"id": "2", "messages": GOOD[:1], "chosen": "a"}, "no text in 'rejected'"),
+        ({"id": "2", "messages": GOOD[:1], "chosen": " ", "rejected": "b"}, "no text in 'chosen'"),
+        ({"id": "2", "messages": [], "chosen": "a", "rejected": "b"}, "'messages'"),
+    ],
+)
+def test_what_is_no_pair_is_refused_for_dpo(tmp_path: Path, line: Any, why: str) -> None:
+    with pytest.raises(BadDataset, match=why):
+        read_rows(write(tmp_path, line), "dpo")
+
+
+def test_a_pair_is_refused_for_sft_with_the_way_out(tmp_path: Path) -> None:
+    line = {"id": "2", "messages": GOOD[:1], "chosen": "a", "rejected": "b"}
+    with pytest.raises(BadDataset, match="preference pair, which method 'dpo' learns from"):
+        read_rows(write(tmp_path, line))
