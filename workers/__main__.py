@@ -7,6 +7,7 @@ and SIGKILL takes everything with it. More slots are more processes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ def main() -> None:
     from celery import signals
 
     from academy.store.migrate import require_in_order
+    from academy.training.launchers.orphans import OrphanSweep
     from workers import tasks
     from workers.app import app
     from workers.process import WorkerProcess
@@ -49,20 +51,23 @@ def main() -> None:
 
     signals.worker_shutting_down.connect(drain)
     signals.worker_ready.connect(process.intake.attach)
+    trains = queue == queues.GPU
+    sweep = OrphanSweep(process.sessions, settings) if trains else contextlib.nullcontext()
     try:
-        app.worker_main(
-            [
-                "--quiet",  # its banner is no JSON
-                "worker",
-                f"--queues={queue}",
-                f"--hostname={process.id}@%h",
-                "--pool=solo",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-                f"--loglevel={settings.log_level}",
-            ]
-        )
+        with sweep:
+            app.worker_main(
+                [
+                    "--quiet",  # its banner is no JSON
+                    "worker",
+                    f"--queues={queue}",
+                    f"--hostname={process.id}@%h",
+                    "--pool=solo",
+                    "--without-gossip",
+                    "--without-mingle",
+                    "--without-heartbeat",
+                    f"--loglevel={settings.log_level}",
+                ]
+            )
     finally:
         process.stop()
 

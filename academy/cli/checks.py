@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from academy.errors import AcademyError, BaseModelUnavailable
+from academy.gpus import read_gpus
 from academy.logs import cause_chain
 from academy.settings import Settings
 
@@ -88,37 +89,48 @@ def check_gpu(settings: Settings) -> Finding:
 
 
 def check_docker(settings: Settings) -> Finding:
-    name = "Docker engine"
-    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
-        todo = "Only the launcher 'docker' needs it; 'native' trainings run without."
-        return Finding(name, State.MISSING, "no /var/run/docker.sock", todo)
-    import docker
+    from academy.training.launchers import engine
 
-    try:
-        client = docker.from_env(timeout=5)
-        version = client.version()
-        client.close()
-    except docker.errors.DockerException as error:
-        todo = "Start the engine, and let this user into the group 'docker'."
-        return Finding(name, State.BROKEN, cause_chain(error), todo)
-    return Finding(name, State.OK, f"version {version['Version']}")
+    with engine.connected(settings) as client:
+        version = client.version()["Version"]
+    return Finding("Docker engine", State.OK, f"version {version} at {engine.engine_url()}")
 
 
 def check_docker_gpu(settings: Settings) -> Finding:
-    name = "Docker NVIDIA runtime"
-    engine = check_docker(settings)
-    if engine.state is not State.OK:
-        return Finding(name, State.MISSING, "needs the Docker engine", engine.todo)
-    import docker
+    from academy.training.launchers import engine
+    from academy.training.launchers.errors import NvidiaRuntimeMissing
 
-    client = docker.from_env(timeout=5)
-    found = client.info()
-    client.close()
-    devices = [each for each in found.get("CDISpecDirs") or [] if any(Path(each).glob("*nvidia*"))]
-    if "nvidia" in found.get("Runtimes", {}) or devices:
-        return Finding(name, State.OK, "containers can be given GPUs")
-    todo = "On a GPU host install nvidia-container-toolkit and run `nvidia-ctk runtime configure`."
-    return Finding(name, State.MISSING, "the engine has no runtime 'nvidia'", todo)
+    with engine.connected(settings) as client:
+        if not engine.has_nvidia_runtime(client):
+            raise NvidiaRuntimeMissing
+    return Finding("Docker NVIDIA runtime", State.OK, "containers can be given GPUs")
+
+
+def check_docker_image(settings: Settings) -> Finding:
+    from academy.training.launchers import engine
+
+    with engine.connected(settings) as client:
+        found = engine.image_id(client, settings.docker_image)
+    return Finding("training image", State.OK, f"{settings.docker_image} ({found[:19]})")
+
+
+def _for_docker(name: str, check: Check) -> tuple[str, Check]:
+    """A check whose error is its finding; necessary only where trainings start in containers."""
+
+    def look(settings: Settings) -> Finding:
+        by_default = settings.launcher == "docker"
+        try:
+            return dataclasses.replace(check(settings), necessary=by_default)
+        except AcademyError as error:
+            todo = error.next_step
+            if not by_default:
+                todo = f"Only the launcher 'docker' needs it. {todo}"
+            # A CPU machine trains in containers, too: without the runtime it lacks nothing.
+            needed = by_default and (error.code != "nvidia_runtime_missing" or bool(read_gpus()))
+            state = State.BROKEN if error.code == "docker_forbidden" else State.MISSING
+            return Finding(name, state, str(error), todo, necessary=needed)
+
+    return name, look
 
 
 def check_postgres(settings: Settings) -> Finding:
@@ -203,8 +215,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("disk", check_disk),
     ("memory", check_memory),
     ("GPU and driver", check_gpu),
-    ("Docker engine", check_docker),
-    ("Docker NVIDIA runtime", check_docker_gpu),
+    _for_docker("Docker engine", check_docker),
+    _for_docker("Docker NVIDIA runtime", check_docker_gpu),
+    _for_docker("training image", check_docker_image),
     ("PostgreSQL", check_postgres),
     ("Redis", check_redis),
     ("migrations", check_migrations),

@@ -14,9 +14,7 @@ from academy.training.launchers.order import Ended
 DONE, OTHER, BAD_SPEC, CANCELLED, OUT_OF_MEMORY = 0, 1, 2, 3, 4
 
 
-def failure_of(
-    ended: Ended, error: dict[str, Any] | None, last_lines: Sequence[str]
-) -> Failure:
+def failure_of(ended: Ended, error: dict[str, Any] | None, last_lines: Sequence[str]) -> Failure:
     """The failure behind an end that is not success.
 
     `error` is the trainer's own ``error`` message, if it could still send one; `last_lines` are the

@@ -14,6 +14,7 @@ from academy.artifacts.manifest import ManifestMissing
 from academy.artifacts.store import StorageFailure
 from academy.attempt import Attempt, JobFailed, StoppedOnRequest
 from academy.errors import DigestMismatch, StaleFence
+from academy.gpu_watch import GpuWatch
 from academy.holding import Stop
 from academy.lifecycle import Status
 from academy.store import datasets, leases, transitions
@@ -58,13 +59,17 @@ def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     granted = grant(Launch.model_validate(attempt.job.launch or {}), attempt.settings)
     spec = _spec(attempt)
     attempt.check()
-    with start_trainer(attempt, granted, spec, folder, environment={}) as trainer:
-        watch = _Watch(attempt, trainer, granted.limits)
+    with (
+        GpuWatch(attempt.job.devices, attempt.settings.heartbeat_seconds) as gpus,
+        start_trainer(attempt, granted, spec, folder, gpus.environment) as trainer,
+    ):
+        watch = _Watch(attempt, trainer, granted.limits, gpus)
         watch.until_over()
         ended = trainer.end(grace_seconds=1.0)
     if watch.stop_wanted:
         raise StoppedOnRequest
     if ended.status != outcome.DONE or watch.result is None:
+        gpus.look()
         raise JobFailed(outcome.failure_of(ended, watch.error, list(trainer.last_noise)))
     attempt.hold.progress = watch.figures
     return spool(attempt.store, attempt.job.id, watch.result)
@@ -108,7 +113,9 @@ def _resume_from(attempt: Attempt) -> str | None:
 class _Watch:
     """Follows one trainer until it is over, and stops it when the hold or a limit wants that."""
 
-    def __init__(self, attempt: Attempt, trainer: Trainer, limits: Limits) -> None:
+    def __init__(
+        self, attempt: Attempt, trainer: Trainer, limits: Limits, gpus: GpuWatch
+    ) -> None:
         self.result: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
         self.stop_wanted: Stop | None = None
@@ -116,6 +123,7 @@ class _Watch:
         self._attempt = attempt
         self._trainer = trainer
         self._limits = TimeLimits(limits, trainer)
+        self._gpus = gpus
         self._progress = ProgressFigures()
         self._started = False
         self._kept: list[dict[str, Any]] = list((attempt.job.checkpoint or {}).get("kept", []))
@@ -151,6 +159,8 @@ class _Watch:
             if (broken := self._limits.broken()) is not None:
                 self._trainer.kill()
                 raise JobFailed(broken)
+            if self.result is None:
+                self._gpus.check()
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message["type"]

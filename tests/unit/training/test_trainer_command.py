@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from academy.settings import Settings
-from academy.training.trainer_process import command_words
+from academy.training.launchers.native import command_words
 
 
 def test_the_trainer_runs_on_the_workers_own_interpreter() -> None:

@@ -1,0 +1,113 @@
+"""What a trainer prints, turned into events and into messages for its owner."""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from academy.events.writer import EventWriter
+from academy.lifecycle import FailureCode
+from academy.training.result import without_rows
+
+#: The messages that the owner acts on; the others are events and nothing more.
+_FOR_OWNER = {"checkpoint", "result", "error", "metrics", "stage"}
+#: The fields that name folders; the owner opens them.
+_FOLDERS = ("path", "adapter_path")
+_LONGEST_LINE = 1 << 20
+
+
+class OutsideOut(ValueError):
+    """A trainer named a folder that is not one of its own."""
+
+
+class TrainerOutput:
+    """Takes a trainer's lines as they come; each is an event at once.
+
+    `folder_of` gives the folder of this host that a trainer's path stands for, or raises
+    `OutsideOut`.
+    """
+
+    def __init__(self, events: EventWriter, folder_of: Callable[[str], Path]) -> None:
+        self.last_noise: deque[str] = deque(maxlen=30)
+        self._events = events
+        self._folder_of = folder_of
+        self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def next_message(self, timeout_seconds: float) -> dict[str, Any] | None:
+        """The next message to act on; None if none came in time."""
+        try:
+            return self._messages.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the owner has taken every message."""
+        return self._messages.empty()
+
+    def add_message(self, line: bytes) -> None:
+        """A line of standard output: a message, or else a line for people."""
+        text = line.decode("utf-8", "replace").rstrip("\n")
+        try:
+            message = json.loads(text)
+            kind = message.pop("type")
+        except (ValueError, KeyError, AttributeError, TypeError):
+            self._events.emit("log", level="info", message=text)
+            return
+        self._events.emit(kind, **_public(message))
+        if kind in _FOR_OWNER:
+            self._messages.put(self._for_owner(kind, message))
+
+    def add_noise(self, line: bytes) -> None:
+        """A line of standard error."""
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            self.last_noise.append(text)
+            self._events.emit("log", level="noise", message=text)
+
+    def _for_owner(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            folders = {
+                name: str(self._folder_of(message[name])) for name in _FOLDERS if name in message
+            }
+        except OutsideOut as error:
+            self._events.emit("log", level="warning", message=str(error))
+            return {
+                "type": "error",
+                "code": FailureCode.CONTAINER_REFUSED,
+                "message": str(error),
+                "next_step": "The image's trainer has to write under the folder given by --out.",
+            }
+        return {"type": kind, **message, **folders}
+
+
+class Lines:
+    """Joins pieces of a stream into lines. One that is longer than a MiB is cut there."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, piece: bytes) -> Iterator[bytes]:
+        """The lines that `piece` completes, without their ends."""
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        yield from whole
+        if len(self._rest) > _LONGEST_LINE:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[bytes]:
+        """What stands after the last line's end, if anything."""
+        if self._rest:
+            yield self._rest
+        self._rest = b""
+
+
+def _public(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as watchers see it: no folder of this host, no figures for each held-out row."""
+    shown = {k: v for k, v in message.items() if k not in {"id", *_FOLDERS}}
+    if isinstance(shown.get("summary"), dict):
+        shown["summary"] = without_rows(shown["summary"])
+    return shown

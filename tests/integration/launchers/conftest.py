@@ -1,0 +1,189 @@
+"""A real Docker engine of the tests' own, with a base image that needs no registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+
+import docker
+from academy.artifacts.manifest import read_manifest, write_manifest
+from academy.artifacts.store import ArtifactStore
+from academy.processes import end_group, spawn
+from academy.settings import Settings
+from academy.store import datasets
+from academy.store.engine import Sessions
+from academy.trainer.tiny import make_tiny_model
+
+ROOT = Path(__file__).resolve().parents[3]
+IMAGE = "academy-test:base"
+_PROGRAMS = ("dockerd", "debootstrap", "containerd", "runc")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.APIClient]:
+    """A Docker engine with a socket and a data folder of its own, and the image `IMAGE` in it."""
+    _require_programs()
+    folder = Path(tempfile.mkdtemp(prefix="academy-docker-"))  # short, as a socket's path must be
+    url = f"unix://{folder}/docker.sock"
+    said = (folder / "dockerd.log").open("wb")
+    process = spawn(
+        [
+            "dockerd",
+            f"--host={url}",
+            f"--data-root={folder}/data",
+            f"--exec-root={folder}/exec",
+            f"--pidfile={folder}/docker.pid",
+            # Nothing of this machine's network is touched.
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+        ],
+        stdout=said,
+        stderr=said,
+        death_signal=SIGTERM,  # it then ends its containers and unmounts their folders
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket(socket.AF_UNIX) as door:
+                if door.connect_ex(f"{folder}/docker.sock") == 0:
+                    break
+            if process.poll() is not None or time.monotonic() > deadline:
+                log = (folder / "dockerd.log").read_text()[-3000:]
+                pytest.fail(f"dockerd does not answer:\n{log}")
+            time.sleep(0.05)
+        client = docker.APIClient(base_url=url, version="1.41", timeout=120)
+        repository, _, tag = IMAGE.partition(":")
+        client.import_image_from_file(str(_base_image()), repository=repository, tag=tag)
+        yield client
+        client.close()
+    finally:
+        process.terminate()  # and not its containerd, which it still needs
+        process.wait(timeout=60)
+        end_group(process, grace_seconds=0)
+        said.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def docker_host(engine: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the engine, which Academy finds as every Docker client does.
+
+    No container of Academy's may be left by a test.
+    """
+    url = engine.base_url.replace("http+docker://localhost", "")
+    url = url or f"unix://{_socket_of(engine)}"
+    monkeypatch.setenv("DOCKER_HOST", url)
+    yield url
+    left = engine.containers(all=True, filters={"label": "academy.job"})
+    for each in left:
+        engine.remove_container(each["Id"], force=True)
+    assert left == []
+
+
+@pytest.fixture
+def habitat(settings: Settings, docker_host: str) -> Settings:
+    """Settings whose trainings start in a container that runs this checkout's trainer."""
+    packages = Path(docker.__file__).parents[1]
+    return replace(
+        settings,
+        launcher="docker",
+        docker_image=IMAGE,
+        docker_command="env PYTHONPATH=/opt/academy:/opt/packages python3 -m academy.trainer",
+        docker_mounts=f"{ROOT}:/opt/academy,{packages}:/opt/packages",
+        docker_cpus=1,
+        trainer_memory_bytes=2 << 30,
+        models=str(settings.home / "models"),
+        base_model="tiny",
+    )
+
+
+@pytest.fixture
+def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
+    """The id of a small dataset in the store, and a tiny base model to train on it."""
+    for each in make_tiny_model(settings.home / "models" / "tiny").iterdir():
+        each.chmod(0o644)  # it writes weights for their owner alone
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    for name, numbers in (("train", range(24)), ("heldout", range(24, 32))):
+        (folder / f"{name}.jsonl").write_text("".join(map(_row, numbers)))
+    write_manifest(folder)
+    key = ArtifactStore(settings).publish(folder, "datasets")
+    with sessions.begin() as session:
+        return datasets.register(
+            session,
+            id="dataset-1",
+            digest=read_manifest(folder)["digest"],
+            key=key,
+            format="openai",
+            train_rows=24,
+            heldout_rows=8,
+            statistics={},
+            request={},
+        ).id
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Waits for a condition; fails when it has not come true in time."""
+
+    def eventually(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
+            time.sleep(0.05)
+
+    return eventually
+
+
+def _row(number: int) -> str:
+    words = " ".join(("alpha", "beta", "gamma")[(number + each) % 3] for each in range(3 + number))
+    return (
+        f'{{"id": "row-{number}", "source": "upload", "messages": ['
+        f'{{"role": "user", "content": "repeat: {words}"}},'
+        f'{{"role": "assistant", "content": "{words}"}}]}}\n'
+    )
+
+
+def _require_programs() -> None:
+    missing = [each for each in _PROGRAMS if shutil.which(each) is None]
+    why = f"a Docker engine for the tests needs {', '.join(missing)}" if missing else ""
+    if not why and os.getuid() != 0:
+        why = "a Docker engine for the tests has to be started by root"
+    if not why and sys.version_info[:2] != (3, 11):
+        why = "the base image has Python 3.11, so the tests' packages have to be those of 3.11"
+    if why and os.environ.get("CI"):
+        pytest.fail(f"{why}; in CI these tests must run (.ci/run installs it)")
+    if why:
+        pytest.skip(why)
+
+
+def _base_image() -> Path:
+    """A tar of Debian with Python, made once for each checkout; `make clean` removes it."""
+    made = ROOT / ".cache" / "tests" / "bookworm-python.tar"
+    if made.exists():
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="academy-debian-") as folder:
+        command = ["debootstrap", "--variant=minbase", "--include=python3", "bookworm", folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        partial = made.with_name(f"{made.name}.{os.getpid()}")
+        subprocess.run(["tar", "-C", folder, "-cf", str(partial), "."], check=True, timeout=120)
+        partial.replace(made)
+    return made
+
+
+def _socket_of(engine: docker.APIClient) -> str:
+    return str(engine.get_adapter(engine.base_url).socket_path)

@@ -1,0 +1,171 @@
+"""Trainings in real containers, from the request to the adapter, and every way that they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import docker
+from academy.attempt import carry_out
+from academy.events import replay, stream
+from academy.lifecycle import FailureCode, Reason, Status
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Sessions
+from academy.store.tables import Job
+from academy.training.request import TrainingRequest
+from academy.training.submission import submit_training
+from academy.training.supervisor import train
+
+pytestmark = pytest.mark.slow
+
+LONG = {"num_epochs": 100, "checkpoint_interval_steps": 5}
+
+
+class Trainings:
+    """Submits trainings and carries them out as a worker does."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, dataset: str) -> None:
+        self.settings, self.sessions, self.dataset = settings, sessions, dataset
+
+    def submit(self, **wanted: Any) -> Job:
+        request = TrainingRequest(dataset_id=self.dataset, **wanted)
+        with self.sessions.begin() as session:
+            submit_training(session, self.settings, request, None)
+        with self.sessions.begin() as session:
+            job = transitions.claim(session, "gpu", "worker-1", self.settings.lease_seconds)
+        assert job is not None
+        return job
+
+    def carry_out(self, job: Job, draining: threading.Event | None = None) -> Job:
+        carry_out(self.settings, self.sessions, job, draining or threading.Event(), train)
+        return self.job(job.id)
+
+    def job(self, job_id: str) -> Job:
+        with self.sessions() as session:
+            return jobs.get(session, job_id)
+
+    def step(self, job_id: str) -> int:
+        return int((self.job(job_id).progress or {}).get("step") or 0)
+
+    def said(self, job_id: str) -> list[str]:
+        client = stream.connect(self.settings)
+        events = replay.read_all(self.sessions, client, job_id)
+        client.close()
+        return [str(each.fields["message"]) for each in events if "message" in each.fields]
+
+    def failure(self, job_id: str) -> dict[str, Any]:
+        """What the last attempt failed of, whether it is tried again or not."""
+        with self.sessions() as session:
+            return jobs.transitions(session, job_id)[-1].detail or {}
+
+
+@pytest.fixture
+def trainings(habitat: Settings, sessions: Sessions, dataset: str) -> Trainings:
+    return Trainings(habitat, sessions, dataset)
+
+
+def test_a_training_in_a_container_leaves_an_adapter_and_no_container(
+    trainings: Trainings,
+) -> None:
+    job = trainings.carry_out(trainings.submit(num_epochs=1))
+    assert job.status == Status.FINISHED, (job.failure_message, trainings.said(job.id)[-20:])
+    assert job.result is not None
+    assert any(each.startswith("Training in a container of") for each in trainings.said(job.id))
+
+
+def test_a_drain_lets_the_container_write_a_checkpoint_that_the_next_one_goes_on_from(
+    trainings: Trainings, eventually: Callable[..., None]
+) -> None:
+    job, draining = trainings.submit(**LONG), threading.Event()
+    work = threading.Thread(target=trainings.carry_out, args=(job, draining))
+    work.start()
+    eventually(lambda: trainings.step(job.id), "a step")
+    draining.set()
+    work.join(timeout=60)
+    stopped = trainings.job(job.id)
+    assert stopped.status == Status.QUEUED and stopped.checkpoint is not None
+    with trainings.sessions() as session:
+        assert jobs.transitions(session, job.id)[-1].reason == Reason.DRAINED
+    with trainings.sessions.begin() as session:
+        again = transitions.claim(session, "gpu", "worker-2", trainings.settings.lease_seconds)
+    assert again is not None
+    work = threading.Thread(target=trainings.carry_out, args=(again,))
+    work.start()
+    step = stopped.checkpoint["step"]
+    eventually(lambda: (trainings.job(job.id).progress or {}).get("step", 0) > step, "a later step")
+    with trainings.sessions.begin() as session:
+        transitions.request_cancel(session, job.id)
+    work.join(timeout=60)
+    assert trainings.job(job.id).status == Status.CANCELLED
+    assert any(f"step {step}" in each for each in trainings.said(job.id))
+
+
+def test_a_container_past_its_memory_limit_is_out_of_memory(trainings: Trainings) -> None:
+    job = trainings.submit(num_epochs=1, limits={"memory_bytes": 100 << 20})
+    trainings.carry_out(job)
+    failure = trainings.failure(job.id)
+    assert failure["code"] == FailureCode.OUT_OF_MEMORY, failure
+    assert "limits.memory_bytes" in failure["next_step"]
+
+
+def test_a_container_past_its_time_is_ended(trainings: Trainings) -> None:
+    for limits, code in (
+        ({"wall_seconds": 3.0}, FailureCode.TIMEOUT),
+        ({"cpu_seconds": 4.0}, FailureCode.CPU_TIME_EXCEEDED),
+    ):
+        job = trainings.carry_out(trainings.submit(**LONG, limits=limits))
+        assert (job.status, job.failure_code) == (Status.FAILED, code), job.failure_message
+
+
+def test_an_image_that_is_not_there_fails_at_once_and_names_it(trainings: Trainings) -> None:
+    trainings.settings = replace(trainings.settings, docker_images="elsewhere/*")
+    job = trainings.carry_out(trainings.submit(image="elsewhere/trainer:1"))
+    assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.IMAGE_MISSING)
+    assert "elsewhere/trainer:1" in str(job.failure_message)
+    assert "pull" in str(job.failure_next_step)
+
+
+def test_a_command_that_the_image_does_not_have_is_refused_by_the_engine(
+    trainings: Trainings,
+) -> None:
+    trainings.settings = replace(trainings.settings, docker_command="/no/such/program")
+    job = trainings.carry_out(trainings.submit())
+    assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.CONTAINER_REFUSED)
+    assert "/no/such/program" in str(job.failure_message)
+
+
+def test_without_an_engine_the_job_waits_for_it_or_runs_natively_where_policy_says_so(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    job = trainings.submit(num_epochs=1)
+    assert trainings.carry_out(job).status == Status.QUEUED
+    failure = trainings.failure(job.id)
+    assert failure["code"] == FailureCode.DOCKER_UNAVAILABLE
+    assert "/nowhere/docker.sock" in failure["message"] and "DOCKER_HOST" in failure["next_step"]
+    trainings.settings = replace(trainings.settings, launcher_fallback="native")
+    with trainings.sessions.begin() as session:
+        again = transitions.claim(session, "gpu", "worker-1", trainings.settings.lease_seconds)
+    assert again is not None
+    assert trainings.carry_out(again).status == Status.FINISHED
+    assert any("process of this host instead" in each for each in trainings.said(job.id))
+
+
+def test_a_container_that_somebody_removes_costs_the_attempt_only(
+    trainings: Trainings, engine: docker.APIClient, eventually: Callable[..., None]
+) -> None:
+    job = trainings.submit(**LONG)
+    work = threading.Thread(target=trainings.carry_out, args=(job,))
+    work.start()
+    eventually(lambda: trainings.step(job.id), "a step")
+    [container] = engine.containers(filters={"label": f"academy.job={job.id}"})
+    engine.remove_container(container["Id"], force=True)  # as an administrator would
+    work.join(timeout=60)
+    failure = trainings.failure(job.id)
+    assert failure["code"] == FailureCode.TRAINER_CRASHED, failure
+    assert trainings.job(job.id).status == Status.QUEUED
