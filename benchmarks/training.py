@@ -275,14 +275,18 @@ def heldout_loss(model: Any, tokenizer: Any, folder: Path) -> float | None:
     from academy.trainer.encoding import ChatEncoder
     from academy.trainer.evaluation import evaluate
     from academy.trainer.model import AnswerModel
+    from academy.trainer.objective import Objective
+    from academy.trainer.ranks import Ranks
     from academy.trainer.rows import read_rows
+    from academy.training.recipe import Recipe
 
     rows = (
         ChatEncoder(tokenizer, 2048)
         .encode_all(read_rows(folder / "heldout.jsonl"), lambda: None)
         .rows
     )
-    return evaluate(AnswerModel(model, "cpu"), rows, adapter=True, check=lambda: None).loss
+    objective = Objective(AnswerModel(model, "cpu"), Recipe())
+    return evaluate(objective, rows, adapter=True, check=lambda: None, ranks=Ranks()).loss
 
 
 def matrix_products(dtype: str) -> float:

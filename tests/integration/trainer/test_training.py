@@ -12,6 +12,16 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from academy.artifacts.manifest import verify_manifest
+from academy.runtime.chat import parse_chat
+from academy.runtime.engine import Engine
+from academy.runtime.generation import Piece
+from academy.runtime.prompts import ask_for
+from academy.trainer.adapter import start_from
+from academy.trainer.encoding import ChatEncoder, Encoded
+from academy.trainer.model import load_model, load_tokenizer
+from academy.trainer.rows import read_rows
+from academy.trainer.spec import AdapterRef
+from academy.training.recipe import Recipe
 
 METRICS = {
     *("step", "total_steps", "epoch", "progress", "loss", "learning_rate", "grad_norm", "tokens"),
@@ -150,3 +160,50 @@ def test_rows_that_cannot_be_learnt_are_counted_and_said(workshop: Any, tmp_path
     assert summary["gain"] is None, "there are no held-out rows"
     warnings = [event["message"] for event in outcome.of("log") if event["level"] == "warning"]
     assert any("1 training rows were left out" in warning for warning in warnings)
+
+
+def test_template_and_end_of_turn_travel_with_the_adapter(done: Any, workshop: Any) -> None:
+    base, taken = (
+        AutoTokenizer.from_pretrained(each)
+        for each in (workshop.model, done.events[-1]["adapter_path"])
+    )
+    assert taken.chat_template == base.chat_template
+    assert taken.eos_token_id == base.eos_token_id
+    assert taken.get_vocab() == base.get_vocab()
+    chat = [{"role": "user", "content": "repeat: alpha"}]
+    assert taken.apply_chat_template(chat) == base.apply_chat_template(chat)
+
+
+def test_trainer_and_runtime_read_and_write_the_same_tokens(done: Any, workshop: Any) -> None:
+    """The prompt is what was trained on, and the answer is what the trained model says to it."""
+    result = done.events[-1]
+    recipe = Recipe.model_validate(result["summary"]["recipe"])
+    trained = load_model(workshop.model, recipe)
+    folder = Path(result["adapter_path"])
+    base_digest = json.loads((folder / "academy.json").read_text())["base_model"]["digest"]
+    start_from(trained, AdapterRef(path=folder, digest=result["digest"]), recipe, base_digest)
+    tokenizer = load_tokenizer(workshop.model)
+    encoder = ChatEncoder(tokenizer, 512)
+    engine = Engine(workshop.model, "tiny")
+    engine.start()
+    try:
+        assert engine.wait_until_loaded(60), engine.failure
+        engine.load("golden", folder, result["digest"])
+        for row in read_rows(workshop.dataset / "heldout.jsonl")[:4]:
+            encoded = encoder.encode(row)
+            assert isinstance(encoded, Encoded)
+            prompt = encoded.tokens[: int(encoded.learnt.argmax())].tolist()
+            said = list(prompt)
+            with trained.evaluating(adapter=True):
+                while len(said) < len(prompt) + 12 and said[-1] != tokenizer.eos_token_id:
+                    logits = trained.peft_model(input_ids=torch.tensor([said])).logits
+                    said.append(int(logits[0, -1].argmax()))
+            payload = {"model": "golden", "messages": list(row.messages[:-1])}
+            ask = ask_for(engine, parse_chat(payload | {"temperature": 0, "max_tokens": 12}))
+            assert list(ask.prompt) == prompt
+            pieces = engine.submit(ask).events(poll_seconds=0.2)
+            text = "".join(each.text for each in pieces if isinstance(each, Piece))
+            expected = tokenizer.decode(said[len(prompt) :], skip_special_tokens=True)
+            assert text == expected
+    finally:
+        assert engine.close()
