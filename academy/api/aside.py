@@ -16,5 +16,15 @@ Made = TypeVar("Made")
 
 def aside(work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
     """What `work` returns or raises. It must not use the request, nor locks of other threads."""
-    made: Made = get_hub().threadpool.apply(work, args, kwargs)
-    return made
+
+    def attempt() -> tuple[list[Made], BaseException | None]:
+        # gevent prints what is raised in its threads, even if the caller deals with it.
+        try:
+            return [work(*args, **kwargs)], None
+        except Exception as error:
+            return [], error
+
+    made, error = get_hub().threadpool.apply(attempt)
+    if error is not None:
+        raise error
+    return made[0]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from academy.api.shapes.base import Done, Sent, Shown
+from academy.curation.request import DatasetFormat
 from academy.lifecycle import Status
 from academy.store.tables import Dataset
 
@@ -61,6 +62,14 @@ class RowsQuery(Sent):
     split: Literal["train", "heldout"] = Field("train", description="which part of the dataset")
     limit: int = Field(50, ge=1, le=500, description="how many rows at most")
     after: int = Field(0, ge=0, description="how many rows to pass over: the 'next' of a page")
+    base_model: str | None = Field(
+        None,
+        max_length=200,
+        description="base model by whose chat template and tokens each row has its 'preview'",
+    )
+    max_seq_length: int | None = Field(
+        None, ge=16, le=131_072, description="longest row in tokens, for the preview"
+    )
 
 
 class DropsQuery(Sent):
@@ -76,7 +85,11 @@ class RowsPage(Shown):
 
     dataset_id: str
     count: int
-    rows: list[dict[str, Any]]
+    total: int = Field(description="rows of this part of the dataset")
+    rows: list[dict[str, Any]] = Field(
+        description="canonical rows; with base_model each has a 'preview': tokens, learnt_tokens, "
+        "cut, segments of text, tokens and learnt; or why it is left_out"
+    )
     has_more: bool
     next: int | None
 
@@ -92,11 +105,44 @@ class DropsPage(Shown):
 
 
 class DownloadQuery(Sent):
-    """Which file of a dataset."""
+    """Which file of a dataset, or which rows in which format."""
 
-    file: Literal["dataset", "train", "heldout", "drops", "statistics", "manifest"] = Field(
+    file: Literal["dataset", "train", "heldout", "drops", "statistics", "card", "manifest"] = Field(
         "dataset", description="'dataset' holds the training rows in the format asked for"
     )
+    format: DatasetFormat | None = Field(
+        None, description="the rows of 'dataset', 'train' or 'heldout' in another format"
+    )
+
+
+class DifferenceQuery(Sent):
+    """Two datasets, and which of the rows that differ to show."""
+
+    a: str = Field(max_length=200, description="the dataset before")
+    b: str = Field(max_length=200, description="the dataset after")
+    kind: Literal["added", "removed", "changed", "moved"] | None = Field(
+        None, description="rows of this kind; left out: counts only"
+    )
+    limit: int = Field(50, ge=1, le=500, description="how many rows at most")
+    after: int = Field(0, ge=0, description="how many rows to pass over: the 'next' of a page")
+
+
+class DifferenceShown(Shown):
+    """How dataset b differs from dataset a."""
+
+    a: str
+    b: str
+    counts: dict[str, int] = Field(
+        description="rows added, removed, changed (the same id says something else), moved (to the "
+        "other side of the split) and unchanged"
+    )
+    request: dict[str, Any] = Field(description="options that differ: {name: {a, b}}")
+    statistics: dict[str, Any] = Field(description="figures that differ: {name: {a, b}}")
+    kind: str | None
+    count: int
+    rows: list[dict[str, Any]] = Field(description="{id, a, b}: the row before and after")
+    has_more: bool
+    next: int | None
 
 
 def dataset_body(dataset: Dataset, path: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,9 +23,11 @@ from academy.access import Role, make_key
 from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
+from academy.attempt import carry_out
+from academy.curation.supervisor import curate_job
 from academy.processes import end_group, spawn
 from academy.settings import Settings
-from academy.store import adapters, datasets
+from academy.store import adapters, datasets, transitions
 from academy.store.engine import Sessions
 from academy.store.tables import Adapter
 
@@ -152,6 +155,25 @@ def adapter(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
             ),
         )
     return "training_one"
+
+
+@pytest.fixture
+def curator(settings: Settings, sessions: Sessions) -> Iterator[None]:
+    """Carries out every curation that is queued, as a worker does."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            with sessions.begin() as session:
+                job = transitions.claim(session, "curation", "worker-1", 60.0)
+            if job is not None:
+                carry_out(settings, sessions, job, threading.Event(), curate_job)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    over.set()
+    thread.join(timeout=60)
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from academy.attempt import carry_out
-from academy.curation.supervisor import curate_job
 from academy.settings import Settings
-from academy.store import transitions
-from academy.store.engine import Sessions
 
 NDJSON = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
@@ -25,25 +20,6 @@ PARQUET = "application/vnd.apache.parquet"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return replace(settings, max_upload_bytes=200_000)
-
-
-@pytest.fixture
-def curator(settings: Settings, sessions: Sessions) -> Iterator[None]:
-    """Carries out every curation that is queued, as a worker does."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.wait(0.02):
-            with sessions.begin() as session:
-                job = transitions.claim(session, "curation", "worker-1", 60.0)
-            if job is not None:
-                carry_out(settings, sessions, job, threading.Event(), curate_job)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    over.set()
-    thread.join(timeout=60)
 
 
 def alpaca(count: int, start: int = 0) -> list[dict[str, Any]]:
