@@ -101,6 +101,12 @@ class Settings:
     repo_roots: str = setting(
         "", "folders, separated by ':', in which repositories may lie; empty: working directory"
     )
+    allow_git_remotes: int = setting(
+        0, "1 lets a curation fetch repositories over https and ssh", low=0, high=1
+    )
+    git_remote_seconds: float = setting(
+        900.0, "longest time for fetching one remote repository", low=1
+    )
     api_key: str = setting("", "key that the CLI sends; empty: HOME/admin.key")
     url: str = setting("", "address of the API for the CLI; empty: that of the running home")
     runtime_url: str = setting(

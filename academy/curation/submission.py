@@ -24,7 +24,7 @@ def submit_curation(
         # Opening a repository brings GitPython in, which the API need not load before.
         from academy.curation.git.examples import open_repositories
 
-        open_repositories(request.repositories, settings.allowed_repo_roots)
+        open_repositories(_local(request, settings), settings.allowed_repo_roots)
     if request.uploads:
         from academy.artifacts.store import ArtifactStore  # fsspec only where files are read
         from academy.curation import kept_uploads
@@ -42,3 +42,15 @@ def submit_curation(
     )
     transitions.submit(session, job)
     return job
+
+
+def _local(request: CurationRequest, settings: Settings) -> tuple[str, ...] | None:
+    """The repositories to be opened now: where remote ones are allowed, these are only checked."""
+    if request.repositories is None or not settings.allow_git_remotes:
+        return request.repositories
+    from academy.curation.git.remote import check_address
+    from academy.curation.git.repository import is_remote
+
+    for address in filter(is_remote, request.repositories):
+        check_address(address)
+    return tuple(path for path in request.repositories if not is_remote(path))

@@ -32,13 +32,14 @@ from academy.store.engine import Session
 
 def curate_job(attempt: Attempt) -> Callable[[Session], None]:
     """The work of a curation job; returns what records its success (see `attempt.carry_out`)."""
-    request = CurationRequest.model_validate(attempt.job.parameters)
+    asked = CurationRequest.model_validate(attempt.job.parameters)
     folder = attempt.settings.home / "work" / attempt.job.id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     attempt.record(lambda session: transitions.start(session, attempt.claim))
     attempt.events.emit("status", status=Status.RUNNING, attempt=attempt.job.attempt)
     try:
+        request = _with_remotes(attempt, asked)
         result = curate(
             request,
             lessons=stored_lessons(attempt, request.lessons_limit),
@@ -46,7 +47,7 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
             runs=stored_runs(attempt, request.runs_limit),
             uploads=_uploads(attempt, request),
             out=folder / "dataset",
-            allowed_roots=attempt.settings.allowed_repo_roots,
+            allowed_roots=[*attempt.settings.allowed_repo_roots, _mirrors(attempt)],
             progress=lambda progress: _tell(attempt, progress),
             should_stop=lambda: attempt.hold.wanted is not None,
             earlier=Earlier(StoredSides(attempt), stored_held_out(attempt, request)),
@@ -101,6 +102,29 @@ def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
         max_bytes=attempt.settings.max_upload_bytes,
         pairs=request.makes_pairs,
     )
+
+
+def _with_remotes(attempt: Attempt, request: CurationRequest) -> CurationRequest:
+    """The request with every remote repository fetched, and the path of its copy in its place."""
+    if not request.repositories or not attempt.settings.allow_git_remotes:
+        return request
+    from academy.curation.git import remote
+    from academy.curation.git.repository import is_remote
+
+    paths = []
+    for path in request.repositories:
+        if is_remote(path):
+            message = f"Fetching {path}."
+            attempt.events.emit("log", level="info", message=message)
+            seconds = attempt.settings.git_remote_seconds
+            path = str(remote.fetch(path, _mirrors(attempt), seconds, attempt.check))
+        paths.append(path)
+    return request.model_copy(update={"repositories": tuple(paths)})
+
+
+def _mirrors(attempt: Attempt) -> Path:
+    """Where copies of remote repositories are kept, so that the next fetch gets only the new."""
+    return (attempt.settings.home / "cache" / "repositories").resolve()
 
 
 def _memory(attempt: Attempt) -> Path:

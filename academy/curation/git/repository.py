@@ -71,6 +71,11 @@ def is_repository(path: Path) -> bool:
     )
 
 
+def is_remote(path: str) -> bool:
+    """Whether `path` has the shape of a remote address, good or bad, and is no local path."""
+    return _REMOTE.match(path) is not None
+
+
 class _Inspection:
     """One look at one path; every refusal names that path."""
 
@@ -141,8 +146,9 @@ class _Inspection:
     def _top(self) -> Path:
         if not self.asked.strip() or "\0" in self.asked or "\n" in self.asked:
             raise self.refuse("that is no path")
-        if _REMOTE.match(self.asked):
-            raise self.refuse("it is a remote address, and only local paths are read")
+        if is_remote(self.asked):
+            why = "it is a remote address; they are read only with ACADEMY_ALLOW_GIT_REMOTES=1"
+            raise self.refuse(why)
         top = self.confined(Path(self.asked), "it")
         if not top.is_dir():
             raise self.refuse("it is no folder")

@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from academy.attempt import Attempt, carry_out
+from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson
+from academy.curation.submission import submit_curation
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Session, Sessions
+from academy.store.tables import Job
 
 GIT_ENV = {
     "PATH": os.environ["PATH"],
@@ -133,3 +143,24 @@ def sentence() -> Callable[..., str]:
 @pytest.fixture
 def lessons() -> Callable[..., Iterable[Lesson]]:
     return _lessons
+
+
+Work = Callable[[Attempt], Callable[[Session], None]]
+
+
+@pytest.fixture
+def carry(settings: Settings, sessions: Sessions) -> Callable[..., Job]:
+    """Submits a curation and has `work` carried out as a worker would; the job as it ended."""
+
+    def carry(work: Work, request: CurationRequest, **changed: Any) -> Job:
+        own = replace(settings, **changed)
+        with sessions.begin() as session:
+            job_id = submit_curation(session, own, request, None).id
+        with sessions.begin() as session:
+            job = transitions.claim(session, "curation", "w", 30.0)
+        assert job is not None and job.id == job_id
+        carry_out(own, sessions, job, threading.Event(), work)
+        with sessions() as session:
+            return jobs.get(session, job_id)
+
+    return carry

@@ -5,46 +5,22 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import Attempt, carry_out
+from academy.attempt import Attempt
 from academy.curation.errors import SourceAway
 from academy.curation.request import CurationRequest
 from academy.curation.stored import stored_lessons
-from academy.curation.submission import submit_curation
 from academy.curation.supervisor import curate_job
 from academy.lifecycle import RETRIED, FailureCode, Status
 from academy.settings import Settings
-from academy.store import datasets, jobs, lessons, runs, transitions
+from academy.store import datasets, lessons, runs, transitions
 from academy.store.engine import Session, Sessions
 from academy.store.tables import Job
-
-Work = Callable[[Attempt], Callable[[Session], None]]
-
-
-@pytest.fixture
-def carry(settings: Settings, sessions: Sessions) -> Callable[..., Job]:
-    """Submits a curation and has `work` carried out as a worker would; the job as it ended."""
-
-    def carry(work: Work, request: CurationRequest, **changed: Any) -> Job:
-        own = replace(settings, **changed)
-        with sessions.begin() as session:
-            job_id = submit_curation(session, own, request, None).id
-        with sessions.begin() as session:
-            job = transitions.claim(session, "curation", "w", 30.0)
-        assert job is not None and job.id == job_id
-        carry_out(own, sessions, job, threading.Event(), work)
-        with sessions() as session:
-            return jobs.get(session, job_id)
-
-    return carry
-
 
 NO_GIT = CurationRequest(repositories=(), lessons_limit=1_000_000)
 
