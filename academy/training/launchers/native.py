@@ -17,7 +17,7 @@ from typing import Any
 from academy.events.writer import EventWriter
 from academy.processes import cpu_seconds_of_group, end_group, signal_group, spawn
 from academy.training.launchers.order import Ended, TrainerOrder
-from academy.training.launchers.output import TrainerOutput
+from academy.training.launchers.output import TrainerOutput, lines_of
 
 
 class NativeTrainer:
@@ -106,12 +106,12 @@ class NativeTrainer:
 
     def _read_messages(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in lines_of(self._process.stdout):
             self._output.add_message(line)
 
     def _read_noise(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in lines_of(self._process.stderr):
             self._output.add_noise(line)
 
 

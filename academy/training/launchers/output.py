@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import queue
+import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from academy.events.metrics_parser import TrainingMetricsParser
 from academy.events.writer import EventWriter
 from academy.lifecycle import FailureCode
 from academy.training.result import without_rows
@@ -17,7 +21,11 @@ from academy.training.result import without_rows
 _FOR_OWNER = {"checkpoint", "result", "error", "metrics", "stage"}
 #: The fields that name folders; the owner opens them.
 _FOLDERS = ("path", "adapter_path")
-_LONGEST_LINE = 1 << 20
+#: A ``result`` has figures for each held-out row and may be long; a line that never ends must not
+#: fill the memory.
+_LONGEST_LINE = 64 << 20
+#: A progress bar ends its lines with a carriage return only.
+_LINE_ENDS = re.compile(rb"\r\n|\n|\r")
 
 
 class OutsideOut(ValueError):
@@ -28,7 +36,8 @@ class TrainerOutput:
     """Takes a trainer's lines as they come; each is an event at once.
 
     `folder_of` gives the folder of this host that a trainer's path stands for, or raises
-    `OutsideOut`.
+    `OutsideOut`. A trainer of another make, which prints no messages, has its lines searched for
+    figures; they become ``metrics``.
     """
 
     def __init__(self, events: EventWriter, folder_of: Callable[[str], Path]) -> None:
@@ -36,6 +45,9 @@ class TrainerOutput:
         self._events = events
         self._folder_of = folder_of
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._parser = TrainingMetricsParser()
+        self._parsing = threading.Lock()  # both streams are read at the same time
+        self._has_messages = False
 
     def next_message(self, timeout_seconds: float) -> dict[str, Any] | None:
         """The next message to act on; None if none came in time."""
@@ -56,8 +68,9 @@ class TrainerOutput:
             message = json.loads(text)
             kind = message.pop("type")
         except (ValueError, KeyError, AttributeError, TypeError):
-            self._events.emit("log", level="info", message=text)
+            self._add_line(text, "info")
             return
+        self._has_messages = True
         self._events.emit(kind, **_public(message))
         if kind in _FOR_OWNER:
             self._messages.put(self._for_owner(kind, message))
@@ -67,7 +80,17 @@ class TrainerOutput:
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             self.last_noise.append(text)
-            self._events.emit("log", level="noise", message=text)
+            self._add_line(text, "noise")
+
+    def _add_line(self, text: str, level: str) -> None:
+        self._events.emit("log", level=level, message=text)
+        if self._has_messages:
+            return  # it tells its figures itself, and a library's progress bar is none of them
+        with self._parsing:
+            figures = self._parser.parse(text)
+        if figures is not None:
+            self._events.emit("metrics", **figures)
+            self._messages.put({"type": "metrics", **figures})
 
     def _for_owner(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -86,23 +109,42 @@ class TrainerOutput:
 
 
 class Lines:
-    """Joins pieces of a stream into lines. One that is longer than a MiB is cut there."""
+    """Joins pieces of a stream into lines. One that is longer than the limit is cut there."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._after_return = False
 
     def add(self, piece: bytes) -> Iterator[bytes]:
         """The lines that `piece` completes, without their ends."""
-        *whole, self._rest = (self._rest + piece).split(b"\n")
-        yield from whole
-        if len(self._rest) > _LONGEST_LINE:
+        if self._after_return:
+            piece = piece.removeprefix(b"\n")  # the second half of an end that was torn
+        self._after_return = piece.endswith(b"\r")
+        *whole, rest = _LINE_ENDS.split(piece)
+        for line in whole:
+            yield b"".join([*self._waiting, line])
+            self._waiting, self._size = [], 0
+        if rest:
+            self._waiting.append(rest)
+            self._size += len(rest)
+        if self._size > _LONGEST_LINE:
             yield from self.rest()
 
     def rest(self) -> Iterator[bytes]:
         """What stands after the last line's end, if anything."""
-        if self._rest:
-            yield self._rest
-        self._rest = b""
+        if self._waiting:
+            yield b"".join(self._waiting)
+        self._waiting, self._size = [], 0
+
+
+def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a process's output, each once it is whole, without their ends."""
+    assert isinstance(stream, io.BufferedReader)
+    lines = Lines()
+    while piece := stream.read1(1 << 16):
+        yield from lines.add(piece)
+    yield from lines.rest()
 
 
 def _public(message: dict[str, Any]) -> dict[str, Any]:
