@@ -24,9 +24,9 @@ from academy.settings import Settings
 from academy.store import datasets
 from academy.store.engine import Sessions
 from academy.trainer.tiny import make_tiny_model
+from tests.integration.launchers.trainings import IMAGE, Trainings
 
 ROOT = Path(__file__).resolve().parents[3]
-IMAGE = "academy-test:base"
 _PROGRAMS = ("dockerd", "debootstrap", "containerd", "runc")
 
 
@@ -145,6 +145,11 @@ def eventually() -> Callable[..., None]:
             time.sleep(0.05)
 
     return eventually
+
+
+@pytest.fixture
+def trainings(habitat: Settings, sessions: Sessions, dataset: str) -> Trainings:
+    return Trainings(habitat, sessions, dataset)
 
 
 def _row(number: int) -> str:

@@ -5,68 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 import docker
-from academy.attempt import carry_out
-from academy.events import replay, stream
 from academy.lifecycle import FailureCode, Reason, Status
-from academy.settings import Settings
 from academy.store import jobs, transitions
-from academy.store.engine import Sessions
-from academy.store.tables import Job
-from academy.training.request import TrainingRequest
-from academy.training.submission import submit_training
-from academy.training.supervisor import train
+from tests.integration.launchers.trainings import Trainings
 
 pytestmark = pytest.mark.slow
 
 LONG = {"num_epochs": 100, "checkpoint_interval_steps": 5}
-
-
-class Trainings:
-    """Submits trainings and carries them out as a worker does."""
-
-    def __init__(self, settings: Settings, sessions: Sessions, dataset: str) -> None:
-        self.settings, self.sessions, self.dataset = settings, sessions, dataset
-
-    def submit(self, **wanted: Any) -> Job:
-        request = TrainingRequest(dataset_id=self.dataset, **wanted)
-        with self.sessions.begin() as session:
-            submit_training(session, self.settings, request, None)
-        with self.sessions.begin() as session:
-            job = transitions.claim(session, "gpu", "worker-1", self.settings.lease_seconds)
-        assert job is not None
-        return job
-
-    def carry_out(self, job: Job, draining: threading.Event | None = None) -> Job:
-        carry_out(self.settings, self.sessions, job, draining or threading.Event(), train)
-        return self.job(job.id)
-
-    def job(self, job_id: str) -> Job:
-        with self.sessions() as session:
-            return jobs.get(session, job_id)
-
-    def step(self, job_id: str) -> int:
-        return int((self.job(job_id).progress or {}).get("step") or 0)
-
-    def said(self, job_id: str) -> list[str]:
-        client = stream.connect(self.settings)
-        events = replay.read_all(self.sessions, client, job_id)
-        client.close()
-        return [str(each.fields["message"]) for each in events if "message" in each.fields]
-
-    def failure(self, job_id: str) -> dict[str, Any]:
-        """What the last attempt failed of, whether it is tried again or not."""
-        with self.sessions() as session:
-            return jobs.transitions(session, job_id)[-1].detail or {}
-
-
-@pytest.fixture
-def trainings(habitat: Settings, sessions: Sessions, dataset: str) -> Trainings:
-    return Trainings(habitat, sessions, dataset)
 
 
 def test_a_training_in_a_container_leaves_an_adapter_and_no_container(

@@ -1,0 +1,102 @@
+"""A worker that is killed takes its trainer along, and the sweep removes what is left of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import docker
+from academy.processes import end_group, spawn
+from academy.settings import Settings
+from academy.store import jobs, transitions
+from academy.store.engine import Sessions
+from academy.training.launchers.habitat import FENCE, JOB
+from academy.training.launchers.orphans import OrphanSweep, remove_orphans
+from academy.training.request import TrainingRequest
+from academy.training.submission import submit_training
+from tests.integration.launchers.trainings import IMAGE, Trainings
+from workers.keeper import Keeper
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
+    habitat: Settings,
+    sessions: Sessions,
+    dataset: str,
+    engine: docker.APIClient,
+    eventually: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    request = TrainingRequest(dataset_id=dataset, num_epochs=100)
+    with sessions.begin() as session:
+        job_id = submit_training(session, habitat, request, None).id
+    settings = replace(habitat, lease_seconds=3.0)
+    said = (tmp_path / "worker.log").open("wb")
+    worker = spawn(
+        [sys.executable, "-m", "workers", "gpu"],
+        env={**os.environ, **settings.environ()},
+        cwd=ROOT,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        keeper = Keeper(settings, sessions)
+        keeper.publish_hints()
+        eventually(lambda: step(sessions, job_id), "a step of the worker's training", 120)
+        [container] = of_job(engine, job_id)
+        assert container["State"] == "running"
+        worker.kill()
+        # The lifeline: the engine ends its standard input, and the trainer ends itself.
+        eventually(lambda: of_job(engine, job_id)[0]["State"] == "exited", "the trainer's end")
+        assert keeper.remove_orphans() == 0  # its lease has not run out: it may still be alive
+        eventually(keeper.reap, "the end of the lease")
+        assert keeper.remove_orphans() == 1
+        assert of_job(engine, job_id) == []
+    finally:
+        end_group(worker, grace_seconds=0)
+        said.close()
+
+
+def test_only_containers_whose_job_is_held_by_nobody_or_another_are_removed(
+    trainings: Trainings, engine: docker.APIClient, eventually: Callable[..., None]
+) -> None:
+    held = trainings.submit()
+    stale, foreign = str(held.fence - 1), "training_of_another_database"
+    for job_id, fence in ((held.id, str(held.fence)), (held.id, stale), (foreign, "1")):
+        engine.create_container(IMAGE, "true", labels={JOB: job_id, FENCE: fence})
+    with OrphanSweep(trainings.sessions, trainings.settings):
+        eventually(lambda: len(of_job(engine, held.id)) == 1, "the first sweep of a worker")
+    assert [each["Labels"][FENCE] for each in of_job(engine, held.id)] == [str(held.fence)]
+    with trainings.sessions.begin() as session:
+        transitions.request_cancel(session, held.id)
+        transitions.stopped(
+            session, transitions.Claim(held.id, held.fence, held.attempt, "worker-1")
+        )
+    assert remove_orphans(trainings.sessions, trainings.settings) == 1
+    [left] = of_job(engine, foreign)
+    engine.remove_container(left["Id"])
+
+
+def test_where_there_is_no_engine_the_sweep_does_nothing(
+    settings: Settings, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert remove_orphans(sessions, settings) == 0
+
+
+def of_job(engine: docker.APIClient, job_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = engine.containers(all=True, filters={"label": f"{JOB}={job_id}"})
+    return found
+
+
+def step(sessions: Sessions, job_id: str) -> int:
+    with sessions() as session:
+        return int((jobs.get(session, job_id).progress or {}).get("step") or 0)
