@@ -12,7 +12,7 @@ from typing import Any, Literal
 Preset = Literal["small", "default", "quality"]
 
 #: The fields in which each preset differs from the recipe's defaults.
-PRESETS: Mapping[Preset, Mapping[str, Any]] = MappingProxyType(
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # To try things out, and for machines with little memory: half the rank and the length, so
         # that a step costs less, and fewer rows to prove the gain on.

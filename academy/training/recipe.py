@@ -280,6 +280,11 @@ class Recipe(BaseModel):
         return self
 
     @property
+    def alpha(self) -> float:
+        """`lora_alpha` as a number."""
+        return 2.0 * self.lora_rank if self.lora_alpha == "auto" else self.lora_alpha
+
+    @property
     def rows_per_step(self) -> int:
         """Rows of one optimizer step, over all batches and processes."""
         return self.batch_size * self.gradient_accumulation * self.gpus
@@ -323,7 +328,7 @@ class Recipe(BaseModel):
             raise RecipeImpossible(detail=f"dtype is 'bfloat16', but this {device} lacks bfloat16")
         interval = max(1, min(100, math.ceil(self.total_steps(rows) / 10)))
         auto = {
-            "lora_alpha": 2.0 * self.lora_rank,
+            "lora_alpha": self.alpha,
             "gradient_checkpointing": on_gpu,
             "load_in_4bit": four_bit,
             "dtype": "bfloat16" if has_bf16 else "float32",

@@ -86,6 +86,7 @@ def record_result(session: Session, held: Claim, job: Job, result: TrainingResul
             base_digest=result.base_digest,
             dataset_id=finished.dataset_id,
             role=finished.role,
+            parent_id=finished.parameters.get("init_adapter"),
             parameters=finished.parameters,
             metrics=result.summary,
             code_version=academy.__version__,

@@ -7,10 +7,11 @@ from academy.errors import DatasetTooSmall, InvalidRequest
 from academy.lifecycle import JobKind
 from academy.queues import QUEUE_OF_KIND
 from academy.settings import Settings
-from academy.store import datasets, jobs, transitions
+from academy.store import adapters, datasets, jobs, transitions
 from academy.store.engine import Session
-from academy.store.tables import Dataset, Job
+from academy.store.tables import Adapter, Dataset, Job
 from academy.training.launch import grant
+from academy.training.recipe import Recipe
 from academy.training.request import TrainingRequest
 
 
@@ -34,6 +35,8 @@ def submit_training(
         )
     base_model = request.base_model or settings.base_model
     basemodels.find(base_model, settings.model_folders)
+    if request.init_adapter is not None:
+        _require_same_shape(adapters.get(session, request.init_adapter), request, base_model)
     job = Job(
         id=jobs.new_id(JobKind.TRAINING),
         kind=JobKind.TRAINING,
@@ -48,6 +51,23 @@ def submit_training(
     )
     transitions.submit(session, job)
     return job
+
+
+def _require_same_shape(adapter: Adapter, request: TrainingRequest, base_model: str) -> None:
+    """Refuse an adapter to start from that the recipe's does not have the shape of."""
+    if adapter.base_model != base_model:
+        raise InvalidRequest(
+            detail=f"init_adapter {adapter.id} was made on {adapter.base_model}, not on "
+            f"{base_model}."
+        )
+    made = Recipe.model_validate(adapter.parameters)
+    for name in ("lora_rank", "alpha", "use_dora", "use_rslora", "target_modules"):
+        theirs, ours = getattr(made, name), getattr(request, name)
+        if theirs != ours:
+            raise InvalidRequest(
+                detail=f"init_adapter {adapter.id} has {name} {theirs!r}, but this training asks "
+                f"for {ours!r}; ask for the same."
+            )
 
 
 def _dataset(session: Session, dataset_id: str | None) -> Dataset:

@@ -17,7 +17,7 @@ from academy.errors import DigestMismatch, StaleFence
 from academy.gpu_watch import GpuWatch
 from academy.holding import Stop
 from academy.lifecycle import Status
-from academy.store import datasets, leases, transitions
+from academy.store import adapters, datasets, leases, transitions
 from academy.store.engine import Session, StoreError
 from academy.training import outcome
 from academy.training.launch import Launch, Limits, grant
@@ -89,7 +89,18 @@ def _spec(attempt: Attempt) -> dict[str, Any]:
         "dataset": {"path": str(dataset_folder), "digest": dataset.digest},
         "recipe": job.parameters,
         "resume_from": _resume_from(attempt),
+        "init_adapter": _init_adapter(attempt),
     }
+
+
+def _init_adapter(attempt: Attempt) -> dict[str, str] | None:
+    """The verified folder of the adapter that the recipe starts from."""
+    adapter_id = attempt.job.parameters.get("init_adapter")
+    if adapter_id is None:
+        return None
+    adapter = attempt.record(lambda session: adapters.get(session, adapter_id))
+    folder = attempt.store.fetch(adapter.key, adapter.digest)
+    return {"path": str(folder), "digest": adapter.digest}
 
 
 def _resume_from(attempt: Attempt) -> str | None:
@@ -113,9 +124,7 @@ def _resume_from(attempt: Attempt) -> str | None:
 class _Watch:
     """Follows one trainer until it is over, and stops it when the hold or a limit wants that."""
 
-    def __init__(
-        self, attempt: Attempt, trainer: Trainer, limits: Limits, gpus: GpuWatch
-    ) -> None:
+    def __init__(self, attempt: Attempt, trainer: Trainer, limits: Limits, gpus: GpuWatch) -> None:
         self.result: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
         self.stop_wanted: Stop | None = None

@@ -159,6 +159,9 @@ def _inputs(order: TrainerOrder) -> dict[str, str]:
     if spec.get("resume_from"):
         found["checkpoint"] = str(spec["resume_from"])
         spec["resume_from"] = str(_INSIDE / "checkpoint")
+    if spec.get("init_adapter"):
+        found["init-adapter"] = str(spec["init_adapter"]["path"])
+        spec["init_adapter"] = {**spec["init_adapter"], "path": str(_INSIDE / "init-adapter")}
     file = order.folder / "spec.json"
     file.write_text(json.dumps(spec, indent=1))
     file.chmod(0o644)
