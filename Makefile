@@ -29,11 +29,15 @@ down:
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
+# Only some of the faults: make faults SELECT="-k half_open" ROUNDS=5
+SELECT ?=
+ROUNDS ?=
+
 faults: $(VENV)/.installed ## hours: every fault, production intervals; writes docs/reliability.md
-	FAULTS=long FAULTS_REPORT=1 $(BIN)/python -m pytest tests/faults -m faults
+	FAULTS=long FAULTS_REPORT=1 FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m faults $(SELECT)
 
 faults-short: $(VENV)/.installed ## minutes: the same faults, every interval shortened
-	FAULTS=short $(BIN)/python -m pytest tests/faults -m faults
+	FAULTS=short FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m faults $(SELECT)
 
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.installed ## FUZZ_SECONDS of coverage-guided fuzzing of what reads foreign bytes

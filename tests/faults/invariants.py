@@ -53,7 +53,7 @@ def measure(stack: Stack) -> Broken:
             # Each claim raises the fence; nobody else does, and history never goes back.
             fences = [row.fence for row in history]
             stale += fences != sorted(fences)
-            if job.status == "finished" and "steps" in stack.submitted[job_id]:
+            if job.status == "finished" and _is_doubles(stack, job_id):
                 wrong += not _adapter_is_right(stack, job)
     return Broken(lost, not_over, not_one, stale + _stale_writes(stack), orphans(stack), wrong)
 
@@ -85,7 +85,13 @@ def _stale_writes(stack: Stack) -> int:
     return sum(
         what == "stale progress" or (job_id, attempt, detail) not in made
         for job_id, what, attempt, detail in rows
+        if _is_doubles(stack, job_id)
     )
+
+
+def _is_doubles(stack: Stack, job_id: str) -> bool:
+    """Whether the double trains it; the real trainer keeps no ledger and signs no checkpoint."""
+    return "steps" in stack.submitted.get(job_id, {})
 
 
 def _adapter_is_right(stack: Stack, job: jobs.Job) -> bool:

@@ -42,6 +42,11 @@ class Program:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> Program:
         """Start it if it does not run; what it says is appended to its log."""
         if not self.is_running:

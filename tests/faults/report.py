@@ -75,7 +75,8 @@ class Report:
             return
         path = repository / "benchmarks" / "results" / "faults.json"
         results = json.loads(path.read_text()) if path.exists() else {}
-        rows = {} if is_whole else {r["fault"]: r for r in results[self.form.name]["faults"]}
+        earlier = [] if is_whole else results.get(self.form.name, {}).get("faults", [])
+        rows = {row["fault"]: row for row in earlier}
         today = datetime.now(UTC).date().isoformat()
         rows |= {row.fault: {**row.as_dict(), "measured": today} for row in self.rows.values()}
         results[self.form.name] = {

@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 import psycopg
 from sqlalchemy import select
 
-from academy.artifacts.manifest import write_manifest
+from academy.artifacts.manifest import read_manifest, write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import Conflict
+from academy.events import archive
+from academy.events.event import Event, EventId
 from academy.lifecycle import TERMINAL, JobKind
 from academy.queues import GPU
 from academy.settings import Settings
@@ -124,14 +126,14 @@ class Stack:
             {"steps": steps, "step_seconds": seconds, "checkpoint_every": every, **recipe}
         )
 
-    def queue(self, parameters: dict[str, Any]) -> str:
+    def queue(self, parameters: dict[str, Any], dataset_id: str = "dataset_one") -> str:
         """Queue a training with this recipe; the job's id."""
         job = Job(
             id=jobs.new_id(JobKind.TRAINING),
             kind=JobKind.TRAINING,
             queue="gpu",
             parameters=parameters,
-            dataset_id="dataset_one",
+            dataset_id=dataset_id,
             base_model="tiny",
         )
         with self.sessions.begin() as session:
@@ -160,6 +162,11 @@ class Stack:
         """The job's row as it is now."""
         with self.sessions() as session:
             return jobs.get(session, job_id)
+
+    def events(self, job_id: str) -> list[Event]:
+        """The job's archived events, as a client gets them."""
+        with self.sessions() as session:
+            return archive.read(session, job_id, EventId(0, 0), 10_000)
 
     def is_(self, job_id: str, *statuses: str) -> Callable[[], bool]:
         """A condition: the job is in one of these."""
@@ -269,6 +276,22 @@ class Stack:
         self.programs.append(program)
         return program.start()
 
+    def add_dataset(self, dataset_id: str, rows: Path) -> None:
+        """Publish a dataset folder, whose manifest is there, and register it."""
+        key = self.store.publish(rows, "datasets")
+        with self.sessions.begin() as session:
+            datasets.register(
+                session,
+                id=dataset_id,
+                digest=read_manifest(rows)["digest"],
+                key=key,
+                format="alpaca",
+                train_rows=12,
+                heldout_rows=1,
+                statistics={},
+                request={},
+            )
+
     def _prepare(self) -> None:
         model = self.folder / "models" / "tiny"
         model.mkdir(parents=True)
@@ -277,20 +300,8 @@ class Stack:
         rows = self.folder / "dataset"
         rows.mkdir()
         (rows / "train.jsonl").write_text('{"id": "r1"}\n')
-        digest = write_manifest(rows)
-        key = self.store.publish(rows, "datasets")
-        with self.sessions.begin() as session:
-            datasets.register(
-                session,
-                id="dataset_one",
-                digest=digest,
-                key=key,
-                format="alpaca",
-                train_rows=12,
-                heldout_rows=1,
-                statistics={},
-                request={},
-            )
+        write_manifest(rows)
+        self.add_dataset("dataset_one", rows)
         with self.sql() as connection:
             connection.execute(_AUDIT)
 
