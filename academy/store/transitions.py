@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
 
 from academy.errors import Conflict, NotFound, StaleFence
 from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
 from academy.store import fair_share
 from academy.store.base import from_now, now
-from academy.store.moves import CLAIM, CLAIM_WIDE, FINISH, RELEASED, START, SUBMITTED, moving
+from academy.store.moves import CLAIM, CLAIM_WIDE, FINISH, RELEASED, START, moving, submitting
 from academy.store.slots import Offer, grant
 from academy.store.tables import Hint, Job
 
@@ -47,11 +47,12 @@ class Failure:
 
 
 def submit(session: Session, job: Job) -> None:
-    """Insert a job as queued, with its first transition and its hint."""
+    """Insert a job as queued, with its first transition and its hint, by one statement."""
     job.status = Status.QUEUED
+    session.execute(submitting(job))
+    # The job is the session's now; what the database filled in is read when somebody asks.
+    make_transient_to_detached(job)
     session.add(job)
-    session.flush()
-    session.execute(SUBMITTED, {"job_id": job.id, "queue": job.queue})
 
 
 def claim(

@@ -58,8 +58,10 @@ def curate(wanted: CurationRequest) -> Response:
 
     submitted = once(work)
     publish_hints()
-    job = wait_for(submitted.body["job_id"], wait_seconds)
-    answer = answer_of(job)
+    job_id = submitted.body["job_id"]
+    if wait_seconds == 0 and not submitted.replayed:
+        return _still_working(job_id, Status.QUEUED)
+    answer = answer_of(wait_for(job_id, wait_seconds))
     if submitted.replayed:
         answer.headers["Idempotency-Replayed"] = "true"
     return answer
@@ -91,7 +93,6 @@ def answer_of(job: Job, made: int = 200, **more: Any) -> Response:
 
     `more` are further members of the first two.
     """
-    where = f"/api/v1/academy/dataset/{job.id}"
     if job.status == Status.FINISHED:
         answer = jsonify({**_curated(job), **more})
         answer.status_code = made
@@ -105,14 +106,18 @@ def answer_of(job: Job, made: int = 200, **more: Any) -> Response:
         )
         refused.headers["Location"] = f"/api/v1/academy/train/{job.id}/status"
         return refused
+    return _still_working(job.id, Status(job.status), **more)
+
+
+def _still_working(job_id: str, status: Status, **more: Any) -> Response:
     started = CurationStarted(
         message="The curation goes on; ask the Location for its result",
-        job_id=job.id,
-        status=Status(job.status),
+        job_id=job_id,
+        status=status,
     )
     answer = jsonify({**started.model_dump(mode="json"), **more})
     answer.status_code = 202
-    answer.headers["Location"] = where
+    answer.headers["Location"] = f"/api/v1/academy/dataset/{job_id}"
     answer.headers["Retry-After"] = "1"
     return answer
 
