@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -25,6 +25,8 @@ _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 #: The server sends a ping every 20 s; a stream that is silent for longer is a dead connection.
 _STREAM_TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)
 _MOST_RECONNECTS = 30
+#: Errors of one answer that an `ApiError` names.
+_MOST_ERRORS = 20
 
 
 class ApiError(AcademyError):
@@ -91,6 +93,7 @@ class Client:
         *,
         body: Any = None,
         content: bytes | None = None,
+        files: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
@@ -107,6 +110,7 @@ class Client:
                 where,
                 json=body,
                 content=content,
+                files=files,
                 params=given,
                 headers=dict(headers or {}),
                 timeout=_TIMEOUT if timeout_seconds is None else timeout_seconds,
@@ -161,12 +165,50 @@ class Client:
         answer = self.request(
             "POST", "/dataset", body=body, headers={"Prefer": "wait=25"}, timeout_seconds=60
         )
+        return self._curated(answer, timeout_seconds)
+
+    def upload_dataset(
+        self, path: Path, timeout_seconds: float = 1800.0, **options: Any
+    ) -> dict[str, Any]:
+        """``POST /datasets/upload``: make a dataset of a JSONL or Parquet file, and wait for it.
+
+        The file is sent as it is read. `options` are those of the endpoint; None leaves one out.
+        Raises `ApiError`, which names the bad lines of the file.
+        """
+        with path.open("rb") as stream:
+            answer = self.request(
+                "POST",
+                "/datasets/upload",
+                files={"file": (path.name, stream)},
+                params=options,
+                headers={"Prefer": "wait=25"},
+                timeout_seconds=timeout_seconds,
+            )
+        found = self._curated(answer, timeout_seconds)
+        return {**answer.json(), **found}
+
+    def diff_datasets(self, a: str, b: str, **options: Any) -> dict[str, Any]:
+        """``GET /datasets/diff``: how dataset `b` differs from dataset `a`."""
+        params = {"a": a, "b": b, **options}
+        # The first comparison of two large datasets reads all of both.
+        answer = self.request("GET", "/datasets/diff", params=params, timeout_seconds=1200)
         found: dict[str, Any] = answer.json()
-        if answer.status_code == 202:
-            self.wait(found["job_id"], timeout_seconds)
-            location = answer.headers["Location"]
-            found = self.request("GET", location.removeprefix(self.url).removeprefix(BASE)).json()
         return found
+
+    def download(self, path: str, out: BinaryIO, **params: Any) -> int:
+        """Write what is behind a path to `out`, as it comes; how many bytes. Raises `ApiError`."""
+        given = {name: value for name, value in params.items() if value is not None}
+        written = 0
+        try:
+            with self._http.stream("GET", BASE + path, params=given) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                for chunk in answer.iter_bytes():
+                    written += out.write(chunk)
+        except httpx.TransportError as error:
+            raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
+        return written
 
     def follow(self, job_id: str, after: str = "") -> Iterator[Event]:
         """A job's events from `after` on (an event's id) until its terminal status.
@@ -211,6 +253,15 @@ class Client:
                     )
                 for choice in event.data.get("choices", []):
                     yield choice.get("delta", {}).get("content") or ""
+
+    def _curated(self, answer: httpx.Response, timeout_seconds: float) -> dict[str, Any]:
+        """The dataset of a curation's answer, waited for if it is not there yet."""
+        found: dict[str, Any] = answer.json()
+        if answer.status_code == 202:
+            self.wait(found["job_id"], timeout_seconds)
+            location = answer.headers["Location"]
+            found = self.request("GET", location.removeprefix(self.url).removeprefix(BASE)).json()
+        return found
 
     def _events(self, job_id: str, after: str) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
@@ -281,9 +332,13 @@ def _problem(answer: httpx.Response) -> ApiError:
     if not isinstance(found, dict):
         found = {}
     detail = str(found.get("detail") or found.get("title") or f"HTTP {answer.status_code}")
-    for each in found.get("errors") or []:
-        where = each.get("pointer") or each.get("line") or ""
+    errors = found.get("errors") or []
+    for each in errors[:_MOST_ERRORS]:
+        line = f"line {each['line']} " if each.get("line") else ""
+        where = f"{line}{each.get('pointer') or ''}".strip()
         detail += f"\n  {where}: {each.get('detail') or each.get('message') or each}"
+    if len(errors) > _MOST_ERRORS:
+        detail += f"\n  and {len(errors) - _MOST_ERRORS} more"
     return ApiError(
         detail=detail,
         code=str(found.get("code", "http_error")),

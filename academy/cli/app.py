@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from academy import __version__
-from academy.cli import data, jobs, keys, local, models, schedules, single, sweeps, workers
+from academy.cli import (
+    data,
+    datasets,
+    jobs,
+    keys,
+    local,
+    models,
+    schedules,
+    single,
+    sweeps,
+    workers,
+)
 from academy.errors import AcademyError
 from academy.logs import cause_chain
 
@@ -35,7 +46,6 @@ for command, panel in (
     (workers.workers, _HERE),
     (workers.drain, _HERE),
     (workers.shares, _HERE),
-    (data.dataset, _WORK),
     (jobs.train, _WORK),
     (jobs.logs, _WORK),
     (jobs.jobs, _WORK),
@@ -55,6 +65,7 @@ for command, panel in (
 ):
     app.command(rich_help_panel=panel)(command)
 app.add_typer(data.lessons, name="lessons", rich_help_panel=_WORK)
+app.add_typer(datasets.dataset, name="dataset", rich_help_panel=_WORK)
 app.add_typer(sweeps.sweep, name="sweep", rich_help_panel=_WORK)
 app.add_typer(schedules.schedules, name="schedules", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)

@@ -1,13 +1,13 @@
-"""`academy lessons …` and `academy dataset`."""
+"""`academy lessons …`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from academy.cli.arguments import AsJson, More
+from academy.cli.arguments import AsJson
 
 lessons = typer.Typer(help="Record and list lessons: a situation and its solution.")
 
@@ -62,52 +62,3 @@ def list_lessons(
         for each in answer["lessons"]
     ]
     print_table(("lesson", "recorded", "situation", "solution"), rows, "There are no lessons yet.")
-
-
-def dataset(
-    lessons_limit: Annotated[int | None, typer.Option(help="Newest lessons to read.")] = None,
-    git_commits_limit: Annotated[int | None, typer.Option(help="Newest commits to read.")] = None,
-    repository: Annotated[
-        list[Path] | None, typer.Option(help="A git repository; may be given often.")
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="alpaca, sharegpt, openai or prompt-completion.")
-    ] = None,
-    more: More = None,
-    as_json: AsJson = False,
-) -> None:
-    """Curate a dataset from lessons and git history, and show what it holds."""
-    from academy.cli.output import connect, print_json, print_table, request_body
-
-    body = request_body(
-        more,
-        lessons_limit=lessons_limit,
-        git_commits_limit=git_commits_limit,
-        repositories=[str(each.absolute()) for each in repository] if repository else None,
-        format=format,
-    )
-    with connect() as client:
-        answer = client.curate(body)
-    if as_json:
-        print_json(answer)
-        return
-    typer.echo(answer["message"])
-    print_table(("what", "value"), _dataset_rows(answer), "It has no statistics.")
-    for line in answer["statistics"].get("advice", []):
-        typer.echo(line)
-
-
-def _dataset_rows(answer: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a person wants to know of a dataset; ``--json`` shows all of it."""
-    statistics = answer["statistics"]
-    rows: list[tuple[str, Any]] = [("dataset", answer.get("dataset_id"))]
-    for name, each in statistics.get("sources", {}).items():
-        dropped = ", ".join(f"{reason} {count}" for reason, count in each["dropped"].items())
-        kept = f"{each['kept']} of {each['read']} kept"
-        rows.append((f"from {name}", f"{kept}; dropped: {dropped}" if dropped else kept))
-    rows += [
-        (name.replace("_", " "), value)
-        for name, value in statistics.items()
-        if name in {"train_rows", "heldout_rows", "avg_input_length", "avg_output_length"}
-    ]
-    return [*rows, ("path", answer["dataset_path"])]

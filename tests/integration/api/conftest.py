@@ -17,6 +17,7 @@ import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from typer.testing import CliRunner
 from websockets.sync.client import ClientConnection, connect
 
 from academy.access import Role, make_key
@@ -24,6 +25,7 @@ from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.attempt import carry_out
+from academy.cli.app import app as commands
 from academy.curation.supervisor import curate_job
 from academy.processes import end_group, spawn
 from academy.settings import Settings
@@ -232,3 +234,18 @@ def served(
     end_group(process, grace_seconds=20)
     text = log.read_text()
     assert "Traceback" not in text, text
+
+
+@pytest.fixture
+def run(served, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a command and returns what it printed; its errors are raised."""
+    monkeypatch.setenv("ACADEMY_URL", f"http://{served.host}")
+    monkeypatch.setenv("ACADEMY_API_KEY", served.key)
+
+    def run(*words: str) -> str:
+        answer = CliRunner().invoke(commands, list(words))
+        if answer.exception is not None:
+            raise answer.exception
+        return answer.output
+
+    return run

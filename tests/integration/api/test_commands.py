@@ -6,30 +6,13 @@ import json
 from collections.abc import Callable
 
 import pytest
-from typer.testing import CliRunner
 
-from academy.cli.app import app as commands
 from academy.errors import AcademyError
 from academy.store import transitions, workers
 from academy.store.engine import Sessions
 from academy.store.slots import Offer
 
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(served, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command and returns what it printed; its errors are raised."""
-    monkeypatch.setenv("ACADEMY_URL", f"http://{served.host}")
-    monkeypatch.setenv("ACADEMY_API_KEY", served.key)
-
-    def run(*words: str) -> str:
-        answer = CliRunner().invoke(commands, list(words))
-        if answer.exception is not None:
-            raise answer.exception
-        return answer.output
-
-    return run
 
 
 def test_schedules_are_added_changed_listed_and_removed(run: Run) -> None:
