@@ -17,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from academy.curation.git.objects import object_stores
+from academy.curation.git.reftable import find_ref
 from academy.errors import RepositoryRefused
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*::?(//|$)|^[^/\s]+@[^/\s]+:|^[A-Za-z0-9.-]+:[^/\\]")
@@ -41,8 +42,8 @@ _KNOWN_EXTENSIONS = frozenset(
 class Repository:
     """A repository that may be read.
 
-    `head` is the id of the commit that HEAD names, or None where there is no commit yet or, with
-    reftable, where only git can say. `shallow` holds the ids at which a shallow clone was cut.
+    `head` is the id of the commit that HEAD names, or None where there is no commit yet. `shallow`
+    holds the ids at which a shallow clone was cut.
     """
 
     name: str
@@ -50,7 +51,6 @@ class Repository:
     git_dir: Path
     object_stores: tuple[Path, ...]
     object_format: str
-    ref_storage: str
     head: str | None
     shallow: frozenset[str]
 
@@ -82,6 +82,7 @@ class _Inspection:
     def __init__(self, path: str, allowed_roots: Sequence[Path]) -> None:
         self.asked = path
         self.roots = tuple(Path(os.path.realpath(root)) for root in allowed_roots)
+        self.in_tables = False
 
     def run(self) -> Repository:
         top = self._top()
@@ -95,17 +96,14 @@ class _Inspection:
         ref_storage = extensions.get("refstorage", "files").lower()
         if ref_storage not in ("files", "reftable"):
             raise self.refuse(f"its ref storage {ref_storage!r} is unknown")
-        if ref_storage == "reftable" and common != git_dir:
-            raise self.refuse("a linked worktree with reftable; name its main repository instead")
-        head = self._head(git_dir, common, object_format) if ref_storage == "files" else None
+        self.in_tables = ref_storage == "reftable"
         return Repository(
             name=_name(top, common),
             path=top,
             git_dir=git_dir,
             object_stores=object_stores(common / "objects", self.confined, self.refuse),
             object_format=object_format,
-            ref_storage=ref_storage,
-            head=head,
+            head=self._head(git_dir, common, object_format),
             shallow=self._shallow(common),
         )
 
@@ -221,7 +219,7 @@ class _Inspection:
         """Follow HEAD by hand, as refs can be links and their names can look like options."""
         name = "HEAD"
         for _ in range(5):  # git's own limit for a chain of symbolic refs
-            value = self._ref(git_dir, common, name)
+            value = self._ref(git_dir, common, name, 20 if object_format == "sha1" else 32)
             if value is None:
                 return None
             if _OBJECT_ID.match(value):
@@ -235,10 +233,13 @@ class _Inspection:
                 raise self.refuse(f"HEAD leads to {name[:80]!r}, which is no valid ref name")
         raise self.refuse("HEAD leads through more than five symbolic refs")
 
-    def _ref(self, git_dir: Path, common: Path, name: str) -> str | None:
+    def _ref(self, git_dir: Path, common: Path, name: str, id_bytes: int) -> str | None:
         own = name == "HEAD" or name.startswith(
             ("refs/bisect/", "refs/worktree/", "refs/rewritten/")
         )
+        if self.in_tables:
+            tables = (git_dir if own else common) / "reftable"
+            return find_ref(tables, name, id_bytes, self.read, self.refuse)
         path = (git_dir if own else common) / name
         if name == "HEAD" and path.is_symlink():
             # Git before 1.5.6 made HEAD a link: its text names the ref, and nobody follows it.

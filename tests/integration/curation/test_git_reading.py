@@ -18,6 +18,7 @@ from academy.curation.git.repository import inspect
 from academy.curation.git.shadow import Shadow, git_version
 from academy.curation.request import CurationRequest
 from academy.errors import RepositoryRefused
+from tests.unit.curation.reftables import store_refs_in_tables
 
 
 def read(path: Path, root: Path, scratch: Path) -> list[Commit]:
@@ -105,19 +106,57 @@ def test_a_sha256_repository_is_read(make_repo: Any, roots: Path, tmp_path: Path
     assert b"+one" in commit.diff
 
 
-def test_a_reftable_repository_is_read_or_refused_by_version(
+def _refs_in_tables(repo: Any, id_bytes: int = 20) -> None:
+    """As git 2.45 keeps refs; an older git makes everything but the tables, which we write."""
+    refs = {"HEAD": "ref: refs/heads/main", "refs/heads/main": repo.git("rev-parse", "HEAD")}
+    repo.git("config", "core.repositoryFormatVersion", "1")
+    repo.git("config", "extensions.refStorage", "reftable")
+    (repo.path / ".git/refs/heads/main").unlink()
+    store_refs_in_tables(repo.path / ".git", refs, id_bytes)
+
+
+@pytest.mark.parametrize("format", ["sha1", "sha256"])
+def test_a_repository_with_ref_tables_is_read_by_any_git(
+    format: str, make_repo: Any, roots: Path, tmp_path: Path
+) -> None:
+    repo = make_repo("tables", f"--object-format={format}")
+    repo.commit("Add the first of the files", {"a.txt": "one\n"})
+    plain = read(repo.path, roots, tmp_path)
+    _refs_in_tables(repo, 20 if format == "sha1" else 32)
+    assert read(repo.path, roots, tmp_path) == plain
+    repo.path.rename(roots / "moved")
+    (roots / "moved/.git/reftable/tables.list").write_text("../../../x\n")
+    with pytest.raises(RepositoryRefused, match="list of ref tables names"):
+        read(roots / "moved", roots, tmp_path)
+
+
+@pytest.mark.skipif(git_version() < (2, 45), reason="this git makes no ref tables")
+def test_the_ref_tables_that_git_makes_are_read(
     make_repo: Any, roots: Path, tmp_path: Path
 ) -> None:
-    if git_version() >= (2, 45):
-        repo = make_repo("tables", "--ref-format=reftable")
-        repo.commit("Add the first of the files", {"a.txt": "one\n"})
-        assert len(read(repo.path, roots, tmp_path)) == 1
-        return
-    repo = make_repo("tables")
-    (repo.path / ".git/reftable").mkdir()
-    repo.git("config", "extensions.refStorage", "reftable")
-    with pytest.raises(RepositoryRefused, match=r"needs git 2\.45"):
-        read(repo.path, roots, tmp_path)
+    repo = make_repo("tables", "--ref-format=reftable")
+    repo.commit("Add the first of the files", {"a.txt": "one\n"})
+    for number in range(300):
+        repo.git("branch", f"branch-{number}")
+    repo.git("pack-refs")
+    assert len(read(repo.path, roots, tmp_path)) == 1
+    repo.git("worktree", "add", "-q", str(roots / "linked"), "-b", "side")
+    assert len(read(roots / "linked", roots, tmp_path)) == 1
+
+
+def test_a_linked_worktree_with_ref_tables_has_a_head_of_its_own(
+    history: Any, roots: Path, tmp_path: Path
+) -> None:
+    history.git("worktree", "add", "-q", str(roots / "linked"), "-b", "side", "HEAD~3")
+    plain = read(roots / "linked", roots, tmp_path)
+    own = history.path / ".git/worktrees/linked"
+    refs = {name: history.git("rev-parse", name) for name in ("refs/heads/main", "refs/heads/side")}
+    store_refs_in_tables(history.path / ".git", {"HEAD": "ref: refs/heads/main", **refs}, 20)
+    store_refs_in_tables(own, {"HEAD": "ref: refs/heads/side"}, 20)
+    with (history.path / ".git/config").open("a") as config:
+        config.write("[extensions]\n\trefStorage = reftable\n")
+    assert len(plain) == 9
+    assert read(roots / "linked", roots, tmp_path) == plain
 
 
 def test_an_empty_repository_gives_nothing(make_repo: Any, roots: Path, tmp_path: Path) -> None:
