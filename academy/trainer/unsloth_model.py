@@ -31,7 +31,8 @@ def load_with_unsloth(path: Path, recipe: Recipe) -> Any:
     import torch
     from unsloth import FastLanguageModel
 
-    checkpointing = bool(recipe.gradient_checkpointing)
+    # Its own kind of checkpointing moves activations to the host while others are computed.
+    checkpointing = "unsloth" if recipe.gradient_checkpointing else False
     try:
         base, _ = FastLanguageModel.from_pretrained(
             model_name=str(path),
