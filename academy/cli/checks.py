@@ -13,7 +13,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from academy.errors import AcademyError, BaseModelUnavailable
-from academy.gpus import read_gpus
 from academy.logs import cause_chain
 from academy.settings import Settings
 
@@ -126,7 +125,9 @@ def _for_docker(name: str, check: Check) -> tuple[str, Check]:
             if not by_default:
                 todo = f"Only the launcher 'docker' needs it. {todo}"
             # A CPU machine trains in containers, too: without the runtime it lacks nothing.
-            needed = by_default and (error.code != "nvidia_runtime_missing" or bool(read_gpus()))
+            needed = by_default and (
+                error.code != "nvidia_runtime_missing" or shutil.which("nvidia-smi") is not None
+            )
             state = State.BROKEN if error.code == "docker_forbidden" else State.MISSING
             return Finding(name, state, str(error), todo, necessary=needed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 from academy.attempt import Attempt
 from academy.errors import AcademyError
-from academy.gpus import Gpu, read_gpus
 from academy.training.launch import Granted
 from academy.training.launchers.errors import (
     DockerForbidden,
@@ -37,28 +35,9 @@ def start_trainer(
     order = TrainerOrder(attempt.claim, granted, spec, folder, environment)
     if granted.launcher == "native":
         return NativeTrainer(attempt.settings.trainer_command, order, attempt.events)
-    visible = environment.get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
     device = str(spec["recipe"].get("device", "auto"))
-    gpus = () if device == "cpu" else devices(visible, read_gpus())
+    gpus = () if device == "cpu" else tuple(attempt.job.devices)  # as reserved by the claim
     return _in_habitat(attempt, replace(order, gpus=gpus), device)
-
-
-def devices(visible: str | None, gpus: list[Gpu]) -> tuple[str, ...]:
-    """The UUIDs of the GPUs that a ``CUDA_VISIBLE_DEVICES`` of `visible` leaves; None: all.
-
-    As CUDA reads it: numbers or UUIDs, and nothing after one that there is not.
-    """
-    if visible is None:
-        return tuple(gpu.uuid for gpu in gpus)
-    found: list[str] = []
-    for word in map(str.strip, visible.split(",")):
-        if word.startswith(("GPU-", "MIG-")):
-            found.append(word)
-        elif word.isdecimal() and int(word) < len(gpus):
-            found.append(gpus[int(word)].uuid)
-        else:
-            break
-    return tuple(found)
 
 
 def _in_habitat(attempt: Attempt, order: TrainerOrder, device: str) -> Trainer:

@@ -108,7 +108,7 @@ class ContainerTrainer:
         if self._reader.is_alive():
             self.kill()
             self._reader.join(timeout=_SETTLE_SECONDS)
-        return _ended(self._wait_for_exit())
+        return ended(self._wait_for_exit())
 
     def _let_go(self) -> None:
         with contextlib.suppress(OSError):  # it is closed on the other side already
@@ -180,7 +180,8 @@ def remove(client: docker.APIClient, container: str) -> bool:
     return True
 
 
-def _ended(state: dict[str, Any]) -> Ended:
+def ended(state: dict[str, Any]) -> Ended:
+    """How a container ended, by what the engine notes of its state."""
     status = int(state.get("ExitCode") or 0)
     # A shell's way of saying "ended by signal N" is 128 + N; the supervisor's is -N.
     signalled = -(status - 128) if 128 < status < 128 + 65 else status

@@ -65,17 +65,29 @@ def connected(settings: Settings) -> Iterator[docker.APIClient]:
 def connect(settings: Settings) -> docker.APIClient:
     """A client of the engine, to be closed. Raises `DockerUnavailable` or `DockerForbidden`."""
     _knock(settings.docker_timeout_seconds)
+    spoken = _version_of(settings)
+    if version_lt(spoken, _OLDEST_API):
+        why = f"it speaks API {spoken}, but {_OLDEST_API} (Docker 20.10) is needed"
+        raise DockerUnavailable(url=engine_url(), why=why)
+    return _client(settings, spoken)
+
+
+def _version_of(settings: Settings) -> str:
+    """The newest API that the engine speaks. The client could ask by itself, but would then keep
+    its connection to an engine that does not answer."""
     try:
-        client = docker.APIClient(
-            version="auto", timeout=math.ceil(settings.docker_timeout_seconds), **kwargs_from_env()
-        )
+        client = _client(settings, _OLDEST_API)
+        try:
+            return str(client.version(api_version=False)["ApiVersion"])
+        finally:
+            client.close()
     except ENGINE_ERRORS as error:
         raise known(error) from error
-    if version_lt(client.api_version, _OLDEST_API):
-        client.close()
-        why = f"it speaks API {client.api_version}, but {_OLDEST_API} (Docker 20.10) is needed"
-        raise DockerUnavailable(url=engine_url(), why=why)
-    return client
+
+
+def _client(settings: Settings, version: str) -> docker.APIClient:
+    seconds = math.ceil(settings.docker_timeout_seconds)
+    return docker.APIClient(version=version, timeout=seconds, **kwargs_from_env())
 
 
 def _knock(timeout_seconds: float) -> None:

@@ -1,0 +1,94 @@
+"""The native launcher keeps its limits, and a failure of theirs has its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from academy.lifecycle import FailureCode, Status
+from academy.settings import Settings
+from academy.store import jobs
+from academy.store.engine import Sessions
+from academy.training.launch import LaunchRefused
+from tests.integration.launchers.trainings import Trainings
+
+
+@pytest.fixture
+def natives(settings: Settings, sessions: Sessions, dataset: str, tmp_path: Path) -> Trainings:
+    """Trainings by the native launcher; `trainer` in the test's folder is the program."""
+    changed = replace(settings, base_model="tiny", trainer_command=f"python {tmp_path}/trainer.py")
+    return Trainings(changed, sessions, dataset)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Callable[[str], None]:
+    def write(program: str) -> None:
+        (tmp_path / "trainer.py").write_text(program)
+
+    return write
+
+
+def test_memory_past_its_limit_is_out_of_memory_and_tried_again(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    trainer("held = bytearray(200 << 20)")
+    job = natives.submit(limits={"memory_bytes": 150 << 20})
+    assert natives.carry_out(job).status == Status.QUEUED
+    assert natives.failure(job.id)["code"] == FailureCode.OUT_OF_MEMORY
+    assert "limits.memory_bytes" in natives.failure(job.id)["next_step"]
+
+
+def test_address_space_that_is_only_reserved_does_not_count_as_memory(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    # As CUDA reserves it: far more than there is, and not writable.
+    trainer(
+        "import mmap\n"
+        "kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS\n"
+        "held = mmap.mmap(-1, 1 << 40, flags=kind, prot=0)\n"
+        "raise SystemExit(7)\n"
+    )
+    job = natives.submit(limits={"memory_bytes": 150 << 20})
+    natives.carry_out(job)
+    assert "status 7" in natives.failure(job.id)["message"]
+
+
+def test_the_cpu_time_of_the_whole_group_counts(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    trainer(
+        "import subprocess, sys\n"
+        "busy = [sys.executable, '-c', 'while True: pass']\n"
+        "for each in [subprocess.Popen(busy) for _ in range(2)]: each.wait()\n"
+    )
+    job = natives.carry_out(natives.submit(limits={"cpu_seconds": 1.0}))
+    assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.CPU_TIME_EXCEEDED)
+    assert not [each for each in psutil.process_iter() if "while True: pass" in each_line(each)]
+
+
+def test_wall_time_past_its_limit_is_a_timeout(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    trainer("import threading\nthreading.Event().wait(600)")
+    job = natives.carry_out(natives.submit(limits={"wall_seconds": 1.0}))
+    assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.TIMEOUT)
+    assert "1 seconds" in str(job.failure_message)
+
+
+def test_a_request_for_more_than_is_allowed_makes_no_job(natives: Trainings) -> None:
+    natives.settings = replace(natives.settings, trainer_memory_bytes=1 << 30)
+    with pytest.raises(LaunchRefused, match="at most"):
+        natives.submit(limits={"memory_bytes": 2 << 30})
+    with natives.sessions() as session:
+        assert jobs.page(session, limit=5) == []
+
+
+def each_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
