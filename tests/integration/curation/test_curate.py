@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,25 @@ def test_a_cancel_leaves_nothing_behind(tmp_path: Path, history: Any, lessons: L
     assert {told.stage for told in read} == {"reading lessons"}
     assert read[-1].total == 1_000_000
     assert read[-1].eta_seconds is not None
+
+
+def test_progress_is_told_every_500_rows_with_an_estimate_of_what_is_left(
+    tmp_path: Path, lessons: Lessons
+) -> None:
+    told: list[Progress] = []
+    request = CurationRequest(repositories=(), lessons_limit=1_200)
+    run(tmp_path, request=request, lessons=lessons(1_300), progress=told.append)
+    stages = list(dict.fromkeys(each.stage for each in told))
+    assert stages == [
+        *("reading lessons", "reading uploads", "deduplicating"),
+        *("sketching held-out rows", "writing", "publishing"),
+    ]
+    for stage in ("reading lessons", "writing"):
+        steps = [each for each in told if each.stage == stage]
+        assert steps[0].done == 0 and steps[0].total == 1_200
+        done = [each.done for each in steps]
+        assert all(after - before <= 500 for before, after in pairwise([*done, 1_200]))
+        assert all(each.eta_seconds is not None for each in steps if each.done)
 
 
 def test_a_source_that_breaks_fails_the_run_with_what_was_read(

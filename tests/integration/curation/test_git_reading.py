@@ -310,3 +310,24 @@ def test_git_dies_with_the_reading(history: Any, roots: Path, tmp_path: Path) ->
     assert str(folder) not in listed.stdout
     left = [line for line in listed.stdout.splitlines() if history.git("rev-parse", "HEAD") in line]
     assert left == []
+
+
+def test_several_repositories_are_read_at_once_each_up_to_its_limit_and_split_by_itself(
+    history: Any, make_repo: Any, roots: Path, tmp_path: Path
+) -> None:
+    other = make_repo("other")
+    for number in range(10):
+        other.commit(f"Add the page number {number}", {f"page{number}.txt": f"page {number} " * 9})
+    request = CurationRequest(
+        repositories=(str(history.path), str(other.path)),
+        git_commits_limit=5,
+        disabled_filters=("near_duplicate",),
+    )
+    result = curate(request, out=tmp_path / "dataset", allowed_roots=[roots])
+    assert result.statistics["git_commits_collected"] == 10
+    held = [
+        json.loads(line)["provenance"]
+        for line in (result.folder / "heldout.jsonl").read_text().splitlines()
+    ]
+    newest = {"project": history.git("rev-parse", "HEAD"), "other": other.git("rev-parse", "HEAD")}
+    assert {each["repository"]: each["commit"] for each in held} == newest
