@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from academy import logs
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: What an open answer may still take after a stop was asked for.
 GRACEFUL_SECONDS = 6
+#: How long what a refused request still sends is taken in.
+LINGER_SECONDS = 10.0
+_LINGER_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
 
@@ -94,6 +98,18 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
         super().__init__(*args, **kwargs)
         self.idle: set[Any] = set()
 
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """Answer a request, then take in what it left of the body.
+
+        gunicorn would do so in steps that each copy up to a megabyte, which keeps every other
+        request waiting for minutes after a large body that was refused unread.
+        """
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        finally:
+            if not _take_in(req.body):
+                req.force_close()
+
     def timeout_ctx(self) -> Idle:
         """Around the wait for a connection's next request."""
         return Idle(self.idle, self.cfg.keepalive)
@@ -144,6 +160,22 @@ class Log:
 
     def close_on_exec(self) -> None:
         """Standard error is not closed."""
+
+
+def _take_in(body: Any) -> bool:
+    """Read what is left of a body, for a while; whether it came to its end.
+
+    To a client that is still sending, closing at once would be a broken connection, not an answer.
+    """
+    ended = False
+    with gevent.Timeout(LINGER_SECONDS, False):  # type: ignore[arg-type]  # as in Idle
+        try:
+            while body.read(_LINGER_BYTES):
+                gevent.sleep(0)  # a fast sender must not keep the others waiting
+            ended = True
+        except (OSError, ParseException):
+            pass  # the sender is gone, or where the next request would begin is unknown
+    return ended
 
 
 def _die_with_master(_server: Any, worker: Any) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from academy.client import ApiError, Client
+from academy.settings import Settings
 
 Run = Callable[..., str]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, max_upload_bytes=1 << 20)
 
 
 def write(path: Path, count: int) -> Path:
@@ -57,14 +64,19 @@ def test_bad_lines_of_a_file_are_named_at_the_terminal(run: Run, tmp_path: Path)
         run("dataset", "upload", str(tmp_path / "none.jsonl"))
 
 
-def test_a_file_that_is_too_large_is_refused_before_all_of_it_was_sent(
+def test_a_file_that_is_too_large_is_refused_and_keeps_nobody_waiting(
     served, tmp_path: Path
 ) -> None:
     path = tmp_path / "large.jsonl"
     with path.open("wb") as stream:
-        stream.truncate(600 << 20)
-    client = Client(f"http://{served.host}", served.key)
-    with client, pytest.raises(ApiError) as refused:
-        client.upload_dataset(path)
-    assert refused.value.problem_status == 413
-    assert "ACADEMY_MAX_UPLOAD_BYTES" in refused.value.problem_next_step
+        stream.truncate(200 << 20)
+    with Client(f"http://{served.host}", served.key) as client:
+        try:
+            client.upload_dataset(path)
+        except ApiError as error:
+            assert error.problem_status == 413
+            assert "ACADEMY_MAX_UPLOAD_BYTES" in error.problem_next_step
+        else:
+            pytest.fail("a file over the limit was taken")
+        # What was sent beyond the limit was taken in, so the connection can be used again.
+        assert client.get("/datasets")["count"] == 0
