@@ -30,9 +30,11 @@ def spawn(
     stderr: int | IO[Any] | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
     data_bytes: int | None = None,
+    own_group: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a process group of its own; Linux ends it when we die.
 
+    Without `own_group` it stays in ours, and gets the signals and counts to the limits of that.
     `data_bytes` limits the private writable memory of each of its processes (RLIMIT_DATA).
 
     The kernel sends `death_signal` when the *thread* that called this ends, so call it from a
@@ -55,7 +57,7 @@ def spawn(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        start_new_session=True,
+        start_new_session=own_group,
         preexec_fn=die_with_parent,
     )
 

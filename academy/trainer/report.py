@@ -40,8 +40,7 @@ class Report:
 
     def relay(self, line: str) -> None:
         """Pass on an event that another process of this training wrote."""
-        self._stream.write(line.rstrip("\n") + "\n")
-        self._stream.flush()
+        self._put(line.rstrip("\n") + "\n")
 
     def stage(self, stage: str, message: str) -> None:
         """A new part of the work begins."""
@@ -75,8 +74,11 @@ class Report:
     def _write(self, kind: str, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = {"type": kind, "timestamp": now, **json_safe(fields)}
+        self._put(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def _put(self, line: str) -> None:
         try:
-            self._stream.write(json.dumps(event, ensure_ascii=False, allow_nan=False) + "\n")
+            self._stream.write(line)
             self._stream.flush()
         except BrokenPipeError:
             # The supervisor is gone, so nobody will use a result; checkpoints are safe on disk.

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from academy.errors import AcademyError
-from academy.processes import end_group, signal_group, spawn
+from academy.processes import spawn
+from academy.trainer.folders import make_folder
 from academy.trainer.report import Report
 from academy.trainer.stop import StopRequest
 
@@ -38,7 +39,9 @@ def train_together(size: int, spec: Path, out: Path, report: Report, stop: StopR
     The first one writes events and files; the others speak only to say why they end. They meet
     through a file, so no port is opened to others. All of them end when this process does.
     """
-    with tempfile.TemporaryDirectory(prefix="academy-ranks-") as folder:
+    make_folder(out)
+    # In the one folder that a confined trainer may write to.
+    with tempfile.TemporaryDirectory(prefix=".ranks-", dir=out.absolute()) as folder:
         rendezvous = f"file://{folder}/rendezvous"
         ranks = [_Rank(number, spec, out, rendezvous, report) for number in range(size)]
         try:
@@ -62,6 +65,7 @@ class _Rank:
             ],
             stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
             stdout=subprocess.PIPE,
+            own_group=False,  # so that whoever limits or ends this trainer reaches all of it
         )
         self._reader = threading.Thread(target=self._read, name=f"rank-{number}", daemon=True)
         self._reader.start()
@@ -73,11 +77,12 @@ class _Rank:
 
     def ask_to_stop(self) -> None:
         """Pass a stop request on."""
-        signal_group(self._process.pid, signal.SIGTERM)
+        self._process.terminate()
 
     def end(self) -> None:
         """End it for certain."""
-        end_group(self._process, grace_seconds=0.0)
+        self._process.kill()
+        self._process.wait(timeout=30)
         self._reader.join(timeout=5)
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
@@ -127,6 +132,11 @@ def _verdict(ranks: list[_Rank], culprit: _Rank, report: Report, stop: StopReque
     if status > 0 and status != LOST_A_RANK and culprit.last_line is not None:
         report.relay(culprit.last_line)
         return status
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+    if status < 0:
+        how = f"was ended by {signal.Signals(-status).name}"
+    elif status == LOST_A_RANK:
+        how = "could not reach the others"
+    else:
+        how = f"ended with status {status}"
     report.error(RankDied(rank=culprit.number, size=len(ranks), how=how))
     return OTHER
