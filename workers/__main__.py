@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import sys
 
 from academy import logs, queues
-from academy.errors import AcademyError
 from academy.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -35,16 +31,13 @@ def main() -> None:
     from workers import tasks
     from workers.app import app
     from workers.process import WorkerProcess
+    from workers.starting import refused_clearly
 
-    try:
+    with refused_clearly():
         require_in_order(settings.database_url)
         # SIGTERM is the one way out, whoever asks for the drain.
         process = WorkerProcess(settings, queue, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
-    except AcademyError as error:
-        log.error("%s %s", error, error.next_step, extra={"code": error.code})
-        raise SystemExit(1) from None
     tasks.process = process
-    process.start()
 
     def drain(**_: object) -> None:
         process.draining.set()
@@ -53,7 +46,10 @@ def main() -> None:
     signals.worker_ready.connect(process.intake.attach)
     trains = queue == queues.GPU
     sweep = OrphanSweep(process.sessions, settings) if trains else contextlib.nullcontext()
+    # Whoever reads of this worker may drain it before Celery has a handler of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        process.start()
         with sweep:
             app.worker_main(
                 [

@@ -163,8 +163,10 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup("keeper", settings.log_level)
     from academy.store.migrate import require_in_order
+    from workers.starting import refused_clearly
 
-    require_in_order(settings.database_url)
+    with refused_clearly():
+        require_in_order(settings.database_url)
     stopping = threading.Event()
 
     def stop(*_: object) -> None:

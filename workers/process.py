@@ -66,7 +66,8 @@ class WorkerProcess:
     def stop(self) -> None:
         """Say good-bye; the row stays as history."""
         self._stopped.set()
-        self._thread.join(self.settings.postgres_timeout_seconds + 5)
+        if self._thread.is_alive():
+            self._thread.join(self.settings.postgres_timeout_seconds + 5)
         try:
             with self.sessions.begin() as session:
                 workers.stopped(session, self.id)
