@@ -23,7 +23,7 @@ from academy.holding import Hold, Stop
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
 from academy.store import jobs, transitions
-from academy.store.engine import Session, Sessions, StoreError
+from academy.store.engine import Session, Sessions, StoreError, one_statement
 from academy.store.tables import Job
 from academy.store.transitions import Claim, Failure
 
@@ -61,18 +61,38 @@ class Attempt:
         if self.hold.wanted is not None:
             raise StoppedOnRequest
 
+    def try_to_start(self) -> None:
+        """Preparing to running: from now on the work itself goes on.
+
+        Raises `StaleFence` where a cancel, a pause or another owner came first, and `StoreError`.
+        """
+        with one_statement(self.sessions) as session:
+            transitions.start(session, self.claim)
+        self.events.emit("status", status=Status.RUNNING, attempt=self.job.attempt)
+
+    def start(self) -> None:
+        """As `try_to_start`, again while Postgres is away."""
+        self._until_recorded(self.try_to_start)
+
     def record(self, write: Callable[[Session], Answer]) -> Answer:
         """Run `write` in a transaction, again while Postgres is away, until the job is lost.
 
         Raises `StaleFence` if somebody else has the job, and `StoreError` when the outage outlasts
         ``blind_seconds``.
         """
+
+        def transaction() -> Answer:
+            with self.sessions.begin() as session:
+                return write(session)
+
+        return self._until_recorded(transaction)
+
+    def _until_recorded(self, write: Callable[[], Answer]) -> Answer:
         began = time.monotonic()
         pause = 0.2
         while True:
             try:
-                with self.sessions.begin() as session:
-                    return write(session)
+                return write()
             except StoreError:
                 over = time.monotonic() - began > self.settings.blind_seconds
                 if over or self.hold.wanted == Stop.LOST:

@@ -25,7 +25,6 @@ from academy.curation.stored import (
     stored_runs,
     stored_tasks,
 )
-from academy.lifecycle import Status
 from academy.store import datasets, transitions
 from academy.store.engine import Session
 
@@ -36,8 +35,7 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
     folder = attempt.settings.home / "work" / attempt.job.id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    attempt.record(lambda session: transitions.start(session, attempt.claim))
-    attempt.events.emit("status", status=Status.RUNNING, attempt=attempt.job.attempt)
+    attempt.start()
     try:
         request = _with_remotes(attempt, asked)
         result = curate(

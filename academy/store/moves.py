@@ -145,6 +145,10 @@ def _with_history(
     return select(aliased(Job, moved)).add_cte(noted)
 
 
+def _id_alone(statement: Select[Job]) -> Select[str]:
+    return statement.with_only_columns(statement.selected_columns["id"])
+
+
 #: ``worker``, ``lease``, ``revision``, ``granted`` and `fair_share.parameters`.
 CLAIM = _claiming(fair_share.best_job())
 #: ``worker``, ``lease``, ``revision``, ``granted`` and ``wide_job_id``.
@@ -154,13 +158,15 @@ CLAIM_WIDE = _claiming(
     .with_for_update(skip_locked=True)
     .scalar_subquery()
 )
-#: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``.
-START = moving({Status.PREPARING}, Status.RUNNING, Reason.STARTED)
-FINISH = moving(
-    {Status.PREPARING, Status.RUNNING, Status.PAUSING},
-    Status.FINISHED,
-    Reason.COMPLETED,
-    result=bindparam("result", type_=Job.result.type),
-    finished_at=now(),
-    **RELEASED,
+#: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``. Their callers know the job already.
+START = _id_alone(moving({Status.PREPARING}, Status.RUNNING, Reason.STARTED))
+FINISH = _id_alone(
+    moving(
+        {Status.PREPARING, Status.RUNNING, Status.PAUSING},
+        Status.FINISHED,
+        Reason.COMPLETED,
+        result=bindparam("result", type_=Job.result.type),
+        finished_at=now(),
+        **RELEASED,
+    )
 )

@@ -93,9 +93,9 @@ def start(session: Session, held: Claim) -> None:
     _move_held(session, held, START)
 
 
-def finish(session: Session, held: Claim, result: dict[str, Any]) -> Job:
+def finish(session: Session, held: Claim, result: dict[str, Any]) -> None:
     """To finished, with the result. A cancel that was requested before wins: `StaleFence`."""
-    return _move_held(session, held, FINISH, result=result)
+    _move_held(session, held, FINISH, result=result)
 
 
 def fail_or_retry(
@@ -252,15 +252,10 @@ def _fail(session: Session, job: Job, failure: Failure, reason: Reason, **values
     )
 
 
-def _move_held(session: Session, held: Claim, statement: Select[Job], **given: Any) -> Job:
-    moved = session.scalars(
-        statement,
-        {"job_id": held.job_id, "job_fence": held.fence, **given},
-        execution_options=_FRESH,
-    ).one_or_none()
-    if moved is None:
+def _move_held(session: Session, held: Claim, statement: Select[str], **given: Any) -> None:
+    parameters = {"job_id": held.job_id, "job_fence": held.fence, **given}
+    if session.scalars(statement, parameters).one_or_none() is None:
         raise StaleFence(job_id=held.job_id, fence=held.fence)
-    return moved
 
 
 def _move(

@@ -65,7 +65,7 @@ def spooled(store: ArtifactStore, job_id: str) -> TrainingResult | None:
 
 def record_result(session: Session, held: Claim, job: Job, result: TrainingResult) -> None:
     """Finish the job and register its adapter, both or neither; raises `StaleFence`."""
-    finished = transitions.finish(
+    transitions.finish(
         session,
         held,
         {
@@ -82,12 +82,12 @@ def record_result(session: Session, held: Claim, job: Job, result: TrainingResul
             digest=result.digest,
             key=result.key,
             job_id=job.id,
-            base_model=finished.base_model,
+            base_model=job.base_model,
             base_digest=result.base_digest,
-            dataset_id=finished.dataset_id,
-            role=finished.role,
-            parent_id=finished.parameters.get("init_adapter"),
-            parameters=finished.parameters,
+            dataset_id=job.dataset_id,
+            role=job.role,
+            parent_id=job.parameters.get("init_adapter"),
+            parameters=job.parameters,
             metrics=result.summary,
             code_version=academy.__version__,
         ),

@@ -16,8 +16,7 @@ from academy.attempt import Attempt, JobFailed, StoppedOnRequest
 from academy.errors import DigestMismatch, StaleFence
 from academy.gpu_watch import GpuWatch
 from academy.holding import Stop
-from academy.lifecycle import Status
-from academy.store import adapters, datasets, leases, transitions
+from academy.store import adapters, datasets, leases
 from academy.store.engine import Session, StoreError
 from academy.training import outcome
 from academy.training.launch import Launch, Limits, grant
@@ -189,11 +188,9 @@ class _Watch:
     def _start(self) -> None:
         """Preparing to running; a cancel or pause that came first is left to the hold."""
         try:
-            with self._attempt.sessions.begin() as session:
-                transitions.start(session, self._attempt.claim)
+            self._attempt.try_to_start()
         except StaleFence:
-            self._started = True
-            return
+            pass
         except StoreError as error:
             log.warning(
                 "the start is recorded later: %s",
@@ -202,9 +199,6 @@ class _Watch:
             )
             return
         self._started = True
-        self._attempt.events.emit(
-            "status", status=Status.RUNNING, attempt=self._attempt.job.attempt
-        )
 
     def _keep(self, message: dict[str, Any]) -> None:
         """Publish a checkpoint; a store that refuses costs the checkpoint, not the training."""
