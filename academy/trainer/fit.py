@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
 from academy.errors import AcademyError
 from academy.trainer.batches import CPU_TOKENS_AT_ONCE, Plan
@@ -17,10 +15,11 @@ from academy.trainer.encoding import Example
 from academy.trainer.evaluation import cost_of, evaluate
 from academy.trainer.hardware import memory_bytes
 from academy.trainer.model import AnswerModel
-from academy.trainer.objective import Measured, Objective
+from academy.trainer.objective import Objective
 from academy.trainer.progress import Pace
 from academy.trainer.ranks import Ranks
 from academy.trainer.report import Report
+from academy.trainer.step import Step, take_step
 from academy.trainer.stop import Cancelled, StopRequest
 from academy.training.recipe import Recipe
 
@@ -72,22 +71,6 @@ class Fit:
         return self.objective.model
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one optimizer step did; sums over its rows, in all processes."""
-
-    loss_total: float
-    weight: int  # what the loss is divided by: answer tokens, or pairs
-    margin_total: float | None  # of the rewards of pairs
-    right: float  # pairs whose chosen answer has the higher reward, ties a half
-    answer_tokens: int
-    tokens: int
-    cost: int
-    grad_norm: float
-    learning_rate: float
-    seconds: float
-
-
 def fit(run: Fit) -> None:
     """Train until the last step, or until evaluations stop getting better.
 
@@ -99,7 +82,7 @@ def fit(run: Fit) -> None:
     try:
         while not _is_over(run):
             at_step_start = random_state()
-            step = _take_step(run)
+            step = _step(run)
             at_step_start = random_state()
             pace.add(step.cost, step.seconds)
             waiting.append(step)
@@ -165,115 +148,22 @@ def _evaluate_on_the_way(run: Fit) -> None:
         counters.worse_evaluations += 1
 
 
-def _take_step(run: Fit) -> Step:
-    """One optimizer step over all its batches, in all processes.
-
-    The loss is the mean over all rows of the step by their weight, so cutting the step into
-    smaller batches, or sharing it out to processes, changes nothing but the memory it takes.
-    """
-    started = time.monotonic()
-    step = run.counters.step
-    rows = [row for batch in _all_batches(run, step) for row in batch]
-    weight = sum(row.weight for row in rows)
-    share = _compute(run, step, weight)
-    stopped, loss_total, margin_total, right, cost = run.ranks.sum(share.sums())
-    if stopped:
-        raise Cancelled
-    run.ranks.sum_gradients(run.model.trainable.values())
-    norm = float(nn.utils.clip_grad_norm_(run.model.trainable.values(), run.recipe.max_grad_norm))
-    rate = learning_rate(run.recipe, step, run.plan.total_steps)
-    is_sound = math.isfinite(loss_total) and math.isfinite(norm)
-    if is_sound:
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        run.optimizer.step()
-    run.optimizer.zero_grad()
-    taken = Step(
-        loss_total=loss_total,
-        weight=weight,
-        margin_total=margin_total if run.recipe.method == "dpo" else None,
-        right=right,
-        answer_tokens=sum(row.answer_tokens for row in rows),
-        tokens=sum(len(each.tokens) for row in rows for each in row.sequences),
-        cost=round(cost / run.ranks.size),
-        grad_norm=norm,
-        learning_rate=rate,
-        seconds=time.monotonic() - started,
-    )
-    _count(run.counters, taken, is_sound)
-    if not is_sound:
-        odd = sorted(name for names in run.ranks.gather(share.odd) for name in names)
-        _note_bad_step(run, odd or [row.id for row in rows])
+def _step(run: Fit) -> Step:
+    """Take the next step, count it, and say so if it was in vain."""
+    rate = learning_rate(run.recipe, run.counters.step, run.plan.total_steps)
+    taken = take_step(run, rate)
+    _count(run.counters, taken)
+    if not taken.is_sound:
+        _note_bad_step(run, taken.odd)
     return taken
 
 
-@dataclass
-class _Share:
-    """What this process contributes to a step besides its gradients."""
-
-    stopped: bool = False  # a stop was requested here, so the step is given up everywhere
-    loss_total: float = 0.0
-    margin_total: float = 0.0
-    right: float = 0.0
-    cost: int = 0
-    odd: list[str] = field(default_factory=list)  # rows whose loss is not a number
-
-    def sums(self) -> list[float]:
-        return [self.stopped, self.loss_total, self.margin_total, self.right, self.cost]
-
-
-def _compute(run: Fit, step: int, weight: int) -> _Share:
-    """Forward and backward over this process's batches of the step; leaves their gradients."""
-    share = _Share()
-    own = run.plan.batches(step, run.ranks.rank)
-    extra = 0
-    if run.ranks.lockstep:
-        # Each pass needs all processes, so one with fewer batches runs one that does not count.
-        most = max(len(run.plan.batches(step, rank)) for rank in range(run.ranks.size))
-        extra = most - len(own)
-    run.model.train()
-    try:
-        run.stop.check()
-        for number, batch in enumerate(own + run.plan.batches(step)[:1] * extra):
-            if not run.ranks.lockstep:
-                run.stop.check()
-            rows = [run.rows[row] for row in batch]
-            measured = run.objective.measure(rows)
-            counts = number < len(own)
-            (measured.losses.sum() * (counts / weight)).backward()  # type: ignore[no-untyped-call]
-            if counts:
-                _add(share, rows, measured)
-    except Cancelled:
-        share.stopped = True
-    return share
-
-
-def _add(share: _Share, rows: Sequence[Example], measured: Measured) -> None:
-    losses = measured.losses.detach()
-    share.loss_total += float(losses.double().sum())
-    share.cost += len(rows) * max(row.length for row in rows) - len(rows)
-    share.odd += [rows[at].id for at in torch.nonzero(~losses.isfinite()).flatten().tolist()]
-    if measured.margins is not None:
-        share.margin_total += float(measured.margins.double().sum())
-        ties = (measured.margins == 0).double().sum() / 2
-        share.right += float((measured.margins > 0).double().sum() + ties)
-
-
-def _all_batches(run: Fit, step: int) -> list[list[Example]]:
-    """The step's rows, by process and batch."""
-    return [
-        [run.rows[row] for row in batch]
-        for rank in range(run.ranks.size)
-        for batch in run.plan.batches(step, rank)
-    ]
-
-
-def _count(counters: Counters, step: Step, is_sound: bool) -> None:
+def _count(counters: Counters, step: Step) -> None:
     counters.step += 1
     counters.seconds += step.seconds
     counters.tokens += step.tokens
-    counters.bad_steps = 0 if is_sound else counters.bad_steps + 1
-    if is_sound:
+    counters.bad_steps = 0 if step.is_sound else counters.bad_steps + 1
+    if step.is_sound:
         counters.answer_tokens += step.answer_tokens
         counters.loss_total += step.loss_total
         counters.weight += step.weight
@@ -282,7 +172,7 @@ def _count(counters: Counters, step: Step, is_sound: bool) -> None:
         counters.best_step_loss = mean if best is None else min(best, mean)
 
 
-def _note_bad_step(run: Fit, rows: list[str]) -> None:
+def _note_bad_step(run: Fit, rows: Sequence[str]) -> None:
     """The weights were left alone, so one odd batch is survived; many in a row are not."""
     step, bad = run.counters.step, run.counters.bad_steps
     named = ", ".join(rows[:10])

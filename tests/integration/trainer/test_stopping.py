@@ -85,6 +85,27 @@ def test_ctrl_c_while_the_base_is_measured_writes_a_checkpoint_too(workshop: Any
     verify_manifest(checkpoint)
 
 
+def test_a_stop_at_any_stage_ends_as_documented_and_publishes_nothing_half(workshop: Any) -> None:
+    stages = ("preparing", "training", "evaluating", "saving")
+    trainers = {stage: workshop.start(recipe={"num_epochs": 1}) for stage in stages}
+    for stage, trainer in trainers.items():
+        trainer.until(lambda event, stage=stage: event.get("stage") == stage)
+        trainer.process.send_signal(signal.SIGTERM)
+    for stage, trainer in trainers.items():
+        outcome = trainer.wait()
+        checkpoints = [Path(event["path"]) for event in outcome.of("checkpoint")]
+        for path in checkpoints:
+            verify_manifest(path)
+        if stage == "saving":  # what is nearly done is finished
+            assert outcome.status == 0, outcome.stderr
+            verify_manifest(outcome.out / "adapter")
+        else:
+            assert outcome.status == 3, (stage, outcome.stderr)
+            assert not (outcome.out / "adapter").exists()
+            assert bool(checkpoints) == (stage != "preparing")
+        assert not list(outcome.out.rglob(".*.new")), "something half written was left"
+
+
 def test_it_ends_at_once_when_the_supervisor_is_gone(workshop: Any) -> None:
     lifeline = workshop.start("--lifeline", recipe={"num_epochs": 100})
     output = workshop.start(recipe={"num_epochs": 100})
