@@ -22,13 +22,10 @@ from academy.trainer.evaluation import (
     with_reference,
 )
 from academy.trainer.fit import Fit, fit
+from academy.trainer.fitting import load_fitting
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
-from academy.trainer.model import (
-    AnswerModel,
-    load_model,
-    seed_everything,
-)
+from academy.trainer.model import AnswerModel, seed_everything
 from academy.trainer.objective import Objective
 from academy.trainer.ranks import Ranks, joined
 from academy.trainer.report import Report, json_safe
@@ -36,7 +33,7 @@ from academy.trainer.sharding import shard
 from academy.trainer.spec import BadSpec, Spec
 from academy.trainer.stop import Cancelled, StopRequest
 from academy.trainer.unsloth_model import start_backend
-from academy.training.recipe import Recipe
+from academy.training.recipe import Hardware, Recipe
 
 #: What a resumed run may change, because another machine may differ in it.
 _OF_THE_MACHINE = {
@@ -46,6 +43,9 @@ _OF_THE_MACHINE = {
     "gradient_checkpointing",
     "backend",
     "shard_model",
+    # How a step's rows are cut; their number, which the step depends on, is kept beside.
+    "batch_size",
+    "gradient_accumulation",
 }
 
 
@@ -78,7 +78,7 @@ def run_job(spec: Spec, dataset_digest: str | None, place: Place) -> dict[str, A
     with joined(
         place.rank, gpus, place.rendezvous, str(recipe.device), recipe.shard_model
     ) as ranks:
-        return _run(spec, dataset_digest, place, ranks, recipe, tokenizer, data)
+        return _run(spec, dataset_digest, place, ranks, recipe, hardware, tokenizer, data)
 
 
 def _run(
@@ -87,6 +87,7 @@ def _run(
     place: Place,
     ranks: Ranks,
     recipe: Recipe,
+    hardware: Hardware,
     tokenizer: Any,
     data: Data,
 ) -> dict[str, Any]:
@@ -94,7 +95,10 @@ def _run(
     report, stop = place.report, place.stop
     base_digest = basemodels.digest(spec.base_model.path)
     made_from = {
-        "recipe": recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),
+        "recipe": {
+            **recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),
+            "rows_per_step": recipe.rows_per_step,
+        },
         "base_model": base_digest,
         "rows": fingerprint(data.train.rows),
         "heldout": fingerprint(data.proving),
@@ -102,9 +106,22 @@ def _run(
     }
     saved = _resume(spec, made_from, report)
     stop.check()
-    model = load_model(spec.base_model.path, recipe)
+
+    def start(model: AnswerModel) -> None:
+        if spec.init_adapter is not None:
+            start_from(model, spec.init_adapter, recipe, base_digest)
+
+    fitted = load_fitting(
+        spec.base_model.path,
+        recipe,
+        data.train.rows,
+        hardware=hardware,
+        limit_bytes=spec.memory_limit_bytes,
+        report=report,
+        started=start,
+    )
+    recipe, model = fitted.recipe, fitted.model
     if spec.init_adapter is not None:
-        start_from(model, spec.init_adapter, recipe, base_digest)
         report.log(f"starting from the adapter {recipe.init_adapter}")
     if recipe.shard_model:
         shard(model.peft_model, model.device)
@@ -145,6 +162,7 @@ def _run(
         "seconds": round(run.counters.seconds, 3),
         "tokens_per_second": round(run.counters.tokens / max(run.counters.seconds, 1e-9), 1),
         "peak_memory_bytes": memory_bytes(recipe.device),
+        "preflight": fitted.beside(run.counters.seconds),
     }
     result = {"adapter_path": str(adapter), "digest": digest, "summary": summary}
     write_json(place.out / "result.json", result)

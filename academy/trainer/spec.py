@@ -67,6 +67,7 @@ class Spec(_Value):
     recipe: Recipe = Recipe()
     resume_from: Path | None = None
     init_adapter: AdapterRef | None = None
+    memory_limit_bytes: int | None = Field(default=None, ge=1)  # none: what is free
 
 
 def read_spec(path: Path) -> Spec:
