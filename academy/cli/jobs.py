@@ -34,8 +34,8 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _seen(worker: dict[str, Any]) -> str:
-    state = "draining" if worker["draining"] else "last seen"
-    return f"{state} {worker['last_seen_at'][11:19]} UTC"
+    doing = worker["obstacle"] or worker["job_id"] or ""
+    return f"{worker['state']} {doing}".strip() + f", last seen {worker['last_seen_at'][11:19]} UTC"
 
 
 def train(
