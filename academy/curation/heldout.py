@@ -59,13 +59,15 @@ class HeldOut:
         import numpy as np
 
         hashes, owners, sizes = self._sorted()
-        runs = np.unique(self._runs(text))
+        runs = self._runs(text)
+        places = np.searchsorted(hashes, runs)
+        places[places == len(hashes)] = 0
+        runs = np.unique(runs[hashes[places] == runs]) if len(hashes) else runs[:0]
+        if not len(runs):  # as with nearly every row
+            return None
         first = np.searchsorted(hashes, runs, side="left")
         last = np.searchsorted(hashes, runs, side="right")
-        hit = np.flatnonzero(last > first)
-        if not len(hit):
-            return None
-        found = np.concatenate([owners[first[at] : last[at]] for at in hit])
+        found = np.concatenate([owners[a:b] for a, b in zip(first, last, strict=True)])
         rows, counts = np.unique(found, return_counts=True)
         shares = counts / sizes[rows]
         worst = int(np.argmax(shares))
@@ -131,7 +133,7 @@ class HeldOut:
         known = self._words
         if len(known) > _REMEMBERED_WORDS:
             known.clear()
-        hashes = np.array([known[word] for word in words], dtype=np.uint64)
+        hashes = np.fromiter(map(known.__getitem__, words), dtype=np.uint64, count=len(words))
         count = len(words) - WORDS + 1
         runs = np.zeros(count, dtype=np.uint64)
         for at in range(WORDS):  # a polynomial modulo 2^64; overflow wraps

@@ -73,10 +73,10 @@ def split(
     sides.decide(new)
     tick()
     # Somebody who curates at the same time may have been first, and the first word counts.
-    after = sides.known(keys)
-    if after == {**decided, **new}:
+    after = sides.known(list(new))
+    if after == new:
         return found
-    return held_out(rows, fraction, seed, after, tick)
+    return held_out(rows, fraction, seed, {**decided, **after}, tick)
 
 
 def held_out(
