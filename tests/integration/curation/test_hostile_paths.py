@@ -14,6 +14,7 @@ import pytest
 from academy.curation.git.repository import inspect
 from academy.errors import RepositoryRefused
 from tests.integration.curation.hostile import read
+from tests.unit.curation.reftables import store_refs_in_tables
 
 
 @pytest.mark.parametrize("name", ["config", "HEAD", "packed-refs", "shallow", "objects/ab", "refs"])
@@ -32,6 +33,20 @@ def test_a_named_pipe_in_the_way_does_not_block(name: str, tmp_path: Path, histo
     with pytest.raises(RepositoryRefused, match=r"no regular file"):
         read(tmp_path, history)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_named_pipe_instead_of_ref_tables_does_not_block(
+    which: int, tmp_path: Path, history: Any
+) -> None:
+    store_refs_in_tables(history.path / ".git", {"HEAD": "a" * 40}, 20)
+    with (history.path / ".git/config").open("a") as config:
+        config.write("[extensions]\n\trefStorage = reftable\n")
+    path = sorted((history.path / ".git/reftable").iterdir())[which]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(RepositoryRefused, match=r"no regular file"):
+        read(tmp_path, history)
 
 
 @pytest.mark.parametrize("name", ["config", "HEAD", "packed-refs", "shallow", "commondir"])
@@ -136,6 +151,13 @@ def _config_link(repo: Path, secret: Path) -> None:
     (repo / ".git/config").symlink_to(secret / "config")
 
 
+def _tables_link(repo: Path, secret: Path) -> None:
+    store_refs_in_tables(secret, {"HEAD": "a" * 40}, 20)
+    with (repo / ".git/config").open("a") as config:
+        config.write("[extensions]\n\trefStorage = reftable\n")
+    (repo / ".git/reftable").symlink_to(secret / "reftable")
+
+
 WAYS_OUT = (
     _dot_git_file,
     _dot_git_link,
@@ -151,6 +173,7 @@ WAYS_OUT = (
     _refs_link,
     _packed_refs_link,
     _config_link,
+    _tables_link,
 )
 
 
