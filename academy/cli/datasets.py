@@ -28,7 +28,8 @@ def curate(
     lessons_limit: Annotated[int | None, typer.Option(help="Newest lessons to read.")] = None,
     git_commits_limit: Annotated[int | None, typer.Option(help="Newest commits to read.")] = None,
     repository: Annotated[
-        list[Path] | None, typer.Option(help="A git repository; may be given often.")
+        list[str] | None,
+        typer.Option(help="A git repository, or its address where allowed; may be given often."),
     ] = None,
     format: Format = None,
     more: More = None,
@@ -38,12 +39,17 @@ def curate(
     if context.invoked_subcommand is not None:
         return
     from academy.cli.output import connect, request_body
+    from academy.curation.git.repository import is_remote  # only a request with paths needs it
 
     body = request_body(
         more,
         lessons_limit=lessons_limit,
         git_commits_limit=git_commits_limit,
-        repositories=[str(each.absolute()) for each in repository] if repository else None,
+        repositories=[
+            each if is_remote(each) else str(Path(each).absolute()) for each in repository
+        ]
+        if repository
+        else None,
         format=format,
     )
     with connect() as client:
