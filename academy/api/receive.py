@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
+import gevent
 from flask import Request
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -35,6 +36,8 @@ RAW_TYPES = (
 #: What a form may have around its file: its borders, its headers and its other fields.
 _FORM_BYTES = 64 << 10
 _FORM_PARTS = 40
+#: The parser counts what it has buffered of a file as well, which is up to two reads of 64 KiB.
+_BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 256 << 10
 #: A server that was killed while it received leaves a folder; the next one removes it.
 _STALE_SECONDS = 24 * 3600.0
@@ -102,7 +105,7 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
 
 def _body(request: Request, path: Path) -> tuple[str, MultiDict[str, str]]:
     with path.open("wb") as file:
-        shutil.copyfileobj(request.stream, file, _CHUNK_BYTES)
+        shutil.copyfileobj(_InTurns(request.stream), file, _CHUNK_BYTES)
         got, declared = file.tell(), request.content_length
     if declared is not None and got < declared:
         raise BodyIncomplete(received=got, declared=declared)
@@ -119,11 +122,14 @@ def _form(request: Request, path: Path) -> tuple[str, MultiDict[str, str]]:
         return opened[0]
 
     parser = FormDataParser(
-        open_file, max_form_memory_size=_FORM_BYTES, max_form_parts=_FORM_PARTS, silent=False
+        open_file, max_form_memory_size=_BUFFER_BYTES, max_form_parts=_FORM_PARTS, silent=False
     )
     try:
         _, fields, files = parser.parse(
-            request.stream, request.mimetype, request.content_length, request.mimetype_params
+            cast(BinaryIO, _InTurns(request.stream)),
+            request.mimetype,
+            request.content_length,
+            request.mimetype_params,
         )
     except (ValueError, UnicodeError) as error:
         raise BadForm(why=str(error) or type(error).__name__) from error
@@ -135,6 +141,20 @@ def _form(request: Request, path: Path) -> tuple[str, MultiDict[str, str]]:
         names = ", ".join(sorted({*fields, *files})) or "nothing"
         raise BadForm(why=f"it has no part 'file' with a filename, but {names}")
     return (file.filename or "the file")[:200], fields
+
+
+class _InTurns:
+    """A stream that lets other requests run between two reads.
+
+    Data of a fast sender is always there already, so that reading it alone would never wait.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        gevent.sleep(0)
+        return self._stream.read(size)
 
 
 def _sha256(path: Path) -> str:

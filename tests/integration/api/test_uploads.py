@@ -112,6 +112,14 @@ def test_a_bad_line_stores_nothing_and_is_reported_with_its_place(
     assert kept(settings) == []
 
 
+def test_a_form_may_hold_a_file_of_just_the_size_that_is_allowed(admin, settings: Settings) -> None:
+    rows = lines(alpaca(700))
+    rows += b" " * (settings.max_upload_bytes - len(rows) - 1) + b"\n"
+    for data, kind in ((rows, NDJSON), _form(("file", "rows.jsonl", rows))):
+        answer = send(admin, data, kind, Prefer="wait=0")
+        assert (answer.status_code, answer.json["report"]["rows"]) == (202, 700), answer.text
+
+
 def test_at_most_a_thousand_problems_are_listed_with_their_total(admin) -> None:
     answer = send(admin, b"{}\n" * 1_500)
     assert answer.status_code == 422
