@@ -143,6 +143,11 @@ class Client:
         found: dict[str, Any] = self.get(f"/train/{job_id}/status")
         return found
 
+    def preflight(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a training would take; the first look at a large dataset takes a minute or two."""
+        found: dict[str, Any] = self.post("/train/preflight", body, timeout_seconds=190.0)
+        return found
+
     def sweep(self, sweep_id: str) -> dict[str, Any]:
         """A sweep with its trials and the best of them."""
         found: dict[str, Any] = self.get(f"/train/sweep/{sweep_id}")

@@ -117,6 +117,20 @@ def closed_streams(
     )
 
 
+def finished_trainings(session: Session, base_model: str, *, limit: int) -> Sequence[Job]:
+    """The latest trainings of a base model that succeeded, newest first."""
+    return session.scalars(
+        select(Job)
+        .where(
+            Job.kind == JobKind.TRAINING,
+            Job.status == Status.FINISHED,
+            Job.base_model == base_model,
+        )
+        .order_by(Job.created_at.desc())
+        .limit(limit)
+    ).all()
+
+
 def last_training_time(session: Session) -> datetime | None:
     """When the latest training finished, if any has."""
     return session.scalar(

@@ -25,7 +25,7 @@ def submit_training(
     """
     launch = request.launch()
     grant(launch, settings)
-    dataset = _dataset(session, request.dataset_id)
+    dataset = dataset_of(session, request.dataset_id)
     if dataset.train_rows < settings.min_train_rows:
         raise DatasetTooSmall(
             dataset_id=dataset.id,
@@ -70,7 +70,8 @@ def _require_same_shape(adapter: Adapter, request: TrainingRequest, base_model: 
             )
 
 
-def _dataset(session: Session, dataset_id: str | None) -> Dataset:
+def dataset_of(session: Session, dataset_id: str | None) -> Dataset:
+    """The dataset that a training names, or the newest one; `NotFound` or `InvalidRequest`."""
     if dataset_id is not None:
         return datasets.get(session, dataset_id)
     newest = datasets.newest(session)
