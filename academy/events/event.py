@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from academy.errors import InvalidRequest
@@ -63,6 +64,10 @@ class Event:
 
     def to_json(self) -> str:
         """One line of the stream and of the archive."""
+        return self._line
+
+    @cached_property
+    def _line(self) -> str:
         return json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False)
 
     @classmethod

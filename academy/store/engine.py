@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -34,8 +35,12 @@ def one_statement(sessions: Sessions) -> Session:
 
     It saves the two round trips that open and commit a transaction. Use as a context manager.
     """
-    engine: Engine = sessions.kw["bind"]
-    return sessions(bind=engine.execution_options(isolation_level="AUTOCOMMIT"))
+    return sessions(bind=_committing(sessions.kw["bind"]))
+
+
+@lru_cache(maxsize=16)
+def _committing(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: int = 30) -> Engine:
@@ -58,7 +63,8 @@ def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: i
             "keepalives_count": 3,
             "tcp_user_timeout": int(timeout * 1000),
             "options": f"-c statement_timeout={statement_seconds}s -c lock_timeout=10s"
-            " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+            f" -c idle_in_transaction_session_timeout={_idle_seconds(settings):.0f}s"
+            " -c timezone=UTC",
             "application_name": "academy",
         },
     )
@@ -85,6 +91,15 @@ def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: i
             raise InvalidatePoolError from error
 
     return engine
+
+
+def _idle_seconds(settings: Settings) -> float:
+    """How long a transaction may do nothing before the server ends it.
+
+    A worker that stands still in the middle of one keeps its job's row locked, and the keeper cannot
+    give the job to another before that lock is gone; so it goes when the lease does.
+    """
+    return min(60.0, max(5.0, settings.lease_seconds))
 
 
 class _Bounded(psycopg.Connection[Any]):
