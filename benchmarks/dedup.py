@@ -108,7 +108,7 @@ def academy(texts: list[str]) -> dict[int, int]:
     for text in texts:
         sketches.add(text)
     found = find_duplicates(
-        range(len(texts)), None, sketches, lambda index: texts[index], THRESHOLD, lambda: None
+        range(len(texts)), None, sketches, lambda index: texts[index], THRESHOLD, lambda _: None
     )
     return found.near
 

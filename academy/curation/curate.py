@@ -140,7 +140,7 @@ def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
         intake.sketches,
         lambda index: content_of(spool.read(index)),
         request.near_duplicate_jaccard,
-        ticker.poll,
+        ticker.step,
     )
     named = (("exact_duplicate", duplicates.exact), ("near_duplicate", duplicates.near))
     for name, found in named:

@@ -107,9 +107,11 @@ def find_duplicates(
     sketches: Sketches | None,
     texts: Texts,
     threshold: float,
-    tick: Callable[[], None],
+    tick: Callable[[int], None],
 ) -> Duplicates:
     """Find the duplicates among rows that are looked at in `order`, the earliest first.
+
+    `tick` is called often with the number of rows that are done since, and may raise to stop.
 
     `exact_keys` None leaves exact duplicates alone, `sketches` None near ones. A row is dropped
     if it equals, or has a Jaccard similarity of at least `threshold` with, a row that stays.
@@ -124,15 +126,17 @@ def find_duplicates(
 
     if exact_keys is not None:
         for index, earlier in _repeats(order, exact_keys):
-            tick()
+            tick(0)
             if texts(earlier).split() == texts(index).split():
                 exact[index] = earlier
                 _join(parents, index, earlier)
     if sketches is not None:
         rest = [index for index in order if index not in exact]
         buckets: dict[tuple[int, int], list[int]] = {}
-        for index, row_keys in _shared(rest, sketches.keys(), tick):
-            tick()
+        done = 0
+        for position, row_keys in _shared(rest, sketches.keys(), tick):
+            tick(position - done)
+            index, done = rest[position], position
             mine = [buckets.setdefault(key, []) for key in row_keys]
             for other in sorted({each for bucket in mine for each in bucket[-_BUCKET:]}):
                 if jaccard(shingled(index), shingled(other)) < threshold:
@@ -163,9 +167,9 @@ def _repeats(order: Sequence[int], keys: Sequence[int]) -> Iterator[tuple[int, i
 
 
 def _shared(
-    order: Sequence[int], keys: Any, tick: Callable[[], None]
+    order: Sequence[int], keys: Any, tick: Callable[[int], None]
 ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Each row that shares a band key with another, with those (band, key) pairs.
+    """The place in `order` of each row that shares a band key, with those (band, key) pairs.
 
     Most keys occur once. Leaving them out is what keeps the buckets small.
     """
@@ -176,14 +180,14 @@ def _shared(
     chosen = np.asarray(order)
     shared = np.zeros((len(chosen), BANDS), dtype=bool)
     for band in range(BANDS):
-        tick()
+        tick(0)
         column = keys[chosen, band]
         _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
         shared[:, band] = counts[inverse] > 1
     for position in np.flatnonzero(shared.any(axis=1)).tolist():
         index = int(chosen[position])
         bands = np.flatnonzero(shared[position]).tolist()
-        yield index, [(band, int(keys[index, band])) for band in bands]
+        yield position, [(band, int(keys[index, band])) for band in bands]
 
 
 def _find(parents: dict[int, int], index: int) -> int:

@@ -20,7 +20,7 @@ def find(texts: list[str], threshold: float = 0.8, exact: bool = True) -> Duplic
     keys = [hash(" ".join(text.split())) & (2**64 - 1) for text in texts]
     order = range(len(texts))
     return find_duplicates(
-        order, keys if exact else None, sketches, lambda i: texts[i], threshold, lambda: None
+        order, keys if exact else None, sketches, lambda i: texts[i], threshold, lambda _: None
     )
 
 
@@ -74,7 +74,7 @@ def test_equal_texts_are_exact_duplicates_whatever_their_blanks() -> None:
 
 def test_a_collision_of_keys_is_no_duplicate() -> None:
     texts = ["one text here", "another text there"]
-    found = find_duplicates(range(2), [5, 5], None, lambda i: texts[i], 0.8, lambda: None)
+    found = find_duplicates(range(2), [5, 5], None, lambda i: texts[i], 0.8, lambda _: None)
     assert found.exact == {}
 
 
