@@ -96,8 +96,8 @@ def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: i
 def _idle_seconds(settings: Settings) -> float:
     """How long a transaction may do nothing before the server ends it.
 
-    A worker that stands still in the middle of one keeps its job's row locked, and the keeper cannot
-    give the job to another before that lock is gone; so it goes when the lease does.
+    A worker that stands still in the middle of one keeps its job's row locked, and the keeper
+    cannot give the job to another before that lock is gone; so it goes when the lease does.
     """
     return min(60.0, max(5.0, settings.lease_seconds))
 

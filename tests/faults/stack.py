@@ -253,7 +253,7 @@ class Stack:
         for path in sorted(self.folder.glob("*.log")):
             tail = path.read_text(errors="replace").splitlines()[-lines:]
             parts.append(f"--- {path.name}\n" + "\n".join(tail))
-        return "\n".join(parts)
+        return "\n".join([*parts, "--- PostgreSQL", *self._activity()])
 
     def close(self) -> None:
         """Stop everything that was started here; nothing may be left."""
@@ -291,6 +291,20 @@ class Stack:
                 statistics={},
                 request={},
             )
+
+    def _activity(self) -> list[str]:
+        """What the server does for this stack just now, and who waits for whom."""
+        query = """
+            SELECT pid, state, wait_event_type, wait_event, pg_blocking_pids(pid),
+                clock_timestamp() - state_change, left(query, 200)
+            FROM pg_stat_activity
+            WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()
+        """
+        try:
+            with self.sql() as connection:
+                return [str(row) for row in connection.execute(query).fetchall()]
+        except psycopg.Error as error:
+            return [str(error)]
 
     def _prepare(self) -> None:
         model = self.folder / "models" / "tiny"

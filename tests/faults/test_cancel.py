@@ -41,7 +41,7 @@ def workers(stack: Stack) -> list[Program]:
 def test_while_queued(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    row = report.row(_named("queued", valkey), form.limit(1))
+    row = report.row(_named("while queued", valkey), form.limit(1))
     for _ in _batches(form):
         with _standing(workers):
             ids = [stack.submit() for _ in range(CREW)]
@@ -56,7 +56,7 @@ def test_while_it_is_claimed(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
     """Every worker is in the middle of its claim, and all of them go on as the cancels come."""
-    row = report.row(_named("claiming", valkey), form.limit(30))
+    row = report.row(_named("while claiming", valkey), form.limit(30))
     for _ in _batches(form):
         with _standing(workers):
             ids = [stack.submit(steps=10_000) for _ in range(CREW)]
@@ -77,7 +77,7 @@ def test_while_it_is_claimed(
 def test_while_running(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    row = report.row(_named("running", valkey), form.limit(30))
+    row = report.row(_named("while running", valkey), form.limit(30))
     for _ in _batches(form):
         ids = _all_run(stack)
         with _valkey(stack, valkey):
@@ -90,7 +90,7 @@ def test_while_it_finishes(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
     """Half of the cancels come just before the result is recorded, half just after."""
-    row = report.row(_named("finishing", valkey), form.limit(30))
+    row = report.row(_named("while finishing", valkey), form.limit(30))
     for number in _batches(form):
         sign = stack.sign(f"finish-{valkey}-{number}")
         ids = [stack.submit(steps=3, finish=str(sign)) for _ in range(CREW)]
@@ -156,7 +156,7 @@ def test_on_a_dead_host(
 
 
 def _named(state: str, valkey: str) -> str:
-    return f"cancel while {state}{', Valkey down' if valkey == 'Valkey down' else ''}"
+    return f"cancel {state}{', Valkey down' if valkey == 'Valkey down' else ''}"
 
 
 def _batches(form: Form) -> range:

@@ -95,6 +95,8 @@ def test_a_worker_that_is_away_finds_its_job_taken_and_stops(
     at_least_seconds: float,
 ) -> None:
     stack = crew.stack
+    for worker in (*crew.behind, *crew.others):
+        worker.thaw()  # a fault before this one may have failed in its middle
     found = report.row(f"{name}: second owner", form.limit(90))
     dead = report.row(f"{name}: back, and its trainer is dead", form.limit(15))
     for number in range(max(1, form.rounds(5) // PAIRS)):

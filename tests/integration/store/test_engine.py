@@ -33,3 +33,14 @@ def test_a_server_that_falls_silent_in_the_middle_is_given_up_and_found_again(
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT pg_backend_pid()")) != backend
     engine.dispose()
+
+
+@pytest.mark.parametrize(("lease_seconds", "idle"), [(3.0, "5s"), (30.0, "30s"), (600.0, "1min")])
+def test_a_transaction_of_a_worker_that_stands_still_ends_with_its_lease(
+    settings: Settings, lease_seconds: float, idle: str
+) -> None:
+    engine = make_engine(replace(settings, lease_seconds=lease_seconds))
+    with engine.connect() as connection:
+        found = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()
+    engine.dispose()
+    assert found == idle
