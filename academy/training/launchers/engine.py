@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import math
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,10 @@ from academy.training.launchers.errors import (
     DockerForbidden,
     DockerUnavailable,
     ImageMissing,
+    NvidiaRuntimeMissing,
 )
 
+_NVIDIA_HOOK = "nvidia-container-runtime-hook"
 _SOCKET = "/var/run/docker.sock"
 #: Docker 20.10; earlier ones cannot be given GPUs by UUID together with one-shot statistics.
 _OLDEST_API = "1.41"
@@ -120,19 +123,24 @@ def image_id(client: docker.APIClient, image: str) -> str:
 
 
 def has_nvidia_runtime(client: docker.APIClient) -> bool:
-    """Whether containers can be given GPUs: by the runtime ``nvidia``, or by a CDI description."""
+    """Whether containers can most likely be given GPUs; surely only a start can tell.
+
+    The engine hands GPUs over through the hook of NVIDIA's container toolkit, with or without the
+    toolkit's runtime.
+    """
     try:
         info: dict[str, Any] = client.info()
     except ENGINE_ERRORS as error:
         raise known(error) from error
-    described = any(any(Path(each).glob("*nvidia*")) for each in info.get("CDISpecDirs") or [])
-    return "nvidia" in (info.get("Runtimes") or {}) or described
+    return "nvidia" in (info.get("Runtimes") or {}) or shutil.which(_NVIDIA_HOOK) is not None
 
 
 def known(error: Exception) -> AcademyError:
     """The error of ours that an error of the client stands for."""
     if isinstance(error, AcademyError):
         return error
+    if isinstance(error, APIError) and "could not select device driver" in str(error):
+        return NvidiaRuntimeMissing()
     if isinstance(error, APIError) and error.response is not None:
         return ContainerRefused(why=str(error.explanation or error).strip())
     return DockerUnavailable(url=engine_url(), why=cause_chain(error))

@@ -21,7 +21,6 @@ from academy.training.launchers.container import ContainerTrainer, remove
 from academy.training.launchers.errors import (
     ContainerRefused,
     ImageMissing,
-    NvidiaRuntimeMissing,
     TrainerMayNotRead,
 )
 from academy.training.launchers.order import TrainerOrder
@@ -48,8 +47,6 @@ class GPUHabitat:
         client = engine.connect(self._settings)
         try:
             image = engine.image_id(client, order.granted.image)
-            if order.gpus and not engine.has_nvidia_runtime(client):
-                raise NvidiaRuntimeMissing
             container = self._create(client, order, image)
             try:
                 trainer = ContainerTrainer(

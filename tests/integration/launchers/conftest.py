@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -33,6 +34,24 @@ _PROGRAMS = ("dockerd", "debootstrap", "containerd", "runc")
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.APIClient]:
     """A Docker engine with a socket and a data folder of its own, and the image `IMAGE` in it."""
+    with _engine(os.environ["PATH"]) as client:
+        yield client
+
+
+@pytest.fixture
+def gpu_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[docker.APIClient]:
+    """An engine that gives out GPUs: it finds the hook of NVIDIA's toolkit, which does nothing."""
+    hook = tmp_path / "toolkit" / "nvidia-container-runtime-hook"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\ncat >/dev/null\n")
+    hook.chmod(0o755)
+    with _engine(f"{hook.parent}:{os.environ['PATH']}") as client:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{_socket_of(client)}")
+        yield client
+
+
+@contextlib.contextmanager
+def _engine(path: str) -> Iterator[docker.APIClient]:
     _require_programs()
     folder = Path(tempfile.mkdtemp(prefix="academy-docker-"))  # short, as a socket's path must be
     url = f"unix://{folder}/docker.sock"
@@ -49,6 +68,7 @@ def engine() -> Iterator[docker.APIClient]:
             "--iptables=false",
             "--ip6tables=false",
         ],
+        env={**os.environ, "PATH": path},
         stdout=said,
         stderr=said,
         death_signal=SIGTERM,  # it then ends its containers and unmounts their folders
@@ -82,8 +102,7 @@ def docker_host(engine: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> It
 
     No container of Academy's may be left by a test.
     """
-    url = engine.base_url.replace("http+docker://localhost", "")
-    url = url or f"unix://{_socket_of(engine)}"
+    url = f"unix://{_socket_of(engine)}"
     monkeypatch.setenv("DOCKER_HOST", url)
     yield url
     left = engine.containers(all=True, filters={"label": "academy.job"})

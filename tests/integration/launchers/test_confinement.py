@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import docker
 from academy.lifecycle import FailureCode, Status
 from academy.training.launch import LaunchRefused
 from tests.integration.launchers.trainings import Trainings
@@ -37,6 +39,7 @@ facts = {
     "no_new_privileges": status["NoNewPrivs"].strip(),
     "networks": sorted(name for _, name in socket.if_nameindex()),
     "environment": sorted(os.environ),
+    "gpus": os.environ.get("NVIDIA_VISIBLE_DEVICES"),
     "root": attempt("/file"),
     "dataset": attempt(spec["dataset"]["path"] + "/train.jsonl"),
     "base_model": attempt(spec["base_model"]["path"] + "/config.json"),
@@ -53,7 +56,13 @@ print(json.dumps({"type": "log", "level": "info", "message": json.dumps(facts)})
 """
 
 
-def run(trainings: Trainings, folder: Path, program: str, **changed: Any) -> tuple[str, list[str]]:
+def run(
+    trainings: Trainings,
+    folder: Path,
+    program: str,
+    devices: Sequence[str] = (),
+    **changed: Any,
+) -> tuple[str, list[str]]:
     """Let a program of the test's train; the failure code of the attempt, and what it said."""
     (folder / "probe.py").write_text(program)
     trainings.settings = replace(
@@ -63,7 +72,7 @@ def run(trainings: Trainings, folder: Path, program: str, **changed: Any) -> tup
         **changed,
     )
     job = trainings.submit(network=bool(changed.get("docker_network")))
-    trainings.carry_out(job)
+    trainings.carry_out(job, devices=devices)
     return trainings.failure(job.id)["code"], trainings.said(job.id)
 
 
@@ -91,6 +100,16 @@ def test_a_container_has_no_rights_no_network_and_nothing_to_write_but_its_own(
     assert facts["memory"] == [str(2 << 30)] and facts["processes"] == ["77"]
     assert facts["cpu"][0] == "100000"  # one CPU, in microseconds of each tenth of a second
     assert facts["shared_memory"] == 8 << 20
+
+
+def test_a_container_gets_the_gpus_that_the_claim_reserved_by_uuid(
+    trainings: Trainings, folder: Path, gpu_engine: docker.APIClient
+) -> None:
+    _, said = run(trainings, folder, PROBE, devices=["MIG-1", "MIG-2"])
+    facts = json.loads(next(each for each in said if each.startswith("{")))
+    assert facts["gpus"] == "MIG-1,MIG-2"
+    assert "CUDA_VISIBLE_DEVICES" not in facts["environment"]
+    assert gpu_engine.containers(all=True) == []
 
 
 def test_a_network_is_there_only_where_both_the_request_and_the_policy_say_so(

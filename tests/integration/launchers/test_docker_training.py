@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,3 +119,19 @@ def test_a_container_that_somebody_removes_costs_the_attempt_only(
     failure = trainings.failure(job.id)
     assert failure["code"] == FailureCode.TRAINER_CRASHED, failure
     assert trainings.job(job.id).status == Status.QUEUED
+
+
+@pytest.mark.skipif(
+    shutil.which("nvidia-container-runtime-hook") is not None,
+    reason="this host has NVIDIA's container toolkit, so its engine can give GPUs",
+)
+def test_gpus_that_the_engine_cannot_give_are_named_or_done_without_where_policy_says_so(
+    trainings: Trainings,
+) -> None:
+    job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
+    assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.NVIDIA_RUNTIME_MISSING)
+    assert "nvidia-ctk" in str(job.failure_next_step)
+    trainings.settings = replace(trainings.settings, launcher_fallback="cpu")
+    job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
+    assert job.status == Status.FINISHED, job.failure_message
+    assert any("without GPUs instead" in each for each in trainings.said(job.id))

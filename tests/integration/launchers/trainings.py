@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from academy.attempt import carry_out
@@ -34,7 +35,11 @@ class Trainings:
         assert job is not None
         return job
 
-    def carry_out(self, job: Job, draining: threading.Event | None = None) -> Job:
+    def carry_out(
+        self, job: Job, draining: threading.Event | None = None, devices: Sequence[str] = ()
+    ) -> Job:
+        """The job as it ended; `devices` are what its claim would have reserved on a GPU host."""
+        job.devices = list(devices)
         carry_out(self.settings, self.sessions, job, draining or threading.Event(), train)
         return self.job(job.id)
 
