@@ -29,7 +29,7 @@ down:
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
-# Only some of the faults: make faults SELECT="-k half_open" ROUNDS=5
+# Only some of the faults: make faults SELECT="-k SIGSTOP" ROUNDS=5
 SELECT ?=
 ROUNDS ?=
 
