@@ -94,7 +94,7 @@ def test_a_stop_at_any_stage_ends_as_documented_and_publishes_nothing_half(works
     for stage, trainer in trainers.items():
         outcome = trainer.wait()
         checkpoints = [Path(event["path"]) for event in outcome.of("checkpoint")]
-        for path in checkpoints:
+        for path in checkpoints[-2:]:  # older ones are removed
             verify_manifest(path)
         if stage == "saving":  # what is nearly done is finished
             assert outcome.status == 0, outcome.stderr
