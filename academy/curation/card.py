@@ -35,6 +35,7 @@ def write_card(statistics: dict[str, Any], request: dict[str, Any]) -> str:
     lines += [f"- {name}: {count} rows" for name, count in statistics["touched"].items()] or [
         "Nothing."
     ]
+    lines += ["", "## How long rows are", "", *_lengths(statistics)]
     lines += [
         "",
         "## How it was split",
@@ -45,7 +46,7 @@ def write_card(statistics: dict[str, Any], request: dict[str, Any]) -> str:
         "",
         "## Is there enough?",
         "",
-        *[f"- {sentence}" for sentence in advice(statistics)],
+        *[f"- {sentence}" for sentence in statistics["professor"]["sentences"]],
         "",
         "## Settings",
         "",
@@ -55,32 +56,14 @@ def write_card(statistics: dict[str, Any], request: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def advice(statistics: dict[str, Any]) -> list[str]:
-    """What a teacher would say about the data: enough, balanced, and what would help most."""
-    said = []
-    train, kept = statistics["train_rows"], statistics["input"]["kept"]
-    if train < 100:
-        said.append(
-            f"{train} training rows are few; about {100 - train} more would make a first training "
-            "worth its time."
+def _lengths(statistics: dict[str, Any]) -> list[str]:
+    lines = [
+        f"A prompt has {statistics['avg_input_length']} characters on average, an answer "
+        f"{statistics['avg_output_length']}."
+    ]
+    tokens = statistics["lengths"].get("tokens")
+    if tokens is not None:
+        lines.append(
+            f"Together they are {tokens['total']} tokens; the longest row has {tokens['longest']}."
         )
-    else:
-        said.append(f"{train} training rows are enough for a first adapter.")
-    if 0 < statistics["heldout_rows"] < 100:
-        said.append(
-            f"{statistics['heldout_rows']} held-out rows show large gains only; a small gain needs "
-            "100 or more to be told from noise."
-        )
-    for name, each in statistics["sources"].items():
-        if kept >= 20 and each["kept"] > 0.9 * kept and len(statistics["sources"]) > 1:
-            said.append(
-                f"{each['kept'] / kept:.0%} of the rows come from {name}: it will dominate."
-            )
-    read = statistics["input"]["read"]
-    if statistics["filters"]:
-        name, count = max(statistics["filters"].items(), key=lambda item: (item[1], item[0]))
-        if count * 4 > read:
-            said.append(
-                f"`{name}` dropped {count / read:.0%} of the input; look at its samples first."
-            )
-    return said
+    return lines

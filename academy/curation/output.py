@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from academy import __version__
-from academy.curation.card import advice, write_card
+from academy.curation.card import write_card
 from academy.curation.drops import Drops
 from academy.curation.formats import in_format
+from academy.curation.professor import assess
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Row
@@ -58,7 +59,8 @@ def write_dataset(
     # Equal rows make an equal dataset, whichever file they came in.
     del settings["uploads"]
     statistics = summarise(collected, drops, lengths)
-    statistics["advice"] = advice(statistics)
+    statistics["professor"] = assess(statistics)
+    statistics["advice"] = statistics["professor"]["sentences"]
     statistics["request"] = settings
     statistics["tools"] = tool_versions(with_git=bool(repositories))
     with (folder / "drops.jsonl").open("wb") as stream:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from academy.curation.drops import Drops
 from academy.curation.sources import Row
-from academy.curation.spool import SOURCES
+from academy.curation.spool import SOURCES, hash64
 
 #: Upper ends (exclusive) of the histogram's classes; the last class has none.
 LENGTH_EDGES: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -39,6 +40,7 @@ class Lengths:
         self._tokens = self._longest = 0
         self._count_tokens = count_tokens
         self._waiting: list[str] = []
+        self._groups = array("Q")
 
     def add(self, row: Row, side: str) -> None:
         """Count a row that was written to `side` (train or heldout)."""
@@ -47,6 +49,7 @@ class Lengths:
         self.by_source[row.source] = self.by_source.get(row.source, 0) + row.records
         for each in row.touched:
             self.touched[each] = self.touched.get(each, 0) + 1
+        self._groups.append(hash64(row.group))
         prompt, answer = len(row.prompt), len(row.answer)
         self._input += prompt
         self._output += answer
@@ -66,6 +69,14 @@ class Lengths:
         """Mean characters of the prompt and of the answer, with one decimal."""
         total = max(1, self.total)
         return round(self._input / total, 1), round(self._output / total, 1)
+
+    def groups(self) -> dict[str, Any]:
+        """How many split groups the rows belong to, and the share of the largest."""
+        import numpy as np
+
+        _, sizes = np.unique(np.frombuffer(self._groups, dtype=np.uint64), return_counts=True)
+        largest = int(sizes.max()) / len(self._groups) if len(sizes) else 0.0
+        return {"count": len(sizes), "largest_share": round(largest, 3)}
 
     def histograms(self) -> dict[str, Any]:
         """Rows by length; tokens only where the base model's tokenizer was given."""
@@ -133,6 +144,7 @@ def summarise(collected: Collected, drops: Drops, lengths: Lengths) -> dict[str,
             if read[source]
         },
         "touched": dict(sorted(lengths.touched.items())),
+        "groups": lengths.groups(),
         "lengths": lengths.histograms(),
     }
 
