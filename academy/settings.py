@@ -48,6 +48,12 @@ class Settings:
         "", "Redis or Valkey of your own (redis://…); empty: the embedded one under the home"
     )
     artifacts: str = setting("", "artifact store: a folder or an fsspec URL; empty: HOME/artifacts")
+    artifact_grace_seconds: float = setting(
+        7 * 86400.0,
+        "age at which what nobody names any more leaves the artifact store, checkpoints of jobs "
+        "that are over among it",
+        low=1,
+    )
     models: str = setting(
         "", "folders with base models, separated by ':'; empty: HOME/models and ~/.cache/academy"
     )

@@ -12,7 +12,8 @@ import time
 
 import redis
 
-from academy import logs
+from academy import garbage, logs
+from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError
 from academy.events import stream
 from academy.events.closing import close_events
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 #: Jobs whose owner had so many seconds to close the events itself.
 _CLOSE_AFTER_SECONDS = 30.0
 _FORGET_HINTS_AFTER_SECONDS = 3600.0
+#: The artifact store is listed as a whole, which may take a while.
+_COLLECT_EVERY_SECONDS = 3600.0
 
 
 class Keeper:
@@ -40,6 +43,7 @@ class Keeper:
         self._hints = Hints(settings, sessions)
         #: Since when Postgres has answered every sweep; leases may have been renewed only then.
         self._steady_since: float | None = None
+        self._collected_at: float | None = None
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep every ``keeper_seconds`` until `stopping` is set."""
@@ -59,6 +63,7 @@ class Keeper:
             self.close_events,
             self.drop_old_streams,
             self.forget_hints,
+            self.collect_garbage,
         ):
             try:
                 duty()
@@ -151,6 +156,21 @@ class Keeper:
                 self._client.delete(stream.key_of(job_id))
                 dropped += 1
         return dropped
+
+    def collect_garbage(self) -> int:
+        """Remove what nobody names from the artifact store, now and then."""
+        interval = min(_COLLECT_EVERY_SECONDS, self._settings.artifact_grace_seconds)
+        now = time.monotonic()
+        if self._collected_at is not None and now - self._collected_at < interval:
+            return 0
+        self._collected_at = now
+        return len(
+            garbage.collect(
+                ArtifactStore(self._settings),
+                self._sessions,
+                grace_seconds=self._settings.artifact_grace_seconds,
+            )
+        )
 
     def forget_hints(self) -> int:
         """Delete hints that were published long ago."""

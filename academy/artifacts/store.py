@@ -12,6 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,9 @@ from fsspec.core import url_to_fs
 from academy.artifacts.manifest import NAME, read_manifest, verify_manifest
 from academy.errors import AcademyError
 from academy.settings import Settings
+
+#: How a file system says that there is no manifest, of a folder and of a note.
+_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class StorageFailure(AcademyError):
@@ -52,6 +56,7 @@ class ArtifactStore:
         key = f"{kind}/{digest.removeprefix('sha256:')}"
         try:
             if self._files.exists(self._path(key, NAME)):
+                self._touch(key, folder)
                 return key
             names = [*read_manifest(folder)["files"], NAME]  # the manifest comes last
             if self.local_root is not None:
@@ -84,10 +89,42 @@ class ArtifactStore:
         except OSError as error:
             raise StorageFailure(url=self.url, action="find", key=key, why=str(error)) from error
 
-    def delete(self, key: str) -> None:
-        """Remove a folder, manifest first, so that nobody takes the rest for whole."""
+    def children(self, key: str) -> list[str]:
+        """The keys directly under `key`, in order. Raises `StorageFailure`."""
         try:
-            with contextlib.suppress(FileNotFoundError):
+            path = self._path(key)
+            self._files.invalidate_cache(path)
+            names = [PurePosixPath(each).name for each in self._files.ls(path, detail=False)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="list", key=key, why=str(error)) from error
+        return [f"{key}/{name}" for name in sorted(names)]
+
+    def age_seconds(self, key: str) -> float | None:
+        """Seconds since `key` was published, or since somebody last wrote to it; None if unknown.
+
+        A folder without a manifest is as old as itself. Raises `StorageFailure`.
+        """
+        for path in (self._path(key, NAME), self._path(key)):
+            try:
+                written_at = self._files.modified(path)
+            except _NOT_THERE:
+                continue
+            except OSError as error:
+                raise StorageFailure(
+                    url=self.url, action="look at", key=key, why=str(error)
+                ) from error
+            except NotImplementedError:
+                return None
+            age: timedelta = datetime.now(UTC) - written_at
+            return age.total_seconds()
+        return None
+
+    def delete(self, key: str) -> None:
+        """Remove a note or a folder; its manifest goes first, so nobody takes the rest for whole."""
+        try:
+            with contextlib.suppress(*_NOT_THERE):
                 self._files.rm(self._path(key, NAME))
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm(self._path(key), recursive=True)
@@ -122,6 +159,13 @@ class ArtifactStore:
         if self.read_note(key) != {"probe": key}:
             raise StorageFailure(url=self.url, action="give back", key=key, why="other content")
         self.delete(key)
+
+    def _touch(self, key: str, folder: Path) -> None:
+        """Make `key` young again, so that it is not taken for garbage before somebody names it."""
+        if self.local_root is not None:
+            os.utime(self.local_root / key / NAME)
+        else:
+            self._files.put_file(str(folder / NAME), self._path(key, NAME))
 
     def _link_folder(self, folder: Path, names: list[str], target: Path) -> None:
         """Hard links cost nothing; where they cannot be made, copies do."""
