@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from typing import Any
 
 import httpx
 
-from academy.embedded.program import free_port
+from academy.embedded.program import port_is_free
 from tests.faults.programs import Program, until
 from tests.faults.stack import Stack
+
+#: Below the ports that the kernel gives to outgoing connections, so that none of those takes the
+#: port of a killed API before it is started again. Each API of this process has its own.
+_ports = iter(random.sample(range(20_000, 32_000), 1_000))
+_lock = threading.Lock()
 
 
 class Api:
@@ -16,7 +23,7 @@ class Api:
 
     def __init__(self, stack: Stack, **changed: Any) -> None:
         self._stack = stack
-        port = free_port()
+        port = _port()
         self.program: Program = stack.program("api", ["academy.api"], {"port": port, **changed})
         self.url = f"http://127.0.0.1:{port}/api/v1/academy"
         self.wait()
@@ -43,3 +50,8 @@ class Api:
             return httpx.get(self.url.replace("/api/v1/academy", "/readyz"), timeout=5).is_success
         except httpx.HTTPError:
             return False
+
+
+def _port() -> int:
+    with _lock:
+        return next(port for port in _ports if port_is_free(port))
