@@ -99,6 +99,10 @@ class Yard:
         lines = path.read_text().splitlines() if path.exists() else []
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
+    def moved_on(self, job_id: str) -> bool:
+        """Whether a second attempt has begun, or the first one was quicker than its drain."""
+        return len(self.ledger(job_id, "began")) > 1 or self.job(job_id).status == "finished"
+
     def workers(self) -> dict[str, Worker]:
         """Every worker that did not say good-bye."""
         with self.sessions() as session:
