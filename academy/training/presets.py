@@ -49,4 +49,4 @@ def filled(given: Any) -> Any:
         return given  # not a recipe, which the validation that follows says
     preset = given.get("preset")
     # An unknown name is refused, with the known ones, by the field's own type.
-    return {**PRESETS.get(preset, {}), **given} if isinstance(preset, str) else given
+    return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **given}

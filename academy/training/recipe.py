@@ -263,7 +263,11 @@ class Recipe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _start_from_preset(cls, given: Any) -> Any:
-        return filled(given)
+        given = filled(given)
+        if isinstance(given, dict) and isinstance(given.get("target_modules"), list):
+            # Past this function pydantic no longer knows that JSON, which has no tuples, was read.
+            given["target_modules"] = tuple(given["target_modules"])
+        return given
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

@@ -87,6 +87,7 @@ def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
 def test_a_recipe_survives_json_unchanged() -> None:
     recipe = Recipe(target_modules=("q_proj", "v_proj"), lora_alpha=8, seed=7)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert Recipe.model_validate_json(recipe.model_dump_json(), strict=True) == recipe
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
 
 
