@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from academy.arena.paired import student_t
 
 _WINDOW = 50
+#: Steps in a block, at several scales, and the blocks that are remembered of each.
+_BLOCKS = (5, 10, 20)
+_BLOCKS_KEPT = 60
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,16 @@ class Pace:
     tokens, σ² = Σ(s_i - r·c_i)²/c_i / (n-1), so what is left, W tokens, takes r·W with the
     variance σ²·W·(1 + W/Σc): the scatter of the steps to come and that of the rate itself
     (the ratio estimator; Cochran 1977, Sampling Techniques, chapter 6).
+
+    That holds where steps scatter independently. On a machine that others use a slow minute follows
+    a slow minute, and the pace of the steps to come is not that of the recent ones. So the rates of
+    blocks of steps are compared, too (batch means; Law 2015, Simulation Modeling and Analysis,
+    section 9.5): what they vary by beyond σ²/C, with C tokens a block, is drift, δ², and adds
+    δ²·W². The scale of blocks that tells of the widest range counts.
     """
 
     def __init__(self) -> None:
+        self._drifts = [_Drift(size) for size in _BLOCKS]
         self._steps: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
         self._seen = 0
 
@@ -38,6 +48,9 @@ class Pace:
         """One step of `cost` tokens took `seconds`."""
         self._seen += 1
         self._steps.append((cost, seconds))
+        if self._seen > 1:
+            for each in self._drifts:
+                each.add(cost, seconds)
         if self._seen == 3:
             self._steps.popleft()  # the first step also warms caches up, so it tells little
 
@@ -52,5 +65,37 @@ class Pace:
         if n < 2:
             return Eta(seconds, None, None)
         scatter = sum((took - rate * step) ** 2 / step for step, took in self._steps) / (n - 1)
-        half = student_t(0.975, n - 1) * math.sqrt(scatter * cost * (1 + cost / done))
+        own = student_t(0.975, n - 1) ** 2 * scatter * cost * (1 + cost / done)
+        drift = max(each.variance(scatter) for each in self._drifts)
+        half = math.sqrt(own + drift * cost**2)
         return Eta(seconds, max(0.0, seconds - half), seconds + half)
+
+
+class _Drift:
+    """How much the pace changes from one block of steps to another."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._blocks: deque[tuple[int, float]] = deque(maxlen=_BLOCKS_KEPT)
+        self._open: list[tuple[int, float]] = []
+
+    def add(self, cost: int, seconds: float) -> None:
+        self._open.append((cost, seconds))
+        if len(self._open) == self._size:
+            costs, took = zip(*self._open, strict=True)
+            self._blocks.append((sum(costs), sum(took)))
+            self._open.clear()
+
+    def variance(self, scatter: float) -> float:
+        """Squared half-width, at 95%, of the rate of steps to come; 0 until there are two blocks.
+
+        `scatter` is that of single steps, σ², of which blocks have their share without any drift.
+        """
+        n = len(self._blocks)
+        if n < 2:
+            return 0.0
+        done = sum(cost for cost, _ in self._blocks)
+        rate = sum(seconds for _, seconds in self._blocks) / done
+        varied = sum(cost * (took / cost - rate) ** 2 for cost, took in self._blocks)
+        beyond = varied / (n - 1) / (done / n) - scatter / (done / n)
+        return student_t(0.975, n - 1) ** 2 * max(0.0, beyond)
