@@ -37,16 +37,21 @@ class RowDifference:
 
 
 def compare_rows(a: RowTable, b: RowTable) -> RowDifference:
-    """Compare by id. Rows that share an id (only unchecked files have such) count as one."""
+    """Compare by id. Both tables are sorted by it, so each row of b is looked up in a."""
     import numpy as np
 
-    common, in_a, in_b = np.intersect1d(a.ids, b.ids, return_indices=True)
+    nearest = np.searchsorted(a.ids, b.ids)
+    nearest[nearest == len(a.ids)] = 0
+    is_common = a.ids[nearest] == b.ids if len(a.ids) else np.zeros(len(b.ids), dtype=bool)
+    in_a, in_b = nearest[is_common], np.flatnonzero(is_common)
+    stays = np.zeros(len(a.ids), dtype=bool)
+    stays[in_a] = True
     pairs = np.column_stack([in_a, in_b])
     differs = a.said[in_a] != b.said[in_b]
     moved = (a.places[in_a] >> 63) != (b.places[in_b] >> 63)
     return RowDifference(
-        added=_in_order(np.flatnonzero(~np.isin(b.ids, common)), b),
-        removed=_in_order(np.flatnonzero(~np.isin(a.ids, common)), a),
+        added=_in_order(np.flatnonzero(~is_common), b),
+        removed=_in_order(np.flatnonzero(~stays), a),
         changed=_pairs_in_order(pairs[differs], b),
         moved=_pairs_in_order(pairs[moved], b),
         unchanged=int((~differs).sum()),

@@ -41,7 +41,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @given(messages=_MESSAGES, prompt=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 def test_texts_and_tokens_are_the_same(models: list[Path], messages, prompt: bool) -> None:
     for folder in models:
         ours, theirs = ChatTokenizer(folder), AutoTokenizer.from_pretrained(folder)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from academy.curation.difference import compare_rows, compare_values
@@ -43,6 +43,7 @@ _DATASET = st.dictionaries(
 )
 
 
+@settings(deadline=None)  # it writes files, and the machine may be busy
 @given(before=_DATASET, after=_DATASET)
 def test_the_comparison_is_that_of_two_dictionaries(
     tmp_path_factory: Any, before: Said, after: Said
