@@ -66,6 +66,9 @@ def main() -> None:
             )
     finally:
         process.stop()
+    # Celery tells nobody that it broke off. Status 0 would mean a drain, after which a supervisor
+    # leaves the worker ended.
+    sys.exit(0 if process.draining.is_set() else 1)
 
 
 if __name__ == "__main__":

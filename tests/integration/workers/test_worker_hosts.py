@@ -172,6 +172,16 @@ def test_a_worker_bears_what_is_no_hint_of_ours(yard: Yard) -> None:
         assert client.llen("tpu") == 1 and worker.is_running
 
 
+def test_a_worker_that_breaks_off_does_not_end_as_if_it_was_drained(yard: Yard) -> None:
+    """Celery gives up at what is no JSON at all; whoever supervises the worker starts it again."""
+    worker = yard.worker()
+    with redis.Redis.from_url(yard.settings.redis_url, socket_timeout=10) as client:
+        client.lpush("gpu", "no JSON")
+    yard.until(lambda: not worker.is_running, "it ends")
+    assert worker.status == 1 and "Unrecoverable error" in worker.log.read_text()
+    assert yard.workers() == {}
+
+
 def _message(task: str) -> str:
     return json.dumps(
         {
