@@ -93,7 +93,11 @@ def _engine(path: str) -> Iterator[docker.APIClient]:
         process.wait(timeout=60)
         end_group(process, grace_seconds=0)
         said.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        # A container in the host's network leaves a name of that network mounted.
+        for name in Path("/proc/self/mounts").read_text().split():
+            if name.startswith(f"{folder}/"):
+                subprocess.run(["umount", "--lazy", name], check=True, timeout=30)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

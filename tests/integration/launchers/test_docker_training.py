@@ -98,11 +98,16 @@ def test_without_an_engine_the_job_waits_for_it_or_runs_natively_where_policy_sa
     failure = trainings.failure(job.id)
     assert failure["code"] == FailureCode.DOCKER_UNAVAILABLE
     assert "/nowhere/docker.sock" in failure["message"] and "DOCKER_HOST" in failure["next_step"]
-    trainings.settings = replace(trainings.settings, launcher_fallback="native")
+    trainings.settings = replace(
+        trainings.settings,
+        launcher_fallback="native",
+        trainer_command="python -c 'raise SystemExit(7)'",
+    )
     with trainings.sessions.begin() as session:
         again = transitions.claim(session, "gpu", "worker-1", trainings.settings.lease_seconds)
     assert again is not None
-    assert trainings.carry_out(again).status == Status.FINISHED
+    trainings.carry_out(again)
+    assert "status 7" in trainings.failure(job.id)["message"]
     assert any("process of this host instead" in each for each in trainings.said(job.id))
 
 
@@ -131,7 +136,10 @@ def test_gpus_that_the_engine_cannot_give_are_named_or_done_without_where_policy
     job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
     assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.NVIDIA_RUNTIME_MISSING)
     assert "nvidia-ctk" in str(job.failure_next_step)
-    trainings.settings = replace(trainings.settings, launcher_fallback="cpu")
+    trainings.settings = replace(
+        trainings.settings, launcher_fallback="cpu", docker_command="python3 -c print(77)"
+    )
     job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
-    assert job.status == Status.FINISHED, job.failure_message
-    assert any("without GPUs instead" in each for each in trainings.said(job.id))
+    said = trainings.said(job.id)
+    assert any("without GPUs instead" in each for each in said)
+    assert any("no GPU" in each for each in said) and "77" in said
