@@ -91,12 +91,13 @@ def make_table(folder: Path, cache: Path) -> None:
 def _make_apart(folder: Path, cache: Path) -> None:
     command = [sys.executable, "-m", "academy.curation.row_table", str(folder), str(cache)]
     process = spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        _, told = process.communicate(timeout=WALL_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise TableNotMade(path=folder.name, why=f"more than {WALL_SECONDS:g} s") from error
-    finally:
-        end_group(process, grace_seconds=0)
+    with process:  # which closes its pipe
+        try:
+            _, told = process.communicate(timeout=WALL_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise TableNotMade(path=folder.name, why=f"more than {WALL_SECONDS:g} s") from error
+        finally:
+            end_group(process, grace_seconds=0)
     if process.returncode != 0:
         last = told.decode(errors="replace").strip().rpartition("\n")[2]
         raise TableNotMade(path=folder.name, why=last or f"exit status {process.returncode}")

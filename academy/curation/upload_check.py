@@ -46,13 +46,14 @@ def check_upload(path: Path, name: str, *, max_bytes: int) -> UploadReport:
     """
     command = [sys.executable, "-m", "academy.curation.upload_check", str(path), str(max_bytes)]
     process = spawn(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        said, _ = process.communicate(timeout=WALL_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        why = f"its check took more than {WALL_SECONDS:g} seconds"
-        raise UploadRefused(path=name, why=why) from error
-    finally:
-        end_group(process, grace_seconds=0)
+    with process:  # which closes its pipe
+        try:
+            said, _ = process.communicate(timeout=WALL_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            why = f"its check took more than {WALL_SECONDS:g} seconds"
+            raise UploadRefused(path=name, why=why) from error
+        finally:
+            end_group(process, grace_seconds=0)
     if process.returncode != 0:
         why = "its check took more memory or time than it may, or the reader broke down on it"
         raise UploadRefused(path=name, why=why)

@@ -80,6 +80,56 @@ def test_tools_become_text_that_every_template_can_show(tmp_path: Path) -> None:
     assert row.messages[3]["content"] == "Tool result (add):\n3"
 
 
+def test_a_row_keeps_its_id_whichever_line_it_comes_in(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Where is {n}?", "completion": f"At {n * 2}."} for n in range(3)]
+    first = {row.answer: row.id for row in read_upload(upload(tmp_path, *rows))}
+    moved = [{"completion": "new", "prompt": "q"}, *reversed(rows)]
+    second = {row.answer: row.id for row in read_upload(upload(tmp_path, *moved))}
+    assert first.items() <= second.items()
+    own = [{**rows[0], "id": "a"}, {**rows[1], "id": "a"}, {**rows[2], "id": 7}]
+    ids = [row.id for row in read_upload(upload(tmp_path, *own))]
+    assert len(set(ids)) == 3 and ids[1] == f"{ids[0]}:2"
+    (changed,) = read_upload(upload(tmp_path, {**rows[2], "id": "a"}))
+    assert changed.id == ids[0] and changed.provenance["id"] == "a"
+
+
+def test_pairs_keep_both_answers_only_where_they_are_wanted(tmp_path: Path) -> None:
+    turns = [TURNS[0], {"role": "assistant", "content": "No."}]
+    path = upload(tmp_path, GOOD["preference"], {"chosen": TURNS, "rejected": turns})
+    pairs = list(read_upload(path, pairs=True))
+    assert [(row.answer, row.rejected) for row in pairs] == [
+        ("Gladly.", "No."),
+        ("Because.", "No."),
+    ]
+    assert [row.rejected for row in read_upload(path)] == [None, None]
+    with pytest.raises(UploadRefused, match="no rejected answer"):
+        list(read_upload(upload(tmp_path, GOOD["alpaca"]), pairs=True))
+
+
+PAIRS: list[tuple[dict[str, Any], str, str]] = [
+    ({"prompt": "a", "chosen": "b"}, "", "message_missing_key"),
+    ({"prompt": "a", "rejected": "b"}, "", "message_missing_key"),
+    ({"prompt": "a", "chosen": "b", "rejected": " b "}, "/rejected", "identical_answers"),
+    ({"prompt": "a", "chosen": "b", "rejected": " "}, "/rejected", "missing_content"),
+    ({"prompt": "a", "chosen": "b", "rejected": 1}, "/rejected", "data_type"),
+    ({"chosen": "b", "rejected": "c"}, "/prompt", "example_missing_user_message"),
+    ({"prompt": TURNS, "chosen": "b", "rejected": "c"}, "/prompt", "example_missing_user_message"),
+    ({"chosen": TURNS, "rejected": TURNS[1:]}, "/rejected", "different_prompts"),
+    (
+        {"chosen": TURNS, "rejected": TURNS[:1]},
+        "/rejected",
+        "example_missing_assistant_message",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "pointer", "code"), PAIRS)
+def test_each_bad_pair_is_reported_with_its_place(
+    row: dict[str, Any], pointer: str, code: str
+) -> None:
+    assert [(each.pointer, each.code) for each in check(row, "preference", 1)] == [(pointer, code)]
+
+
 BAD: list[tuple[Any, str, str]] = [
     (b"{not json", "", "invalid_json"),
     (b"[" * 100_000, "", "invalid_json"),
