@@ -75,18 +75,17 @@ def test_one_of_two_keepers_is_enough(stack: Stack, form: Form, report: Report) 
 def test_workers_whose_clocks_are_off_change_nothing(
     stack: Stack, form: Form, report: Report
 ) -> None:
-    row = report.row("workers' clocks five minutes off: no lease runs out", form.limit(90))
+    row = report.row("workers' clocks five minutes off: no lease runs out")
     stack.keeper()
     clocks = [_clock(offset) for offset in OFFSETS]
     workers = [stack.worker(_env=clock) for clock in clocks]
     stack.ready(len(workers))
-    began = time.monotonic()
     # Longer than a lease, so that a lease by a worker's clock would run out or never would.
     long = [stack.submit(steps=int(form.seconds(90) / 0.1), seconds=0.1) for _ in workers]
     stack.submit(steps=3, seconds=0.01)
     until(stack.all_are(long, "finished"), form.seconds(90) * 3 + 30, lambda: stack.logs())
     for _ in workers:
-        row.add(time.monotonic() - began)
+        row.add()
     invariants.check(stack)
     for each in stack.submitted:
         assert len(stack.attempts_begun(each)) == 1
