@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from academy.errors import AcademyError
 from academy.store import transitions, workers
 from academy.store.engine import Sessions
 from academy.store.slots import Offer
+from academy.store.tables import Worker
 
 Run = Callable[..., str]
 
@@ -46,6 +48,8 @@ def test_workers_show_their_job_and_device_and_can_be_drained(
         facts = {"queue": "gpu", "host": "h", "pid": 1, "versions": {}}
         workers.seen(session, "w-1", gpus=[gpu], **facts)
         workers.seen(session, "w-2", gpus=[gpu], obstacle="GPU-1 is reserved", **facts)
+        for each in ("w-1", "w-2"):  # however busy the machine is, they are not to fall silent
+            session.get_one(Worker, each).last_seen_at = datetime(2100, 1, 1, tzinfo=UTC)
     with sessions.begin() as session:
         offer = Offer("h", ("GPU-1",))
         assert transitions.claim(session, "gpu", "w-1", 60, offer) is not None
