@@ -108,8 +108,8 @@ RETRIED = frozenset(
         FailureCode.OUT_OF_MEMORY,
         FailureCode.WORKER_LOST,
         FailureCode.TRAINER_CRASHED,
-        FailureCode.DOCKER_UNAVAILABLE,
         FailureCode.DEVICE_LOST,
+        FailureCode.DOCKER_UNAVAILABLE,
         FailureCode.STORAGE,
     }
 )

@@ -122,7 +122,7 @@ class ArtifactStore:
         return None
 
     def delete(self, key: str) -> None:
-        """Remove a note or a folder; its manifest goes first, so nobody takes the rest for whole."""
+        """Remove a note or a folder, its manifest first, so that nobody takes a part for whole."""
         try:
             with contextlib.suppress(*_NOT_THERE):
                 self._files.rm(self._path(key, NAME))
