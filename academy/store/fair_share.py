@@ -75,14 +75,14 @@ SELECT id FROM (
         WHERE queue = :on_queue AND status = 'queued' AND jobs.share = ranked.share
           AND priority = (SELECT priority FROM best) AND not_before <= clock_timestamp()
           AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
-        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS fair
     UNION ALL
     SELECT free.id FROM (
         SELECT id FROM jobs
         WHERE queue = :on_queue AND status = 'queued' AND not_before <= clock_timestamp()
           AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
-        ORDER BY priority DESC, share, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        ORDER BY priority DESC, share, created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS free
 ) AS either LIMIT 1
 """

@@ -91,7 +91,7 @@ def with_open_events(
             Job.finished_at < from_now(-finished_before_seconds),
         )
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     ).all()
 
 

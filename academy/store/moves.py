@@ -74,7 +74,7 @@ def moving(
     before = (
         select(Job.id, Job.status, Job.worker_id)
         .where(Job.id == bindparam("job_id"))
-        .with_for_update()
+        .with_for_update(key_share=True)
         .cte("before")
     )
     moved = (
@@ -155,7 +155,7 @@ CLAIM = _claiming(fair_share.best_job())
 CLAIM_WIDE = _claiming(
     select(Job.id)
     .where(Job.id == bindparam("wide_job_id"))
-    .with_for_update(skip_locked=True)
+    .with_for_update(skip_locked=True, key_share=True)
     .scalar_subquery()
 )
 #: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``. Their callers know the job already.

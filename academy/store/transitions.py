@@ -184,7 +184,7 @@ def reap(session: Session, *, max_crashes: int, retry_seconds: float, limit: int
         .where(Job.lease_expires_at < now())
         .order_by(Job.lease_expires_at)
         .limit(limit)
-        .with_for_update(skip_locked=True),
+        .with_for_update(skip_locked=True, key_share=True),
         execution_options=_FRESH,
     ).all()
     for job in expired:
@@ -280,7 +280,8 @@ def _move(
 
 
 def _locked(session: Session, job_id: str) -> Job:
-    job = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    # Rows that refer to the job do not wait for this lock, nor it for a frozen writer of events.
+    job = session.get(Job, job_id, with_for_update={"key_share": True}, populate_existing=True)
     if job is None:
         raise NotFound(noun="job", id=job_id)
     return job

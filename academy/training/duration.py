@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from academy.training.model_shape import ModelShape
 from academy.training.recipe import Recipe
 
-#: Share of the rate of bare matrix products that a training reaches. CPU: measured by
-#: benchmarks/training.py. GPU: what LoRA trainings of small batches commonly reach.
+#: Share of the rate of bare matrix products that a training reaches. CPU: what the trainer has to
+#: reach (benchmarks/training.py measures it). GPU: a guess for small batches, never measured.
 SHARE = {"cpu": 0.65, "cuda": 0.35}
 #: Dense bfloat16 rates by name, from NVIDIA's data sheets, in FLOP a second.
 GPU_RATES = {

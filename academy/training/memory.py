@@ -32,7 +32,7 @@ KEPT = 2.0
 LIBRARIES_BYTES = 390 << 20
 #: What it takes beyond that once it computes: threads, kernels, the optimizer's own imports.
 COMPUTING_BYTES = 100 << 20
-#: CUDA's context with its kernels, which torch's own figures leave out; measured on one driver.
+#: CUDA's context with its kernels, which torch's own figures leave out; a guess, never measured.
 CUDA_BYTES = 600 << 20
 _FOUR_BIT = 4.127 / 8
 
