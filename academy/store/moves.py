@@ -71,24 +71,45 @@ def moving(
 
     It takes ``job_id`` and ``job_fence`` and returns the moved job, or nothing to a stale caller.
     """
+    moved, noted = _moved(expected, to, reason, detail, **values)
+    return select(aliased(Job, moved)).add_cte(noted)
+
+
+def _moving_own(
+    expected: Collection[Status], to: Status, reason: Reason, **values: Any
+) -> Select[str]:
+    """As `moving`, for an owner, which knows its job: the id alone comes back."""
+    moved, noted = _moved(expected, to, reason, None, **values)
+    return select(moved.c.id).add_cte(noted)
+
+
+def _moved(
+    expected: Collection[Status],
+    to: Status,
+    reason: Reason,
+    detail: dict[str, Any] | None,
+    **values: Any,
+) -> tuple[CTE, CTE]:
+    job = _JOBS.c
     before = (
-        select(Job.id, Job.status, Job.worker_id)
-        .where(Job.id == bindparam("job_id"))
+        select(job.id, job.status, job.worker_id)
+        .where(job.id == bindparam("job_id"))
         .with_for_update(key_share=True)
         .cte("before")
     )
     moved = (
-        update(Job)
+        update(_JOBS)
         .where(
-            Job.id == before.c.id,
-            before.c.status.in_(sorted(expected)),
-            Job.fence == bindparam("job_fence"),
+            job.id == before.c.id,
+            # Not IN, whose list SQLAlchemy writes anew each time.
+            or_(*(before.c.status == each for each in sorted(expected))),
+            job.fence == bindparam("job_fence"),
         )
         .values(status=to, **values)
-        .returning(Job, before.c.status.label("before"), before.c.worker_id.label("holder"))
+        .returning(*job, before.c.status.label("before"), before.c.worker_id.label("holder"))
         .cte("moved")
     )
-    return _with_history(moved, moved.c.before, moved.c.holder, to, reason, detail)
+    return moved, _noted(moved, moved.c.before, moved.c.holder, to, reason, detail)
 
 
 def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
@@ -118,18 +139,19 @@ def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
         .cte("moved")
     )
     before = literal(Status.QUEUED, Text)
-    return _with_history(moved, before, null(), Status.PREPARING, Reason.CLAIMED, None)
+    noted = _noted(moved, before, null(), Status.PREPARING, Reason.CLAIMED, None)
+    return select(aliased(Job, moved)).add_cte(noted)
 
 
-def _with_history(
+def _noted(
     moved: CTE,
     before: ColumnElement[Any],
     holder: ColumnElement[Any],
     to: Status,
     reason: Reason,
     detail: dict[str, Any] | None,
-) -> Select[Job]:
-    """The moved job, after its row of history was written in the same statement."""
+) -> CTE:
+    """The row of history of a moved job."""
     history: dict[str, ColumnElement[Any]] = {
         "job_id": moved.c.id,
         "from_status": before,
@@ -141,12 +163,7 @@ def _with_history(
         "worker_id": func.coalesce(moved.c.worker_id, holder),
         "detail": literal(detail, JobTransition.detail.type),
     }
-    noted = insert(_HISTORY).from_select(list(history), select(*history.values())).cte("noted")
-    return select(aliased(Job, moved)).add_cte(noted)
-
-
-def _id_alone(statement: Select[Job]) -> Select[str]:
-    return statement.with_only_columns(statement.selected_columns["id"])
+    return insert(_HISTORY).from_select(list(history), select(*history.values())).cte("noted")
 
 
 #: ``worker``, ``lease``, ``revision``, ``granted`` and `fair_share.parameters`.
@@ -158,15 +175,13 @@ CLAIM_WIDE = _claiming(
     .with_for_update(skip_locked=True, key_share=True)
     .scalar_subquery()
 )
-#: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``. Their callers know the job already.
-START = _id_alone(moving({Status.PREPARING}, Status.RUNNING, Reason.STARTED))
-FINISH = _id_alone(
-    moving(
-        {Status.PREPARING, Status.RUNNING, Status.PAUSING},
-        Status.FINISHED,
-        Reason.COMPLETED,
-        result=bindparam("result", type_=Job.result.type),
-        finished_at=now(),
-        **RELEASED,
-    )
+#: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``.
+START = _moving_own({Status.PREPARING}, Status.RUNNING, Reason.STARTED)
+FINISH = _moving_own(
+    {Status.PREPARING, Status.RUNNING, Status.PAUSING},
+    Status.FINISHED,
+    Reason.COMPLETED,
+    result=bindparam("result", type_=Job.result.type),
+    finished_at=now(),
+    **RELEASED,
 )
