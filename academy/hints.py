@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: After a failure the broker is left alone for so long.
 _REST_SECONDS = 5.0
+#: In a burst of jobs their hints are published together, so often at most.
+_BURST_SECONDS = 0.02
 #: So many hints may wait however few workers are known, for a new one is known only after a while.
 _FEWEST_WAITING = 8
 
@@ -137,6 +139,7 @@ class HintPublisher:
             publishing = publishing or Hints(self._settings, self._sessions)
             try:
                 publishing.publish()
+                self._stopping.wait(_BURST_SECONDS)
             except (BrokerAway, StoreError) as error:
                 log.warning("hints wait for the broker: %s", type(error).__name__)
                 self._stopping.wait(_REST_SECONDS)
