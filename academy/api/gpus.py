@@ -1,26 +1,16 @@
-"""The GPUs of the API's own machine, by ``nvidia-smi``. Workers report their own."""
+"""The GPUs of the API's own machine, as ``/status`` shows them. Workers report their own."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-import subprocess
 import threading
 import time
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from academy.gpus import Gpu, GpusUnknown, read_gpus
 
-_FIELDS = {
-    "index": "index",
-    "uuid": "uuid",
-    "name": "name",
-    "memory.total": "memory_total_bytes",
-    "memory.used": "memory_used_bytes",
-    "utilization.gpu": "utilization_percent",
-    "temperature.gpu": "temperature_celsius",
-}
-_TIMEOUT_SECONDS = 3.0
+log = logging.getLogger(__name__)
+
 #: `nvidia-smi` takes up to a second of a CPU, so its answer serves everybody for a while.
 _CACHE_SECONDS = 10.0
 
@@ -33,41 +23,26 @@ def local_gpus() -> list[dict[str, Any]]:
     global _cached
     with _lock:
         if _cached is None or time.monotonic() - _cached[0] > _CACHE_SECONDS:
-            _cached = (time.monotonic(), _ask())
+            _cached = (time.monotonic(), _look())
         return _cached[1]
 
 
-def parse(text: str) -> list[dict[str, Any]]:
-    """`nvidia-smi`'s comma-separated lines, without units, as entries."""
-    found = []
-    for line in text.splitlines():
-        values = [value.strip() for value in line.split(",")]
-        if len(values) != len(_FIELDS):
-            continue
-        entry: dict[str, Any] = {}
-        for name, value in zip(_FIELDS.values(), values, strict=True):
-            if name in {"uuid", "name"}:
-                entry[name] = value
-            elif not value.replace(".", "", 1).isdigit():
-                entry[name] = None  # "[N/A]" on devices that do not tell
-            elif name.endswith("_bytes"):
-                entry[name] = int(float(value)) << 20  # it counts in MiB
-            else:
-                entry[name] = int(float(value))
-        found.append(entry)
-    return found
+def shown(index: int, gpu: Gpu) -> dict[str, Any]:
+    """A device as JSON; what the driver does not tell is null."""
+    share = gpu.utilization
+    return {
+        "index": index,
+        "uuid": gpu.uuid,
+        "name": gpu.name,
+        "memory_total_bytes": gpu.memory_bytes,
+        "memory_used_bytes": gpu.memory_used_bytes,
+        "utilization_percent": None if share is None else round(100 * share),
+    }
 
 
-def _ask() -> list[dict[str, Any]]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = [f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]
+def _look() -> list[dict[str, Any]]:
     try:
-        done = subprocess.run(
-            [program, *query], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=True
-        )
-    except (subprocess.SubprocessError, OSError) as error:
-        logger.warning("nvidia-smi does not answer: %s", error)
+        return [shown(index, gpu) for index, gpu in enumerate(read_gpus())]
+    except GpusUnknown as error:
+        log.warning("%s", error)
         return []
-    return parse(done.stdout)

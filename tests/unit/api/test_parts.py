@@ -10,15 +10,16 @@ import pytest
 from flask import Flask
 
 from academy.access import Principal, Role
-from academy.api.gpus import parse
+from academy.api.gpus import shown
 from academy.api.history import thinned
 from academy.api.jsons import Json, finite
 from academy.api.lists import PageQuery, cursor_of, page_of
 from academy.api.sockets import Texts, WholeSends, close_reason
-from academy.api.views.curation import _preferred_wait
+from academy.api.views.curation import preferred_wait
 from academy.api.watchers import ServerStopping, Watchers
 from academy.errors import Forbidden, InvalidRequest
 from academy.events.event import Event, EventId
+from academy.gpus import parse_gpus
 
 
 @pytest.mark.parametrize(
@@ -34,13 +35,18 @@ from academy.events.event import Event, EventId
     ],
 )
 def test_the_preferred_wait_is_read_and_bounded(header: str, seconds: float) -> None:
-    assert _preferred_wait(header) == seconds
+    assert wait_of(header) == seconds
+
+
+def wait_of(header: str) -> float:
+    with Flask("test").test_request_context(headers={"Prefer": header}):
+        return preferred_wait()
 
 
 @pytest.mark.parametrize("header", ["wait", "wait=", "wait=-1", "wait=soon", "wait=1.5"])
 def test_a_wait_that_is_no_number_of_seconds_is_refused(header: str) -> None:
     with pytest.raises(InvalidRequest, match="whole number"):
-        _preferred_wait(header)
+        wait_of(header)
 
 
 def test_a_role_may_do_what_the_ones_before_it_may() -> None:
@@ -57,11 +63,9 @@ def test_json_answers_have_no_nan_and_iso_times() -> None:
     assert finite({"a": (float("-inf"),)}) == {"a": [None]}
 
 
-def test_nvidia_smis_lines_become_devices() -> None:
-    text = (
-        "0, GPU-1, NVIDIA H200, 143771, 512, 37, 41\n1, GPU-2, Old, 2048, 0, [N/A], [N/A]\nrest\n"
-    )
-    first, second = parse(text)
+def test_the_devices_of_the_status_are_those_of_nvidia_smi() -> None:
+    text = "GPU-1, NVIDIA H200, 570.1, 143771, 512, 37\nGPU-2, Old, 570.1, 2048, 0, [N/A]\nrest\n"
+    first, second = (shown(index, gpu) for index, gpu in enumerate(parse_gpus(text)))
     assert first == {
         "index": 0,
         "uuid": "GPU-1",
@@ -69,9 +73,8 @@ def test_nvidia_smis_lines_become_devices() -> None:
         "memory_total_bytes": 143771 << 20,
         "memory_used_bytes": 512 << 20,
         "utilization_percent": 37,
-        "temperature_celsius": 41,
     }
-    assert (second["utilization_percent"], second["temperature_celsius"]) == (None, None)
+    assert (second["index"], second["utilization_percent"]) == (1, None)
 
 
 def test_a_series_is_thinned_evenly_with_both_ends() -> None:
