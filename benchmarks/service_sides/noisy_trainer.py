@@ -1,6 +1,6 @@
 """A program in the trainer's place that computes, and writes log lines as fast as it is told.
 
-``python noisy_trainer.py SPEC --out DIR --lifeline``. It keeps the trainer's contract (its messages,
+``python noisy_trainer.py SPEC --out DIR --lifeline``. It keeps the trainer's contract (messages,
 an adapter with its manifest). Rounds of three parts follow each other:
 
 - calm: 100 lines a second, each with the moment at which it was written;
