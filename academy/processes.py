@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +16,21 @@ from typing import IO, Any
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+#: Becomes the command once the kernel knows when to end it. It is a program and no `preexec_fn`,
+#: which may hang for ever in a process that has threads: they hold locks while it is copied.
+_STARTER = """
+import _signal, ctypes, os, resource, sys
+parent, death_signal, data_bytes = map(int, sys.argv[1:4])
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, death_signal)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before prctl took effect
+        sys.exit(1)
+if data_bytes:
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python, and it would be inherited
+    _signal.signal(ignored, _signal.SIG_DFL)
+os.execv(sys.argv[4], sys.argv[5:])
+"""
 
 
 def spawn(
@@ -38,27 +51,22 @@ def spawn(
     `data_bytes` limits the private writable memory of each of its processes (RLIMIT_DATA).
 
     The kernel sends `death_signal` when the *thread* that called this ends, so call it from a
-    thread that lives as long as the child should (prctl(2), PR_SET_PDEATHSIG).
+    thread that lives as long as the child should (prctl(2), PR_SET_PDEATHSIG). Raises
+    `FileNotFoundError` for a command that is not there.
     """
-    parent = os.getpid()
-
-    def die_with_parent() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal))
-            if os.getppid() != parent:  # the parent died before prctl took effect
-                os._exit(1)
-        if data_bytes is not None:  # last, as from here on this copy of us may get no memory
-            resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
-
+    environment = dict(os.environ if env is None else env)
+    program = shutil.which(command[0], path=environment.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    said = [str(os.getpid()), str(int(death_signal)), str(data_bytes or 0), program]
     return subprocess.Popen(
-        list(command),
-        env=dict(env) if env is not None else None,
+        [sys.executable, "-I", "-S", "-c", _STARTER, *said, *command],
+        env=environment,
         cwd=cwd,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=own_group,
-        preexec_fn=die_with_parent,
     )
 
 
