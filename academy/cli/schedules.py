@@ -15,7 +15,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name."
 Enabled = Annotated[bool, typer.Option("--enabled/--disabled", help="Whether it submits jobs.")]
 
 #: What the server shows of a schedule and takes back in a PUT.
-_SENT = ("kind", "request", "every", "cron", "time_zone", "missed", "grace_seconds", "enabled")
+_SENT = (
+    "kind",
+    "request",
+    "every",
+    "cron",
+    "time_zone",
+    "missed",
+    "grace_seconds",
+    "overlap",
+    "only_if_new",
+    "enabled",
+)
 
 
 @schedules.command("add")
@@ -28,6 +39,12 @@ def add_schedule(
     missed: Annotated[
         str, typer.Option(help="After an absence of all keepers: 'once' or 'skip'.")
     ] = "once",
+    overlap: Annotated[
+        str, typer.Option(help="While the last job is not over: 'allow' or 'skip'.")
+    ] = "allow",
+    only_if_new: Annotated[
+        bool, typer.Option("--only-if-new", help="Train only on what was not trained on yet.")
+    ] = False,
     more: More = None,
     enabled: Enabled = True,
     as_json: AsJson = False,
@@ -43,6 +60,8 @@ def add_schedule(
         "every": _seconds_or_text(every),
         "time_zone": time_zone,
         "missed": missed,
+        "overlap": overlap,
+        "only_if_new": only_if_new,
         "enabled": enabled,
     }
     with connect() as client:
@@ -94,13 +113,21 @@ def set_schedule(
     cron: Annotated[str | None, typer.Option(help="A new cron expression.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="A new zone.")] = None,
     missed: Annotated[str | None, typer.Option(help="'once' or 'skip'.")] = None,
+    overlap: Annotated[str | None, typer.Option(help="'allow' or 'skip'.")] = None,
+    only_if_new: Annotated[bool | None, typer.Option("--only-if-new/--always")] = None,
     more: More = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
 ) -> None:
     """Change what is given, keep the rest; --set changes single fields of the request."""
     from academy.cli.output import connect, request_body
 
-    given = {"time_zone": time_zone, "missed": missed, "enabled": enabled}
+    given = {
+        "time_zone": time_zone,
+        "missed": missed,
+        "overlap": overlap,
+        "only_if_new": only_if_new,
+        "enabled": enabled,
+    }
     with connect() as client:
         found = client.get(f"/schedules/{name}")
         body = {field: found[field] for field in _SENT}
@@ -144,4 +171,6 @@ def _outcome(schedule: dict[str, Any]) -> str:
         return str(schedule["last_job_id"])
     if schedule["last_refusal"] is not None:
         return f"refused: {schedule['last_refusal']['message']}"
+    if schedule["last_skip"] is not None:
+        return f"skipped: {schedule['last_skip']['message']}"
     return schedule["last_outcome"] or ""

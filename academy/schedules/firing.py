@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,8 +17,10 @@ from academy.curation.request import CurationRequest
 from academy.curation.submission import submit_curation
 from academy.errors import AcademyError, InvalidRequest
 from academy.lifecycle import JobKind
+from academy.schedules import skipping
 from academy.schedules.keeping import timing_of
-from academy.schedules.timing import NeverDue, Timing
+from academy.schedules.skipping import Skip
+from academy.schedules.timing import NeverDue
 from academy.settings import Settings
 from academy.store import schedules
 from academy.store.engine import Session, Sessions, StoreError
@@ -65,24 +67,18 @@ def _settle(session: Session, settings: Settings, row: Schedule) -> bool:
     now, due = schedules.clock(session), row.next_at
     try:
         timing = timing_of(row)
-        is_wanted = row.missed == "once" or _is_kept(timing, due, now, row.grace_seconds)
+        missed = skipping.missed(row, timing, now)
         next_at = timing.after(max(now, due), due=due)
     except (NeverDue, KeyError) as error:
         # The zone left the data base, or no such day comes again: it would stay due for ever.
         why = _refusal(error)
-        schedules.settle(session, row, due, enabled=False, last_outcome="refused", last_refusal=why)
+        _record(session, row, due, "refused", enabled=False, last_refusal=why)
         log.error("a schedule was disabled: %s", why["message"], extra={"schedule": row.name})
-        return False
-    if not is_wanted:
-        schedules.settle(
-            session, row, due, next_at=next_at, last_outcome="skipped", last_refusal=None
-        )
-        log.warning("a missed time was skipped", extra={"schedule": row.name, "due": str(due)})
         return False
     try:
         # A refused submission leaves nothing of itself behind, and the schedule goes on.
         with session.begin_nested():
-            job = _submit(session, settings, row)
+            came = missed or _submit_or_skip(session, settings, row)
     except StoreError:
         raise
     except Exception as error:
@@ -93,37 +89,27 @@ def _settle(session: Session, settings: Settings, row: Schedule) -> bool:
             extra={"schedule": row.name},
             exc_info=not isinstance(error, AcademyError),
         )
-        schedules.settle(
-            session,
-            row,
-            due,
-            next_at=next_at,
-            last_outcome="refused",
-            last_refusal=why,
-            refused=row.refused + 1,
-        )
+        _record(session, row, due, "refused", next_at=next_at, last_refusal=why)
         return False
-    schedules.settle(
-        session,
-        row,
-        due,
-        next_at=next_at,
-        last_outcome="submitted",
-        last_job_id=job.id,
-        last_refusal=None,
-        submitted=row.submitted + 1,
-    )
-    log.info("a scheduled job was submitted", extra={"schedule": row.name, "job_id": job.id})
+    if isinstance(came, Skip):
+        _record(session, row, due, "skipped", next_at=next_at, last_skip=came.as_json())
+        log.info("a scheduled time was skipped: %s", came.message, extra={"schedule": row.name})
+        return False
+    _record(session, row, due, "submitted", next_at=next_at, last_job_id=came.id)
+    log.info("a scheduled job was submitted", extra={"schedule": row.name, "job_id": came.id})
     return True
 
 
-def _is_kept(timing: Timing, due: datetime, now: datetime, grace_seconds: float) -> bool:
-    """Whether one of the due times up to now is no later than the grace."""
-    oldest = now - timedelta(seconds=grace_seconds)
-    return due >= oldest or timing.after(oldest, due=due) <= now
+def _record(session: Session, row: Schedule, due: datetime, outcome: str, **values: Any) -> None:
+    """Settle the time and count its outcome; the reason of an earlier one does not outlive it."""
+    given = {"last_refusal": None, "last_skip": None, outcome: getattr(row, outcome) + 1, **values}
+    schedules.settle(session, row, due, last_outcome=outcome, **given)
 
 
-def _submit(session: Session, settings: Settings, row: Schedule) -> Job:
+def _submit_or_skip(session: Session, settings: Settings, row: Schedule) -> Job | Skip:
+    still_busy = skipping.overlap(session, row)
+    if still_busy is not None:
+        return still_busy
     body = json.dumps(row.request)
     try:
         # Strict, as the API reads it; a later version may refuse what was kept by an earlier one.
@@ -132,7 +118,8 @@ def _submit(session: Session, settings: Settings, row: Schedule) -> Job:
             return submit_curation(session, settings, curation, row.created_by)
         if row.kind == JobKind.TRAINING:
             training = TrainingRequest.model_validate_json(body, strict=True)
-            return submit_training(session, settings, training, row.created_by)
+            skip = skipping.nothing_new(session, settings, row, training)
+            return skip or submit_training(session, settings, training, row.created_by)
     except ValidationError as error:
         raise InvalidRequest(detail=f"The schedule's request is refused: {error}") from error
     raise InvalidRequest(detail=f"The schedule's kind {row.kind!r} is none that can be submitted.")

@@ -18,6 +18,7 @@ REQUESTS: dict[JobKind, type[BaseModel]] = {
 }
 
 Missed = Literal["skip", "once"]
+Overlap = Literal["allow", "skip"]
 
 
 def _every(value: object) -> object:
@@ -50,6 +51,16 @@ class ScheduleRequest(BaseModel):
     grace_seconds: float = Field(
         300.0, ge=1, le=86_400, description="lateness up to which a time counts as kept"
     )
+    overlap: Overlap = Field(
+        "allow",
+        description="what becomes of a time at which the schedule's last job is not over: 'allow' "
+        "submits another one, 'skip' none",
+    )
+    only_if_new: bool = Field(
+        False,
+        description="for a training: submit it only if no training of its role and base model has "
+        "finished, waits or goes on for the dataset that it would take",
+    )
     enabled: bool = Field(True, description="whether it submits anything")
 
     @field_validator("cron")
@@ -69,6 +80,12 @@ class ScheduleRequest(BaseModel):
                 "Give exactly one of 'every' and 'cron': every is "
                 f"{timing.EVERY_ALLOWED}; cron is {timing.CRON_ALLOWED}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _only_trainings_are_checked(self) -> Self:
+        if self.only_if_new and self.kind != JobKind.TRAINING:
+            raise ValueError(f"'only_if_new' is for the kind 'training', not for '{self.kind}'")
         return self
 
     @property

@@ -27,6 +27,12 @@ def get(session: Session, dataset_id: str) -> Dataset:
     return dataset
 
 
+def lock(session: Session, dataset_id: str) -> None:
+    """Let no other transaction pass here for this dataset until this one ends."""
+    query = select(Dataset.id).where(Dataset.id == dataset_id)
+    session.execute(query.with_for_update(key_share=True))
+
+
 def newest(session: Session) -> Dataset | None:
     """The dataset that was made last, if there is one."""
     return session.scalars(select(Dataset).order_by(Dataset.created_at.desc()).limit(1)).first()

@@ -131,6 +131,28 @@ def finished_trainings(session: Session, base_model: str, *, limit: int) -> Sequ
     ).all()
 
 
+def is_over(session: Session, job_id: str) -> bool:
+    """Whether the job has ended; one that was deleted has, too."""
+    status = session.scalar(select(Job.status).where(Job.id == job_id))
+    return status is None or status in TERMINAL
+
+
+def training_on(session: Session, dataset_id: str, base_model: str, role: str | None) -> Job | None:
+    """The latest training of the dataset for that model and role that has not come to nothing."""
+    return session.scalars(
+        select(Job)
+        .where(
+            Job.kind == JobKind.TRAINING,
+            Job.dataset_id == dataset_id,
+            Job.base_model == base_model,
+            Job.role.is_not_distinct_from(role),
+            Job.status.not_in({Status.FAILED, Status.CANCELLED}),
+        )
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    ).first()
+
+
 def last_training_time(session: Session) -> datetime | None:
     """When the latest training finished, if any has."""
     return session.scalar(

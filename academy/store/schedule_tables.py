@@ -19,6 +19,8 @@ class Schedule(Base):
         CheckConstraint("(every_seconds IS NULL) <> (cron IS NULL)", "timing"),
         CheckConstraint("every_seconds >= 1", "every_seconds"),
         CheckConstraint("missed IN ('skip', 'once')", "missed"),
+        CheckConstraint("overlap IN ('allow', 'skip')", "overlap"),
+        CheckConstraint("NOT only_if_new OR kind = 'training'", "only_if_new"),
         CheckConstraint("last_outcome IN ('submitted', 'refused', 'skipped')", "last_outcome"),
         # The keepers' sweep reads what is due from here, and nothing else.
         Index("schedules_due_idx", "next_at", postgresql_where=text("enabled")),
@@ -34,6 +36,10 @@ class Schedule(Base):
     #: ``once`` or ``skip``: what becomes of times at which no keeper ran.
     missed: Mapped[str]
     grace_seconds: Mapped[float]
+    #: ``allow`` or ``skip``: what becomes of a time at which the last job is not over.
+    overlap: Mapped[str] = mapped_column(server_default=text("'allow'"))
+    #: Whether a training is submitted only for a dataset that was not trained on.
+    only_if_new: Mapped[bool] = mapped_column(server_default=text("false"))
     enabled: Mapped[bool]
     #: Whose key its jobs are submitted for.
     created_by: Mapped[str | None]
@@ -45,9 +51,12 @@ class Schedule(Base):
     last_job_id: Mapped[str | None]
     #: ``code``, ``message`` and ``next_step`` of the latest submission, if it was refused.
     last_refusal: Mapped[dict[str, Any] | None]
-    #: How many jobs it submitted, and how many submissions were refused.
+    #: ``code`` and ``message`` of the latest time, if it was skipped.
+    last_skip: Mapped[dict[str, Any] | None]
+    #: How many jobs it submitted, how many submissions were refused, how many times skipped.
     submitted: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     refused: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    skipped: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     updated_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 

@@ -89,6 +89,8 @@ class Job(Base):
         # Listing, newest first, with and without a status.
         Index("jobs_created_at_idx", text("created_at DESC"), "id"),
         Index("jobs_status_idx", "status"),
+        # A schedule that asks whether a dataset was trained on.
+        Index("jobs_trained_idx", "dataset_id", postgresql_where=text("kind = 'training'")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

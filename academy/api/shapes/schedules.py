@@ -13,7 +13,8 @@ from academy.api.shapes.base import Done, Shown
 from academy.api.shapes.jobs import Failure
 from academy.errors import InvalidRequest
 from academy.lifecycle import JobKind
-from academy.schedules.request import REQUESTS, Missed, ScheduleRequest
+from academy.schedules.request import REQUESTS, Missed, Overlap, ScheduleRequest
+from academy.schedules.skipping import SkipCode
 from academy.store.schedule_tables import Schedule
 
 
@@ -23,6 +24,13 @@ class ScheduleWanted(ScheduleRequest):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="its name, unique; lower case"
     )
+
+
+class SkipShown(Shown):
+    """Why a time submitted nothing."""
+
+    code: SkipCode
+    message: str
 
 
 class ScheduleShown(Shown):
@@ -36,6 +44,8 @@ class ScheduleShown(Shown):
     time_zone: str
     missed: Missed
     grace_seconds: float
+    overlap: Overlap
+    only_if_new: bool
     enabled: bool
     created_by: str | None
     next_at: datetime | None = Field(description="null while it is disabled")
@@ -43,8 +53,10 @@ class ScheduleShown(Shown):
     last_outcome: Literal["submitted", "refused", "skipped"] | None
     last_job_id: str | None = Field(description="the latest job that it submitted")
     last_refusal: Failure | None = Field(description="why the latest submission was refused")
+    last_skip: SkipShown | None = Field(description="why the latest time was skipped")
     submitted: int = Field(description="jobs that it submitted")
-    refused: int = Field(description="submissions that were refused")
+    refused: int = Field(description="times at which the submission was refused")
+    skipped: int = Field(description="times that were skipped")
     created_at: datetime
     updated_at: datetime
 

@@ -23,13 +23,16 @@ def test_schedules_are_added_changed_listed_and_removed(run: Run) -> None:
         "schedules", "add", "nightly", "training", "--cron", "30 2 * * *", "--set", "seed=7"
     )
     assert "nightly: 30 2 * * * UTC, next at" in added
-    run("schedules", "add", "soon", "curation", "--every", "90", "--disabled")
+    run("schedules", "add", "soon", "curation", "--every", "90", "--disabled", "--overlap", "skip")
     listed = run("schedules", "list")
     assert "every 90 s" in listed and "disabled" in listed
     changed = run("schedules", "set", "nightly", "--every", "6h", "--set", "lora_rank=8")
     assert "every 21600 s" in changed
+    run("schedules", "set", "nightly", "--only-if-new")
     shown = json.loads(run("schedules", "show", "nightly"))
     assert shown["request"] == {"seed": 7, "lora_rank": 8} and shown["cron"] is None
+    assert (shown["only_if_new"], shown["overlap"]) == (True, "allow")
+    assert json.loads(run("schedules", "show", "soon"))["overlap"] == "skip"
     assert "disabled" in run("schedules", "set", "nightly", "--disable")
     assert "deleted" in run("schedules", "remove", "nightly")
     with pytest.raises(AcademyError, match="cron"):

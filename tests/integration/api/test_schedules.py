@@ -23,13 +23,17 @@ def test_a_schedule_is_made_shown_changed_and_deleted(admin) -> None:
     assert made.headers["Location"] == "/api/v1/academy/schedules/nightly"
     assert made.json["request"] == {"repositories": [], "heldout_fraction": 0.25}
     assert (made.json["missed"], made.json["grace_seconds"]) == ("once", 300)
+    assert (made.json["overlap"], made.json["only_if_new"]) == ("allow", False)
+    assert (made.json["skipped"], made.json["last_skip"]) == (0, None)
     assert made.json["next_at"] and made.json["last_outcome"] is None
     assert admin.get("/schedules/nightly").json == made.json
 
     body = {"kind": "training", "every": "6h", "request": {"lora_rank": 8}, "enabled": False}
+    body |= {"overlap": "skip", "only_if_new": True}
     changed = admin("PUT", "/schedules/nightly", json=body)
     assert changed.status_code == 200
     assert (changed.json["every"], changed.json["cron"]) == (21600, None)
+    assert (changed.json["overlap"], changed.json["only_if_new"]) == ("skip", True)
     assert changed.json["next_at"] is None and not changed.json["enabled"]
 
     assert admin("DELETE", "/schedules/nightly").json["name"] == "nightly"
@@ -78,6 +82,9 @@ def test_operators_keep_schedules_and_viewers_read_them(caller) -> None:
         ({"every": 60}, "", "exactly one"),
         ({"cron": None}, "", "exactly one"),
         ({"missed": "twice"}, "/missed", "'skip' or 'once'"),
+        ({"overlap": "queue"}, "/overlap", "'allow' or 'skip'"),
+        ({"only_if_new": True}, "", "for the kind 'training', not for 'curation'"),
+        ({"only_if_new": "yes"}, "/only_if_new", "true or false"),
         ({"grace_seconds": 0}, "/grace_seconds", "from 1"),
         ({"crom": "* * * * *"}, "/crom", "did you mean 'cron'"),
         ({"request": {"lessons_limit": -1}}, "/request/lessons_limit", "from 0 to 1000000"),

@@ -24,14 +24,14 @@ HELLO = [{"role": "user", "content": "Hello"}]
 def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
     base_folder: Path, tmp_path: Path
 ) -> None:
-    served = start_server(base_folder, tmp_path / "log", ["--drain-seconds", "5"])
+    served = start_server(base_folder, tmp_path / "log", ["--drain-seconds", "10"])
     try:
         wait_until_ready(served)
         body = {"model": "tiny", "messages": HELLO, "ignore_eos": True, "stream": True}
         url = f"{served.url}/v1/chat/completions"
         with (
             httpx.Client(timeout=30) as client,
-            client.stream("POST", url, json={**body, "max_tokens": 40}) as short,
+            client.stream("POST", url, json={**body, "max_tokens": 24}) as short,
             client.stream("POST", url, json={**body, "max_tokens": 8000}) as long,
         ):
             wait_for_running(served, 2)

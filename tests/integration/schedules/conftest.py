@@ -12,7 +12,7 @@ import pytest
 from academy.schedules import keeping
 from academy.schedules.request import ScheduleRequest
 from academy.settings import Settings
-from academy.store import schedules
+from academy.store import datasets, schedules
 from academy.store.engine import Sessions
 from academy.store.schedule_tables import Schedule
 
@@ -36,6 +36,37 @@ def keep(sessions: Sessions) -> Callable[..., None]:
         _set_due(sessions, name, late_seconds)
 
     return keep
+
+
+@pytest.fixture
+def come_due(sessions: Sessions) -> Callable[[str], None]:
+    """Makes a schedule due now."""
+    return lambda name: _set_due(sessions, name, 0.0)
+
+
+@pytest.fixture
+def make_dataset(settings: Settings, sessions: Sessions) -> Callable[[str], None]:
+    """Registers a dataset that is large enough, and a base model to train on it."""
+    model = settings.model_folders[0] / settings.base_model
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"")
+
+    def make_dataset(name: str) -> None:
+        with sessions.begin() as session:
+            datasets.register(
+                session,
+                id=f"dataset_{name}",
+                digest=f"sha256:{name}",
+                key=f"datasets/{name}",
+                format="alpaca",
+                train_rows=settings.min_train_rows,
+                heldout_rows=1,
+                statistics={},
+                request={},
+            )
+
+    return make_dataset
 
 
 @pytest.fixture

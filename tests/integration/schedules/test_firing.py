@@ -117,6 +117,8 @@ def test_missed_times_can_be_skipped(
     assert fire_due(sessions, settings) == 0
     row = show("hourly")
     assert (row.last_outcome, row.next_at) == ("skipped", due + timedelta(hours=11))
+    assert row.skipped == 1 and row.last_skip is not None
+    assert row.last_skip["code"] == "missed" and "300 s" in row.last_skip["message"]
     assert submitted(sessions) == []
 
 
