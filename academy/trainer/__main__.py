@@ -111,4 +111,8 @@ def _first_line(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # While Python winds up, signals have their defaults again: a late SIGTERM would undo a success.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
