@@ -39,7 +39,8 @@ from academy.store.engine import Sessions, make_sessions
 from academy.store.tables import Job
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
-#: Shares of the time that a whole curation takes at which others are cancelled.
+#: Lessons of the curations that are cancelled, and the shares of their time at which they are.
+CANCELLED_LESSONS = 100_000
 CANCELLED_AT = (0.1, 0.4, 0.7, 0.9)
 #: Random words, so that the lessons are no duplicates of each other.
 FILL = """
@@ -94,15 +95,17 @@ def measure(settings: Settings, lessons: int) -> dict[str, Any]:
     whole = curate(settings, sessions, lessons, None)
     if whole["status"] != "finished":
         raise RuntimeError(str(whole))
-    cancels = []
+    fewer = min(lessons, CANCELLED_LESSONS) - 1
+    seconds = curate(settings, sessions, fewer, None)["seconds"]
+    cancels: list[dict[str, Any]] = []
     for number, share in enumerate(CANCELLED_AT, 1):
-        moment = share * whole["seconds"]
+        moment = share * seconds
         # One lesson fewer makes another dataset; the same one would be there already.
-        ended = curate(settings, sessions, lessons - number, moment)
+        ended = curate(settings, sessions, fewer - number, moment)
         cancels.append(
             {"after_seconds": round(moment, 1), "stopped_in_seconds": ended["stopped_in_seconds"]}
         )
-        expected = 1 + sum(each["stopped_in_seconds"] is None for each in cancels)
+        expected = 2 + sum(each["stopped_in_seconds"] is None for each in cancels)
         if datasets(settings) != expected:
             raise RuntimeError(f"cancelled at {share:.0%}: {ended}")
     sessions.kw["bind"].dispose()

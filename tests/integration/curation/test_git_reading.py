@@ -15,7 +15,7 @@ from academy.curation.git.examples import open_repositories, read_examples
 from academy.curation.git.history import Commit, read_commits
 from academy.curation.git.outcome import Dropped, Example
 from academy.curation.git.repository import inspect
-from academy.curation.git.shadow import Shadow, git_version
+from academy.curation.git.shadow import Shadow
 from academy.curation.request import CurationRequest
 from academy.errors import RepositoryRefused
 from tests.unit.curation.reftables import store_refs_in_tables
@@ -128,20 +128,6 @@ def test_a_repository_with_ref_tables_is_read_by_any_git(
     (roots / "moved/.git/reftable/tables.list").write_text("../../../x\n")
     with pytest.raises(RepositoryRefused, match="list of ref tables names"):
         read(roots / "moved", roots, tmp_path)
-
-
-@pytest.mark.skipif(git_version() < (2, 45), reason="this git makes no ref tables")
-def test_the_ref_tables_that_git_makes_are_read(
-    make_repo: Any, roots: Path, tmp_path: Path
-) -> None:
-    repo = make_repo("tables", "--ref-format=reftable")
-    repo.commit("Add the first of the files", {"a.txt": "one\n"})
-    for number in range(300):
-        repo.git("branch", f"branch-{number}")
-    repo.git("pack-refs")
-    assert len(read(repo.path, roots, tmp_path)) == 1
-    repo.git("worktree", "add", "-q", str(roots / "linked"), "-b", "side")
-    assert len(read(roots / "linked", roots, tmp_path)) == 1
 
 
 def test_a_linked_worktree_with_ref_tables_has_a_head_of_its_own(
