@@ -27,7 +27,8 @@ from typing import Any
 
 import psycopg
 
-from academy import __version__
+from academy import __version__, garbage
+from academy.artifacts.store import ArtifactStore
 from academy.attempt import carry_out
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
@@ -106,7 +107,7 @@ def measure(settings: Settings, lessons: int) -> dict[str, Any]:
             {"after_seconds": round(moment, 1), "stopped_in_seconds": ended["stopped_in_seconds"]}
         )
         expected = 2 + sum(each["stopped_in_seconds"] is None for each in cancels)
-        if datasets(settings) != expected:
+        if datasets(settings, sessions) != expected:
             raise RuntimeError(f"cancelled at {share:.0%}: {ended}")
     sessions.kw["bind"].dispose()
     return {
@@ -200,8 +201,12 @@ def read_settings(path: str) -> dict[str, Any]:
     return {**values, "home": Path(values["home"])}
 
 
-def datasets(settings: Settings) -> int:
-    """How many datasets there are, in the database and in the artifact store alike."""
+def datasets(settings: Settings, sessions: Sessions) -> int:
+    """How many datasets there are, in the database and, once the keeper has tidied up, the store.
+
+    A cancel may come when the folder is published and the row is not written yet.
+    """
+    garbage.collect(ArtifactStore(settings), sessions, grace_seconds=0.0)
     with psycopg.connect(settings.database_url) as connection:
         row = connection.execute("SELECT count(*) FROM datasets").fetchone()
     found = len(list((settings.home / "artifacts" / "datasets").iterdir()))

@@ -85,25 +85,36 @@ def test_ctrl_c_while_the_base_is_measured_writes_a_checkpoint_too(workshop: Any
     verify_manifest(checkpoint)
 
 
-def test_a_stop_at_any_stage_ends_as_documented_and_publishes_nothing_half(workshop: Any) -> None:
-    stages = ("preparing", "training", "evaluating", "saving")
-    trainers = {stage: workshop.start(recipe={"num_epochs": 1}) for stage in stages}
-    for stage, trainer in trainers.items():
-        trainer.until(lambda event, stage=stage: event.get("stage") == stage)
-        trainer.process.send_signal(signal.SIGTERM)
-    for stage, trainer in trainers.items():
-        outcome = trainer.wait()
+@pytest.mark.parametrize("stage", ["preparing", "training", "evaluating", "saving"])
+def test_a_stop_at_any_stage_ends_as_documented_and_publishes_nothing_half(
+    workshop: Any, stage: str
+) -> None:
+    # A short stage may be over before the signal arrives; then nothing was stopped, but all is
+    # whole, and another trainer gets it sooner.
+    for _ in range(5):
+        outcome = _stopped_at(workshop, stage)
+        assert not list(outcome.out.rglob(".*.new")), "something half written was left"
         checkpoints = [Path(event["path"]) for event in outcome.of("checkpoint")]
         for path in checkpoints[-2:]:  # older ones are removed
             verify_manifest(path)
-        if stage == "saving":  # what is nearly done is finished
-            assert outcome.status == 0, outcome.stderr
+        if outcome.status == 0:
             verify_manifest(outcome.out / "adapter")
-        else:
-            assert outcome.status == 3, (stage, outcome.stderr)
-            assert not (outcome.out / "adapter").exists()
-            assert bool(checkpoints) == (stage != "preparing")
-        assert not list(outcome.out.rglob(".*.new")), "something half written was left"
+            if stage == "saving":  # what is nearly done is finished
+                return
+            continue
+        assert outcome.status == 3, outcome.stderr
+        assert not (outcome.out / "adapter").exists()
+        assert bool(checkpoints) == (stage != "preparing")
+        assert stage != "saving"
+        return
+    pytest.fail(f"no trainer was stopped while {stage}")
+
+
+def _stopped_at(workshop: Any, stage: str) -> Any:
+    trainer = workshop.start(recipe={"num_epochs": 1})
+    trainer.until(lambda event: event.get("stage") == stage)
+    trainer.process.send_signal(signal.SIGTERM)
+    return trainer.wait()
 
 
 def test_it_ends_at_once_when_the_supervisor_is_gone(workshop: Any) -> None:
