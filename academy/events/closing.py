@@ -38,12 +38,11 @@ def archive_stream(
 def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
     """Archive a finished job's events to the end, adding the terminal status if it is missing."""
     with sessions() as session:
-        attempt = jobs.get(session, job_id).attempt
-    if attempt > 1:
-        archive_stream(sessions, client, job_id, before_attempt=attempt)
+        job = jobs.get(session, job_id)  # it is over, so nothing of it changes any more
+    if job.attempt > 1:
+        archive_stream(sessions, client, job_id, before_attempt=job.attempt)
     last = archive_stream(sessions, client, job_id)
     with sessions.begin() as session:
-        job = jobs.get(session, job_id)
         tail = archive.read(session, job_id, EventId(last.attempt, max(0, last.seq - 1)), 1)
         if not (tail and tail[-1].is_last):
             seq = last.seq + 1 if last.attempt >= job.attempt else 1
