@@ -19,6 +19,7 @@ from academy.trainer.encoding import Example
 from academy.trainer.hardware import memory_bytes
 from academy.trainer.model import AnswerModel, load_model
 from academy.trainer.objective import Objective
+from academy.trainer.ranks import Ranks
 from academy.trainer.report import Report
 from academy.training.duration import estimate_seconds, work_of
 from academy.training.memory import LargestBatch, MemoryEstimate, estimate_memory, ladder
@@ -66,37 +67,39 @@ def load_fitting(
     *,
     hardware: Hardware,
     limit_bytes: int | None,
+    ranks: Ranks,
     report: Report,
     started: Callable[[AnswerModel], None],
 ) -> Fitted:
     """Load the model with the first recipe of the ladder whose memory suffices.
 
-    `limit_bytes` is the memory that the training may take; without one it is what is free now. On a
-    GPU the prediction is followed by a probe: one step forward and back with the largest batch.
-    Without a limit the last recipe is tried even where the prediction says no, as predictions can
-    be wrong. `started` prepares each model that is loaded. Raises `MemoryError`.
+    `limit_bytes` is the host's memory that all processes of the training here may take; on a GPU,
+    and without a limit, what counts is what is free now. On a GPU the prediction is followed by a
+    probe: one step forward and back with the largest batch. Up to the limit the last recipe is
+    tried even where the prediction says no, as predictions can be wrong. Several processes go on to
+    the next recipe together, as soon as one of them has to. `started` prepares each model that is
+    loaded. Raises `MemoryError`.
     """
     shape = read_shape(folder)
-    explicit = limit_bytes is not None
     before = memory_bytes("cpu")
-    budget = limit_bytes if limit_bytes is not None else _free_bytes(str(recipe.device), before)
-    # Several processes have to agree on the recipe, and what is free may differ between them.
-    is_free = recipe.gpus == 1
+    hard, budget = _budget(recipe, limit_bytes, before)
     tried: list[dict[str, Any]] = []
     rungs = list(ladder(recipe, four_bit=recipe.device == "cuda" and hardware.four_bit))
     for place, (change, candidate) in enumerate(rungs):
         estimate = estimate_memory(shape, candidate, largest_batch(candidate, rows), before)
         tried.append({"recipe": change, "predicted_bytes": estimate.total, "fits": True})
         is_last = place == len(rungs) - 1
-        if is_free and budget is not None and estimate.total > budget:
-            tried[-1] |= {"fits": False, "why": f"only {budget / _GIB:.2f} GiB may be taken"}
-            if not is_last or explicit:
+        if _anybody(ranks, budget is not None and estimate.total > budget):
+            tried[-1] |= {"fits": False, "why": f"only {(budget or 0) / _GIB:.2f} GiB may be taken"}
+            if not is_last or _anybody(ranks, hard is not None and estimate.total > hard):
                 continue
         model = _probed(folder, candidate, rows, started, tried[-1])
-        if model is None and is_free and not is_last:
+        if _anybody(ranks, model is None):
+            tried[-1] = {"why": "it did not fit for another process", **tried[-1], "fits": False}
+            model = None
+            _give_back()
             continue
-        if model is None:
-            break
+        assert model is not None  # or this process would have been the one to say so
         if len(tried) > 1:
             report.log(_told(tried, change), "warning")
         seconds = _predicted_seconds(shape, candidate, rows)
@@ -120,6 +123,21 @@ def largest_batch(recipe: Recipe, rows: Sequence[Example]) -> LargestBatch:
     return LargestBatch(tokens=width * len(longest), answers=sum(answers))
 
 
+def _budget(recipe: Recipe, limit_bytes: int | None, held: int) -> tuple[int | None, int | None]:
+    """What this process may take by the limit, and what it may take as things are now."""
+    if recipe.device == "cuda":
+        return None, int(torch.cuda.mem_get_info()[0])
+    # The processes of a host share its memory, and they are alike.
+    hard = None if limit_bytes is None else limit_bytes // recipe.gpus
+    free = _free_bytes(recipe.gpus, held)
+    return hard, free if hard is None else min(hard, free)
+
+
+def _anybody(ranks: Ranks, flag: bool) -> bool:
+    """Whether `flag` holds in any of the processes; each of them has to ask."""
+    return any(ranks.gather(flag))
+
+
 def _probed(
     folder: Path,
     recipe: Recipe,
@@ -136,14 +154,21 @@ def _probed(
     try:
         model = load_model(folder, recipe)
         started(model)
-        if recipe.device == "cuda" and recipe.gpus == 1:
+        # A sharded model computes once its parts have been handed out, which comes later.
+        if recipe.device == "cuda" and not recipe.shard_model:
             told["probed_bytes"] = _probe(model, recipe, rows)
     except torch.OutOfMemoryError as error:
         told |= {"fits": False, "why": str(error).partition("\n")[0][:200]}
         model = None
-        gc.collect()
-        torch.cuda.empty_cache()
+        _give_back()
     return model
+
+
+def _give_back() -> None:
+    """Free what a model that was passed over took."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _probe(model: AnswerModel, recipe: Recipe, rows: Sequence[Example]) -> int:
@@ -181,19 +206,20 @@ def matrix_rate(device: str, dtype: str = "float32") -> float:
     return best
 
 
-def _free_bytes(device: str, held: int) -> int | None:
-    """What may be taken in all: what is free, and what this process holds; None if unknown."""
-    if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
+def _free_bytes(processes: int, held: int) -> int:
+    """What this process, one of so many alike, may take in all: its part of what is free.
+
+    `held` is what it holds already.
+    """
     import psutil
 
-    limits = [psutil.virtual_memory().available + held]
-    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    limits = [psutil.virtual_memory().available // processes + held]
+    soft = resource.getrlimit(resource.RLIMIT_DATA)[0]  # of this process alone
     if soft != resource.RLIM_INFINITY:
         limits.append(soft)
     # There may be no control group of version 2, or one without a limit.
     with contextlib.suppress(OSError, ValueError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()) // processes)
     return min(limits)
 
 

@@ -117,6 +117,7 @@ def _run(
         data.train.rows,
         hardware=hardware,
         limit_bytes=spec.memory_limit_bytes,
+        ranks=ranks,
         report=report,
         started=start,
     )

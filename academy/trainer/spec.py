@@ -67,7 +67,8 @@ class Spec(_Value):
     recipe: Recipe = Recipe()
     resume_from: Path | None = None
     init_adapter: AdapterRef | None = None
-    memory_limit_bytes: int | None = Field(default=None, ge=1)  # none: what is free
+    #: The host's memory for all its processes on one host together; none: what is free.
+    memory_limit_bytes: int | None = Field(default=None, ge=1)
 
 
 def read_spec(path: Path) -> Spec:

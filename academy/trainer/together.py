@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def train_together(size: int, spec: Path, out: Path, report: Report, stop: StopR
     # In the one folder that a confined trainer may write to.
     with tempfile.TemporaryDirectory(prefix=".ranks-", dir=out.absolute()) as folder:
         rendezvous = f"file://{folder}/rendezvous"
-        ranks = [_Rank(number, spec, out, rendezvous, report) for number in range(size)]
+        share = _share_of_memory(size)
+        ranks = [_Rank(number, spec, out, rendezvous, report, share) for number in range(size)]
         try:
             return _until_over(ranks, report, stop)
         finally:
@@ -51,10 +53,24 @@ def train_together(size: int, spec: Path, out: Path, report: Report, stop: StopR
                 rank.end()
 
 
+def _share_of_memory(size: int) -> int | None:
+    """What each process may hold of what this one may: the kernel counts them one by one."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    return None if limit == resource.RLIM_INFINITY else limit // size
+
+
 class _Rank:
     """One of the processes; the report is passed on as far as it is the first one's."""
 
-    def __init__(self, number: int, spec: Path, out: Path, rendezvous: str, report: Report) -> None:
+    def __init__(
+        self,
+        number: int,
+        spec: Path,
+        out: Path,
+        rendezvous: str,
+        report: Report,
+        share_bytes: int | None,
+    ) -> None:
         self.number = number
         self.last_line: str | None = None
         self._report = report
@@ -66,6 +82,7 @@ class _Rank:
             stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
             stdout=subprocess.PIPE,
             own_group=False,  # so that whoever limits or ends this trainer reaches all of it
+            data_bytes=share_bytes,
         )
         self._reader = threading.Thread(target=self._read, name=f"rank-{number}", daemon=True)
         self._reader.start()

@@ -58,12 +58,17 @@ def forecast(
     shape: ModelShape,
     counts: TokenCounts,
     finished: Sequence[Job],
+    limit_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """Memory and time on one kind of worker, their basis, and what keeps it from the training."""
+    """Memory and time on one kind of worker, their basis, and what keeps it from the training.
+
+    `limit_bytes` is the launch's limit on the host's memory.
+    """
+    available = _available_bytes(kind, recipe, limit_bytes)
     shown: dict[str, Any] = {
         "device": kind.device,
         "workers": list(kind.workers),
-        "memory_available_bytes": kind.memory_bytes,
+        "memory_available_bytes": available,
     }
     try:
         asked = recipe.resolved(rows=len(counts.lengths), hardware=kind.hardware)
@@ -74,7 +79,7 @@ def forecast(
     rungs = ladder(asked, four_bit=asked.device == "cuda" and kind.hardware.four_bit)
     for change, candidate in rungs:
         chosen, estimate = candidate, estimate_memory(shape, candidate, _largest(candidate, counts))
-        fits = kind.memory_bytes is None or estimate.total <= kind.memory_bytes
+        fits = available is None or estimate.total <= available
         tried.append({"recipe": change, "predicted_bytes": estimate.total, "fits": fits})
         if fits:
             break
@@ -83,7 +88,7 @@ def forecast(
     if not fits:
         why_not.append(
             f"the thriftiest recipe would take about {estimate.total / 2**30:.2f} GiB, and a "
-            f"worker has {(kind.memory_bytes or 0) / 2**30:.2f} GiB"
+            f"process of it may take {(available or 0) / 2**30:.2f} GiB"
         )
     return shown | {
         "could_take_it": not why_not,
@@ -92,9 +97,17 @@ def forecast(
         "fallback": tried,
         "memory": estimate.as_dict(),
         "memory_basis": "formula over the model's shape and the largest batch; see the docs"
-        + ("" if kind.memory_bytes else "; the memory of these workers is not known"),
+        + ("" if available else "; the memory of these workers is not known"),
         **_time(kind, chosen, shape, counts, finished),
     }
+
+
+def _available_bytes(kind: WorkerType, recipe: Recipe, limit_bytes: int | None) -> int | None:
+    """What each process may take: a GPU of its own, or its part of the host's memory."""
+    if kind.hardware.device == "cuda" and recipe.device != "cpu":
+        return kind.memory_bytes
+    known = [each for each in (kind.memory_bytes, limit_bytes) if each is not None]
+    return min(known) // recipe.gpus if known else None
 
 
 def _cannot(why_not: list[str]) -> dict[str, Any]:

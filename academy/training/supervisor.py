@@ -56,7 +56,7 @@ def _recorder(attempt: Attempt, result: TrainingResult) -> Callable[[Session], N
 
 def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     granted = grant(Launch.model_validate(attempt.job.launch or {}), attempt.settings)
-    spec = _spec(attempt)
+    spec = _spec(attempt, granted.limits)
     attempt.check()
     with (
         GpuWatch(attempt.job.devices, attempt.settings.heartbeat_seconds) as gpus,
@@ -74,8 +74,8 @@ def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     return spool(attempt.store, attempt.job.id, watch.result)
 
 
-def _spec(attempt: Attempt) -> dict[str, Any]:
-    """What the trainer is told: verified local folders and the recipe."""
+def _spec(attempt: Attempt, limits: Limits) -> dict[str, Any]:
+    """What the trainer is told: verified local folders, the recipe, and the memory it may take."""
     job = attempt.job
     dataset = attempt.record(lambda session: datasets.get(session, str(job.dataset_id)))
     dataset_folder = attempt.store.fetch(dataset.key, dataset.digest)
@@ -89,6 +89,7 @@ def _spec(attempt: Attempt) -> dict[str, Any]:
         "recipe": job.parameters,
         "resume_from": _resume_from(attempt),
         "init_adapter": _init_adapter(attempt),
+        "memory_limit_bytes": limits.memory_bytes,
     }
 
 

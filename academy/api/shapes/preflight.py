@@ -51,7 +51,10 @@ class ForecastShown(Shown):
     recipe: dict[str, Any] | None = Field(description="with every 'auto' resolved, as it would run")
     fallback: list[dict[str, Any]] = Field(description="recipes looked at until one fits")
     memory: dict[str, int] | None = Field(description="bytes by part, and their total")
-    memory_available_bytes: int | None
+    memory_available_bytes: int | None = Field(
+        description="what each of its processes may take: a GPU's memory, or its part of the "
+        "host's within limits.memory_bytes"
+    )
     memory_basis: str | None
     seconds: float | None
     seconds_low: float | None

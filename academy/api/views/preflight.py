@@ -15,6 +15,7 @@ from academy.api.state import state
 from academy.artifacts.store import ArtifactStore
 from academy.store import jobs, workers
 from academy.training.forecast import forecast, worker_types
+from academy.training.launch import grant
 from academy.training.model_shape import read_shape
 from academy.training.preflight import count_tokens
 from academy.training.request import TrainingRequest
@@ -30,6 +31,7 @@ blueprint = APIBlueprint("preflight", __name__, tag="Training")
 def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     """Look at a training without queueing it: tokens, memory, time, and who could take it."""
     settings = state().settings
+    limit = grant(wanted.launch(), settings).limits.memory_bytes
     base_model = wanted.base_model or settings.base_model
     model = basemodels.find(base_model, settings.model_folders)
     with state().sessions() as session:
@@ -41,7 +43,7 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     folder = aside(lambda: ArtifactStore(settings).fetch(dataset.key, dataset.digest))
     counts = count_tokens(settings, folder, dataset.digest, model, recipe)
     types = worker_types(alive) if counts.lengths else []
-    shown = [forecast(kind, recipe, shape, counts, finished) for kind in types]
+    shown = [forecast(kind, recipe, shape, counts, finished, limit) for kind in types]
     adapted = shape.adapted(recipe.target_modules)
     return {
         **_verdict(bool(counts.lengths), shown),

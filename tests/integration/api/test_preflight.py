@@ -149,9 +149,20 @@ def test_a_worker_with_too_little_memory_says_so(admin: Any, rows: str, sessions
     found = _look(admin, dataset_id=rows)
     kind = found["worker_types"][0]
     assert (found["verdict"], kind["could_take_it"]) == ("no_worker", False)
-    assert "and a worker has 0.25 GiB" in kind["why_not"][0]
+    assert "a process of it may take 0.25 GiB" in kind["why_not"][0]
     assert [each["fits"] for each in kind["fallback"]] == [False] * len(kind["fallback"])
     assert len(kind["fallback"]) > 2
+
+
+def test_the_limit_of_the_launch_counts_and_processes_share_it(
+    admin: Any, rows: str, sessions: Sessions
+) -> None:
+    _worker(sessions, "cpu-1")
+    asked = {"dataset_id": rows, "gpus": 2, "device": "cpu", "batch_size": 2}
+    wide = _look(admin, **asked)["worker_types"][0]
+    assert wide["memory_available_bytes"] == 4 * GIB
+    limited = _look(admin, **asked, limits={"memory_bytes": GIB})["worker_types"][0]
+    assert limited["memory_available_bytes"] == GIB // 2
 
 
 def test_what_only_a_gpu_can_do_is_not_promised_by_a_cpu(

@@ -42,6 +42,20 @@ def test_memory_past_its_limit_is_out_of_memory_and_tried_again(
     assert "limits.memory_bytes" in natives.failure(job.id)["next_step"]
 
 
+def test_the_trainer_is_told_how_much_memory_it_may_take(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    trainer(
+        "import json, sys\n"
+        "told = json.load(open(sys.argv[1]))['memory_limit_bytes']\n"
+        "print('it may take', told, flush=True)\n"
+        "raise SystemExit(7)\n"
+    )
+    job = natives.submit(limits={"memory_bytes": 150 << 20})
+    natives.carry_out(job)
+    assert f"it may take {150 << 20}" in natives.said(job.id)
+
+
 def test_address_space_that_is_only_reserved_does_not_count_as_memory(
     natives: Trainings, trainer: Callable[[str], None]
 ) -> None:

@@ -83,6 +83,22 @@ def test_a_training_that_would_not_fit_takes_smaller_batches_and_learns_the_same
     assert any("training with batch_size 2" in each for each in warnings), warnings
 
 
+@pytest.mark.slow  # each of the processes takes seconds to import its libraries
+def test_processes_that_share_a_limit_take_the_same_smaller_batches(
+    workshop, medium, free: dict[str, Any]
+) -> None:
+    parts = free["preflight"]["memory_parts"]
+    # For each of the two enough for one row at a time, where they were asked for two.
+    share = parts["total"] - round(0.62 * (parts["activations"] + parts["head"]))
+    recipe = _RECIPE | {"batch_size": 2, "gpus": 2}
+    both = workshop.start(recipe=recipe, memory_limit_bytes=2 * share, **medium).finish()
+    summary = both.of("result")[0]["summary"]
+    assert (summary["recipe"]["batch_size"], summary["recipe"]["gradient_accumulation"]) == (1, 2)
+    assert summary["preflight"]["memory_limit_bytes"] == pytest.approx(share, abs=1)
+    assert [each["fits"] for each in summary["preflight"]["tried"]] == [False, True]
+    assert summary["average_loss"] == pytest.approx(free["average_loss"], rel=1e-4)
+
+
 def test_checkpointing_is_the_next_step_down(workshop, medium, free: dict[str, Any]) -> None:
     parts = free["preflight"]["memory_parts"]
     limit = parts["total"] - round(0.85 * (parts["activations"] + parts["head"]))
