@@ -12,12 +12,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError, StaleFence
 from academy.events.closing import failure_of
+from academy.events.sender import EventSender
 from academy.events.writer import EventWriter
 from academy.holding import Hold, Stop
 from academy.lifecycle import FailureCode, Status
@@ -108,15 +110,18 @@ def carry_out(
     job: Job,
     draining: threading.Event,
     work: Callable[[Attempt], Callable[[Session], None]],
+    sender: EventSender | None = None,
 ) -> Status | None:
     """Do a claimed job's `work` under its lease and record how it ended.
 
     `work` returns the function that records its success. Returns the job's status afterwards; None
-    if the job was lost to another owner, in which case nothing is written.
+    if the job was lost to another owner, in which case nothing is written. With a `sender` of the
+    caller's the last events may still be on their way then; without one they were waited for.
     """
     claim = Claim(job.id, job.fence, job.attempt, job.worker_id or "")
     with (
-        EventWriter(settings, sessions, job.id, job.attempt) as events,
+        nullcontext(sender) if sender else EventSender(settings, sessions) as sending,
+        sending.open(job.id, job.attempt) as events,
         Hold(settings, sessions, claim, draining) as hold,
     ):
         attempt = Attempt(settings, sessions, ArtifactStore(settings), job, claim, events, hold)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 import academy
+from academy.events.sender import EventSender
 from academy.gpu_watch import Health, look
 from academy.gpus import GpusUnknown, own_gpus
 from academy.queues import GPU
@@ -45,6 +46,7 @@ class WorkerProcess:
         self.settings = settings
         self.queue = queue
         self.sessions: Sessions = make_sessions(settings, pool_size=4)
+        self.events = EventSender(settings, self.sessions)
         host = socket.gethostname()
         self.id = f"{host}-{queue}-{os.getpid()}-{secrets.token_hex(2)}"
         self.devices = tuple(own_gpus()) if queue == GPU else ()
@@ -61,11 +63,13 @@ class WorkerProcess:
     def start(self) -> None:
         """Register, then stay registered until `stop`."""
         self._beat()
+        self.events.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Say good-bye; the row stays as history."""
         self._stopped.set()
+        self.events.close()
         if self._thread.is_alive():
             self._thread.join(self.settings.postgres_timeout_seconds + 5)
         try:

@@ -44,4 +44,4 @@ def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session
         if job is None:
             return
         log.info("claimed", extra={"job_id": job.id, "attempt": job.attempt, "fence": job.fence})
-        carry_out(process.settings, process.sessions, job, process.draining, work)
+        carry_out(process.settings, process.sessions, job, process.draining, work, process.events)

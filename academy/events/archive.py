@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from academy.events import figures
 from academy.events.event import Event, EventId
 from academy.store import event_chunks
-from academy.store.engine import Session
+from academy.store.engine import Session, Sessions, one_statement
+from academy.store.event_chunks import Run
 
 #: Events in a chunk at most.
 CHUNK = 1000
 
 
+def store(
+    sessions: Sessions,
+    parts: Iterable[tuple[str, Sequence[Event]]],
+    closed: Collection[str] = (),
+) -> None:
+    """Store events of several jobs in one transaction, and remember that those `closed` have all.
+
+    Raises `StoreError`; then nothing was stored.
+    """
+    parts = list(parts)
+    runs = [run for job_id, events in parts for run in _runs(job_id, events)]
+    if not any(figures.of(events) for _, events in parts):
+        with one_statement(sessions) as session:
+            event_chunks.append(session, runs, closed)
+        return
+    with sessions.begin() as session:
+        for job_id, events in parts:
+            _store_figures(session, job_id, events)
+        event_chunks.append(session, runs, closed)
+
+
 def append(session: Session, job_id: str, events: Sequence[Event]) -> None:
     """Store events, in order, in chunks of one attempt each; figures also apart from the rest."""
-    for attempt, group in itertools.groupby(events, key=lambda event: event.id.attempt):
-        run = list(group)
-        figures.store(session, job_id, run)
-        for start in range(0, len(run), CHUNK):
-            part = run[start : start + CHUNK]
-            lines = "\n".join(event.to_json() for event in part)
-            event_chunks.append(
-                session,
-                job_id,
-                attempt,
-                part[0].id.seq,
-                part[-1].id.seq,
-                zlib.compress(lines.encode()),
-            )
+    _store_figures(session, job_id, events)
+    event_chunks.append(session, list(_runs(job_id, events)))
 
 
 def read(session: Session, job_id: str, after: EventId, count: int) -> list[Event]:
@@ -51,3 +61,22 @@ def read(session: Session, job_id: str, after: EventId, count: int) -> list[Even
 def last_id(session: Session, job_id: str, before_attempt: int | None = None) -> EventId:
     """The id of the last archived event, of earlier attempts only if one is named; or ``0-0``."""
     return EventId(*event_chunks.last(session, job_id, before_attempt))
+
+
+def _store_figures(session: Session, job_id: str, events: Sequence[Event]) -> None:
+    for run in _attempts(events):
+        figures.store(session, job_id, run)
+
+
+def _runs(job_id: str, events: Sequence[Event]) -> Iterator[Run]:
+    for run in _attempts(events):
+        for start in range(0, len(run), CHUNK):
+            part = run[start : start + CHUNK]
+            lines = "\n".join(event.to_json() for event in part)
+            first, last = part[0].id, part[-1].id
+            yield Run(job_id, first.attempt, first.seq, last.seq, zlib.compress(lines.encode()))
+
+
+def _attempts(events: Sequence[Event]) -> Iterator[list[Event]]:
+    for _, group in itertools.groupby(events, key=lambda event: event.id.attempt):
+        yield list(group)

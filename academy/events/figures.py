@@ -14,9 +14,14 @@ from academy.store.engine import Session
 TYPES = frozenset({"metrics", "evaluation", "checkpoint"})
 
 
+def of(events: Sequence[Event]) -> list[Event]:
+    """The figures among events."""
+    return [event for event in events if event.type in TYPES]
+
+
 def store(session: Session, job_id: str, events: Sequence[Event]) -> None:
     """Store the figures among the events of one attempt, which are being archived."""
-    found = [(event.id.seq, event.to_json()) for event in events if event.type in TYPES]
+    found = [(event.id.seq, event.to_json()) for event in of(events)]
     if found:
         figures.append(session, job_id, events[0].id.attempt, found, events[-1].id.seq)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -42,18 +42,28 @@ def key_of(job_id: str) -> str:
 
 
 def append(client: redis.Redis, job_id: str, events: Sequence[Event]) -> None:
-    """Add events under their own ids and wake the hubs.
+    """Add events of one job under their own ids and wake the hubs; see `append_all`."""
+    append_all(client, [(job_id, events)])
+
+
+def append_all(client: redis.Redis, parts: Iterable[tuple[str, Sequence[Event]]]) -> None:
+    """Add events of several jobs under their own ids and wake the hubs, in one round trip.
 
     Redis refuses an id that is not above the stream's last one, so an event that was sent before,
     or that an earlier attempt still sends, changes nothing. Raises `redis.RedisError`.
     """
-    key = key_of(job_id)
     pipeline = client.pipeline(transaction=False)
-    for event in events:
-        pipeline.xadd(
-            key, {"e": event.to_json()}, id=str(event.id), maxlen=LONGEST_STREAM, approximate=True
-        )
-    pipeline.publish(WAKE_CHANNEL, job_id)
+    for job_id, events in parts:
+        key = key_of(job_id)
+        for event in events:
+            pipeline.xadd(
+                key,
+                {"e": event.to_json()},
+                id=str(event.id),
+                maxlen=LONGEST_STREAM,
+                approximate=True,
+            )
+        pipeline.publish(WAKE_CHANNEL, job_id)
     for answer in pipeline.execute(raise_on_error=False):
         if isinstance(answer, redis.ResponseError) and "equal or smaller" in str(answer):
             continue

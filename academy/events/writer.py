@@ -1,71 +1,55 @@
-"""The one writer of an attempt's events: numbers them, sends them live, archives them.
-
-Neither Redis nor Postgres being away stops the caller: events wait in memory and are sent when the
-server is back. What is sent twice is dropped by both sides.
-"""
+"""The one writer of an attempt's events: it numbers them and keeps them until they are stored."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-import redis
-
-from academy.events import archive, stream
-from academy.events.closing import archive_stream
 from academy.events.event import LONGEST_LINE, Event, EventId, timestamp
-from academy.settings import Settings
-from academy.store import jobs
-from academy.store.engine import Sessions, StoreError
 
-log = logging.getLogger(__name__)
-
-#: Events in one write to Redis at most.
-BATCH = 1000
-#: Events that wait in memory at most; beyond it the oldest unsent ones go, and are counted.
+#: Events that wait in memory at most; beyond it the oldest go.
 MOST_WAITING = 500_000
-#: Between two tries to archive what an earlier attempt left behind.
-_LEFTOVERS_SECONDS = 5.0
 
 
 class EventWriter:
-    """Writes the events of one attempt from a thread of its own. Use as a context manager.
+    """Numbers the events of one attempt; made by `EventSender.open`, which sends and archives them.
 
-    Where the last event says that the job is over, closing the writer closes the job's events.
+    Use as a context manager. Where the last event says that the job is over, the sender closes the
+    job's events once they are archived.
     """
 
-    def __init__(self, settings: Settings, sessions: Sessions, job_id: str, attempt: int) -> None:
+    def __init__(self, job_id: str, attempt: int, tell: Callable[[bool], None]) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.last_seq = 0
-        self._settings = settings
-        self._sessions = sessions
-        self._client = stream.shared(settings)
         #: Whether an earlier attempt, killed in between, may have left events in the stream only.
-        self._leftovers = attempt > 1
+        self.leftovers = attempt > 1
+        self.archived_at = time.monotonic()
+        #: When the owner said that no more events come.
+        self.ended_at: float | None = None
+        self._tell = tell
+        self._lock = threading.Lock()
         self._unsent: deque[Event] = deque(maxlen=MOST_WAITING)
         self._unarchived: deque[Event] = deque(maxlen=MOST_WAITING)
-        self._wake = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        #: The job is over with the last event, and that the archive has all is not recorded yet.
+        self._to_close = False
 
     def __enter__(self) -> EventWriter:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def emit(self, type: str, **fields: Any) -> EventId:
-        """Number an event and hand it to the sender; never waits for a server."""
+        """Number an event and leave it to the sender; never waits for a server."""
         message = fields.get("message")
         if isinstance(message, str) and len(message) > LONGEST_LINE:
             fields["message"] = message[:LONGEST_LINE] + " … (cut)"
         moment = fields.pop("timestamp", None) or timestamp()
-        with self._wake:
+        with self._lock:
             self.last_seq += 1
             identity = EventId(self.attempt, self.last_seq)
             if type == "log":
@@ -73,90 +57,59 @@ class EventWriter:
             event = Event(identity, type, moment, fields)
             self._unsent.append(event)
             self._unarchived.append(event)
-            self._wake.notify()
+            self._to_close = event.is_last
+        self._tell(False)
         return identity
 
-    def close(self, timeout_seconds: float = 10.0) -> None:
-        """Send and archive what waits, for at most the time-out; the keeper does the rest."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join(timeout_seconds)
+    def close(self) -> None:
+        """No more events come from this attempt; does not wait until they are stored."""
+        self.ended_at = time.monotonic()
+        # The next attempt may begin at once elsewhere, and its events shut the stream to ours.
+        self._tell(not self._to_close)
 
-    def _run(self) -> None:
-        archived_at = tidied_at = time.monotonic()
-        if self._leftovers:
-            self._archive_leftovers()
-        pause = 0.0
-        while True:
-            with self._wake:
-                if pause:
-                    self._wake.wait_for(lambda: self._closing, timeout=pause)
-                else:
-                    self._wake.wait_for(
-                        lambda: self._closing or bool(self._unsent),
-                        timeout=self._settings.archive_seconds / 2,
-                    )
-                closing = self._closing
-            sent = self._send()
-            if self._leftovers and (closing or time.monotonic() - tidied_at >= _LEFTOVERS_SECONDS):
-                self._archive_leftovers()
-                tidied_at = time.monotonic()
-            due = time.monotonic() - archived_at >= self._settings.archive_seconds
-            full = len(self._unarchived) >= archive.CHUNK
-            if self._unarchived and (due or closing or full) and self._archive():
-                archived_at = time.monotonic()
-            # After a failure the next try comes a little later, not at once.
-            pause = 0.0 if sent else 0.5
-            if closing and (not self._unsent or not sent):
-                return
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do for this attempt."""
+        waiting = self._unsent or self._unarchived or self._to_close or self.leftovers
+        return self.ended_at is not None and not waiting
 
-    def _send(self) -> bool:
-        while self._unsent:
-            with self._wake:
-                batch = [self._unsent[index] for index in range(min(BATCH, len(self._unsent)))]
-            try:
-                stream.append(self._client, self.job_id, batch)
-            except redis.RedisError as error:
-                log.warning(
-                    "events wait for Redis: %s",
-                    error,
-                    extra={"job_id": self.job_id, "waiting": len(self._unsent)},
-                )
-                return False
-            self._drop(self._unsent, batch)
-        return True
+    @property
+    def is_archivable(self) -> bool:
+        """Whether the archive lacks something that could be stored now."""
+        return bool(self._unarchived) or self.is_closable
 
-    def _archive(self) -> bool:
-        with self._wake:
-            batch = list(self._unarchived)
-        try:
-            with self._sessions.begin() as session:
-                archive.append(session, self.job_id, batch)
-                if batch[-1].is_last and not self._unsent and not self._leftovers:
-                    jobs.close_events(session, self.job_id)
-        except StoreError as error:
-            log.warning(
-                "events wait for the archive: %s",
-                type(error).__name__,
-                extra={"job_id": self.job_id, "waiting": len(batch)},
-            )
-            return False
-        self._drop(self._unarchived, batch)
-        return True
+    @property
+    def is_closable(self) -> bool:
+        """Whether all events of the job are out, so that its end can be archived with the rest."""
+        return self._to_close and not self._unsent and not self.leftovers
 
-    def _drop(self, queue: deque[Event], batch: list[Event]) -> None:
-        with self._wake:
-            while queue and queue[0].id <= batch[-1].id:
+    @property
+    def waiting(self) -> int:
+        """Events that the archive does not have."""
+        return len(self._unarchived)
+
+    def unsent(self, count: int) -> list[Event]:
+        """The first `count` events at most that the live stream does not have."""
+        with self._lock:
+            return [self._unsent[at] for at in range(min(count, len(self._unsent)))]
+
+    def unarchived(self) -> list[Event]:
+        """The events that the archive does not have."""
+        with self._lock:
+            return list(self._unarchived)
+
+    def sent(self, events: list[Event]) -> None:
+        """The live stream has these by now."""
+        self._drop(self._unsent, events)
+
+    def archived(self, events: list[Event], *, closed: bool) -> None:
+        """The archive has these by now, and knows whether that was all."""
+        self.archived_at = time.monotonic()
+        self._drop(self._unarchived, events)
+        if closed:
+            self._to_close = False
+
+    def _drop(self, queue: deque[Event], events: list[Event]) -> None:
+        with self._lock:
+            while queue and events and queue[0].id <= events[-1].id:
                 queue.popleft()
-
-    def _archive_leftovers(self) -> None:
-        try:
-            archive_stream(self._sessions, self._client, self.job_id, before_attempt=self.attempt)
-            self._leftovers = False
-        except (StoreError, redis.RedisError) as error:
-            log.warning(
-                "an earlier attempt's events are not archived yet: %s",
-                type(error).__name__,
-                extra={"job_id": self.job_id},
-            )

@@ -8,17 +8,27 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from academy.errors import BadSetting
 from academy.settings import Settings
 
-__all__ = ["Session", "Sessions", "StoreError", "make_engine", "make_sessions", "sqlalchemy_url"]
+__all__ = [
+    "Session",
+    "Sessions",
+    "StoreError",
+    "StoreRefusal",
+    "make_engine",
+    "make_sessions",
+    "sqlalchemy_url",
+]
 
 Sessions = sessionmaker[Session]
 #: What every failure of the database is: away, too slow, or refusing.
 StoreError = SQLAlchemyError
+#: What the database will refuse however often it is asked: a broken constraint, a bad value.
+StoreRefusal = (IntegrityError, DataError)
 
 #: A pooled connection that was idle for longer is tested before it is trusted again. A server does
 #: not restart within less, so the test would find nothing, and it costs as much as a statement.

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
 from academy.store.tables import EventChunk
 
 
-def append(
-    session: Session, job_id: str, attempt: int, first_seq: int, last_seq: int, data: bytes
-) -> None:
-    """Store a run of events; a run that is there already (a repeated flush) stays as it is."""
-    session.execute(
-        insert(EventChunk)
-        .values(job_id=job_id, attempt=attempt, first_seq=first_seq, last_seq=last_seq, data=data)
-        .on_conflict_do_nothing()
-    )
+@dataclass(frozen=True)
+class Run:
+    """Consecutive events of one attempt: zlib over their JSON lines."""
+
+    job_id: str
+    attempt: int
+    first_seq: int
+    last_seq: int
+    data: bytes
+
+
+_APPEND = text("""
+WITH appended AS (
+    INSERT INTO event_chunks (job_id, attempt, first_seq, last_seq, data)
+    SELECT * FROM unnest(
+        cast(:job_ids AS text[]), cast(:attempts AS integer[]), cast(:firsts AS bigint[]),
+        cast(:lasts AS bigint[]), cast(:data AS bytea[])
+    ) ON CONFLICT DO NOTHING
+)
+UPDATE jobs SET events_closed_at = clock_timestamp()
+WHERE id = ANY(cast(:closed AS text[])) AND events_closed_at IS NULL
+""")
+
+
+def append(session: Session, runs: Sequence[Run], closed: Collection[str] = ()) -> None:
+    """Store runs of events, and remember that the jobs `closed` have all of theirs; one statement.
+
+    A run that is there already (a repeated flush) stays as it is.
+    """
+    columns = {
+        "job_ids": [run.job_id for run in runs],
+        "attempts": [run.attempt for run in runs],
+        "firsts": [run.first_seq for run in runs],
+        "lasts": [run.last_seq for run in runs],
+        "data": [run.data for run in runs],
+    }
+    session.execute(_APPEND, {**columns, "closed": sorted(closed)})
 
 
 def after(session: Session, job_id: str, attempt: int, seq: int) -> Iterator[EventChunk]:

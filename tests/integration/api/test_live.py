@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from academy.events import stream
 from academy.events.closing import close_events
-from academy.events.writer import EventWriter
+from academy.events.sender import EventSender
 from academy.lifecycle import JobKind, Status
 from academy.processes import wait_until_gone
 from academy.settings import Settings
@@ -49,7 +49,7 @@ def write(settings: Settings, sessions: Sessions, job_id: str) -> Callable[..., 
     """Writes log lines as an attempt at the job, and its end."""
 
     def write(lines: int, *, attempt: int = 1, end: bool = True, width: int = 10) -> None:
-        with EventWriter(settings, sessions, job_id, attempt) as events:
+        with EventSender(settings, sessions) as sender, sender.open(job_id, attempt) as events:
             for number in range(lines):
                 events.emit("log", level="info", message=f"{number:0{width}}")
             if end:

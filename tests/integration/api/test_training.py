@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from academy.events.writer import EventWriter
+from academy.events.sender import EventSender
 from academy.lifecycle import FailureCode, JobKind, Status
 from academy.settings import Settings
 from academy.store import adapters, datasets, jobs, leases, transitions
@@ -130,7 +130,7 @@ def test_the_status_of_a_running_job_has_progress_figures_and_last_lines(
     }
     with sessions.begin() as session:
         leases.renew(session, held, 60.0, progress)
-    with EventWriter(settings, sessions, job_id, 1) as events:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
         for number in range(70):
             events.emit("log", level="info", message=f"line {number}")
             events.emit("metrics", step=number, loss=2.0)
@@ -256,13 +256,13 @@ def test_jobs_are_listed_in_pages_without_gap_or_repetition(admin, dataset) -> N
 def logged(admin, dataset, settings: Settings, sessions: Sessions) -> str:
     """A job with 30 lines, 20 steps (one of them done twice) and a checkpoint."""
     job_id: str = admin.post("/train", json={}).json["job_id"]
-    with EventWriter(settings, sessions, job_id, 1) as events:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
         for number in range(30):
             events.emit("log", level="info", message=f"Line {number} {'odd' if number % 2 else ''}")
         for step in range(1, 11):
             events.emit("metrics", step=step, loss=10.0 - step)
         events.emit("checkpoint", step=10, digest="sha256:00")
-    with EventWriter(settings, sessions, job_id, 2) as events:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 2) as events:
         for step in range(10, 21):
             events.emit("metrics", step=step, loss=100.0 - step)
         events.emit("evaluation", name="adapter", step=20, loss=1.0, rows=3)

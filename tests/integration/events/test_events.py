@@ -13,7 +13,7 @@ from academy.events import archive, replay, stream
 from academy.events.closing import close_events
 from academy.events.event import START, Event, EventId
 from academy.events.hub import Hub
-from academy.events.writer import EventWriter
+from academy.events.sender import EventSender
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store import jobs, transitions
@@ -45,7 +45,7 @@ def hub(settings: Settings, sessions: Sessions) -> Iterator[Hub]:
 def write(
     settings: Settings, sessions: Sessions, job_id: str, lines: int, *, attempt: int = 1, end: bool
 ) -> None:
-    with EventWriter(settings, sessions, job_id, attempt) as events:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, attempt) as events:
         for number in range(lines):
             events.emit("log", message=f"line {number}")
         if end:
@@ -118,7 +118,7 @@ def test_a_flush_in_the_middle_loses_nothing(
     seen: list[Event] = []
     follower = threading.Thread(target=lambda: seen.extend(watch(hub, job_id)))
     follower.start()
-    with EventWriter(settings, sessions, job_id, 1) as events:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
         for number in range(100):
             events.emit("log", message=str(number))
             if number == 50:
