@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,7 +55,7 @@ class Hints:
         Raises `BrokerAway`, after which they wait as before, and `StoreError`.
         """
         with self._sessions.begin() as session:
-            waiting = Counter(hint.queue for hint in hints.take_unpublished(session))
+            waiting = hints.take_unpublished(session)
             if waiting:
                 most = self._most(session)
                 # A hint that nobody took yet means that a worker's next claim comes after this

@@ -22,9 +22,9 @@ from academy.gpus import GpusUnknown, own_gpus
 from academy.queues import GPU
 from academy.settings import Settings
 from academy.store import slots, transitions, workers
-from academy.store.engine import Session, Sessions, StoreError, make_sessions
+from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
 from academy.store.migrate import needed_revision
-from academy.store.slots import Holder, Offer
+from academy.store.slots import Holding, Offer
 from academy.store.tables import Job
 from workers.intake import Intake
 
@@ -99,7 +99,8 @@ class WorkerProcess:
         )
         lease = self.settings.lease_seconds
         try:
-            with self.sessions.begin() as session:
+            # Without devices a claim is one statement; with them it locks them first.
+            with self.sessions.begin() if self.devices else one_statement(self.sessions) as session:
                 job = transitions.claim(
                     session, self.queue, self.id, lease, offer, revision=self._revision
                 )
@@ -176,7 +177,7 @@ class WorkerProcess:
         self.obstacle = obstacle
         self.intake.set_open(obstacle is None)
 
-    def _shown(self, health: Health | None, holders: Mapping[str, Holder]) -> list[dict[str, Any]]:
+    def _shown(self, health: Health | None, holders: Mapping[str, Holding]) -> list[dict[str, Any]]:
         """This process's devices as the workers' table keeps them, each with its obstacle."""
         if health is None:
             return [
@@ -199,7 +200,7 @@ class WorkerProcess:
         return {**_installed(packages), "schema": self._revision}
 
 
-def _device_obstacle(device: str, health: Health, holders: Mapping[str, Holder]) -> str | None:
+def _device_obstacle(device: str, health: Health, holders: Mapping[str, Holding]) -> str | None:
     if device in health.gone:
         return health.gone[device]
     if device in holders:

@@ -14,6 +14,7 @@ from academy.api import bodies as bodies  # registers strict JSON with APIFlask
 from academy.api import metrics, openapi, problems
 from academy.api.gateway import Gateway
 from academy.api.jsons import Json
+from academy.api.known_keys import KnownKeys
 from academy.api.sockets import Texts
 from academy.api.state import State
 from academy.api.views import (
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> APIFlask:
         redis=connect(settings),
         hub=Hub(settings, sessions),
         hints=HintPublisher(settings, sessions),
+        known_keys=KnownKeys(),
         gateway=Gateway(settings, sessions),
         watchers=watchers,
         texts=Texts(),

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 from flask import g, request
 
-from academy.access import Principal, Role, authenticate, redeem_ticket, resume_session
+from academy.access import (
+    KeyMissing,
+    Principal,
+    Role,
+    authenticate,
+    redeem_ticket,
+    resume_session,
+)
 from academy.api.state import state
 from academy.dashboard.cookie import session_of
 from academy.store.engine import one_statement
@@ -52,12 +59,20 @@ def identify(*, ticket: bool = False) -> Principal:
     Raises one of the 401 errors of `academy.access`, or `CookieRefused` for a request that the
     dashboard's own page did not send.
     """
-    with one_statement(state().sessions) as session:
-        if ticket and (given := request.args.get("ticket")):
+    if ticket and (given := request.args.get("ticket")):
+        with one_statement(state().sessions) as session:
             return redeem_ticket(session, given)
-        key = _presented_key()
-        if key is None and (secret := session_of(request)):
+    key = _presented_key()
+    if key is None and (secret := session_of(request)):
+        with one_statement(state().sessions) as session:
             return resume_session(session, secret)
+    if not key:
+        raise KeyMissing
+    return state().known_keys.holder(key, lambda: _look_up(key))
+
+
+def _look_up(key: str) -> Principal:
+    with one_statement(state().sessions) as session:
         return authenticate(session, key)
 
 

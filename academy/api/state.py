@@ -9,6 +9,7 @@ from flask import current_app
 from prometheus_client import CollectorRegistry
 
 from academy.api.gateway import Gateway
+from academy.api.known_keys import KnownKeys
 from academy.api.sockets import Texts
 from academy.api.watchers import Watchers
 from academy.events.hub import Hub
@@ -26,6 +27,7 @@ class State:
     redis: redis.Redis
     hub: Hub
     hints: HintPublisher
+    known_keys: KnownKeys
     gateway: Gateway
     watchers: Watchers
     texts: Texts

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from academy.lifecycle import Status
-from academy.store.base import from_now, now
+from academy.store.base import Base, from_now, now
 from academy.store.tables import Hint, Job
 
+_HINTS = Base.metadata.tables[Hint.__tablename__]
+_WAITING = (
+    select(_HINTS.c.id)
+    .join(Job, Job.id == _HINTS.c.job_id)
+    .where(_HINTS.c.published_at.is_(None), Job.not_before <= now())
+    .order_by(_HINTS.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(of=_HINTS, skip_locked=True)
+    .cte("waiting")
+)
+_TAKE = (
+    update(_HINTS)
+    .where(_HINTS.c.id == _WAITING.c.id)
+    .values(published_at=now())
+    .returning(_HINTS.c.queue)
+)
 
-def take_unpublished(session: Session, *, limit: int = 500) -> Sequence[Hint]:
-    """The oldest hints that nobody published yet, marked as published; others skip them.
 
+def take_unpublished(session: Session, *, limit: int = 500) -> Counter[str]:
+    """Mark the oldest hints that nobody published yet as published; how many of each queue.
+
+    Others skip them.
     The hint of a job that waits out its back-off is left for later: a worker that got it now would
     find nothing to claim, and the job would wait until the hint counts as lost.
     """
-    waiting = (
-        select(Hint.id)
-        .join(Job, Job.id == Hint.job_id)
-        .where(Hint.published_at.is_(None), Job.not_before <= now())
-        .order_by(Hint.id)
-        .limit(limit)
-        .with_for_update(of=Hint, skip_locked=True)
-        .cte("waiting")
-    )
-    return session.scalars(
-        update(Hint).where(Hint.id == waiting.c.id).values(published_at=now()).returning(Hint)
-    ).all()
+    return Counter(session.scalars(_TAKE, {"most": limit}))
 
 
 def claimable(session: Session, *, older_than_seconds: float) -> dict[str, int]:

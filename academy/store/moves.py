@@ -7,16 +7,20 @@ Parameters must not be named like columns of the job, or SQLAlchemy would set th
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     Executable,
+    Exists,
     Select,
     Text,
     bindparam,
     cast,
+    exists,
     func,
     insert,
     literal,
@@ -32,6 +36,7 @@ from sqlalchemy.sql.selectable import ScalarSelect
 from academy.lifecycle import Reason, Status
 from academy.store import fair_share
 from academy.store.base import Base, from_now, now, schema_revision
+from academy.store.gang_tables import GangMember
 from academy.store.tables import Hint, Job, JobTransition
 
 #: What gives a job back: nobody holds it any more.
@@ -45,18 +50,37 @@ _DEFAULTS: dict[str, Any] = {
     for column in _JOBS.columns
     if isinstance(column.default, ScalarElementColumnDefault)
 }
+#: Before the names of columns in parameters.
+_NEW = "new_"
 
 
-def submitting(job: Job) -> Executable:
-    """The INSERT of a new job, of its first row of history and of its hint, as one statement."""
+def submitting(job: Job) -> tuple[Executable, dict[str, Any]]:
+    """The INSERT of a new job, of its first row of history and of its hint, and its parameters."""
     # SQLAlchemy fills defaults in only where a statement has no others within.
     given = _DEFAULTS | {k: v for k, v in vars(job).items() if k in _JOBS.columns}
-    history = {"to_status": job.status, "reason": Reason.SUBMITTED, "fence": 0, "attempt": 0}
+    return _submission(frozenset(given)), {_NEW + name: value for name, value in given.items()}
+
+
+@lru_cache(maxsize=64)
+def _submission(given: frozenset[str]) -> Executable:
+    """The statement of `submitting` for jobs of which these columns are given."""
+
+    def parameter(name: str) -> BindParameter[Any]:
+        return bindparam(_NEW + name, type_=_JOBS.columns[name].type)
+
+    history = {
+        "to_status": literal(Status.QUEUED),
+        "reason": literal(Reason.SUBMITTED),
+        "fence": literal(0),
+        "attempt": literal(0),
+    }
     return (
         insert(_JOBS)
-        .values(**given)
-        .add_cte(insert(_HISTORY).values(job_id=job.id, **history).cte("noted"))
-        .add_cte(insert(_HINTS).values(job_id=job.id, queue=job.queue).cte("hinted"))
+        .values({name: parameter(name) for name in sorted(given)})
+        .add_cte(insert(_HISTORY).values(job_id=parameter("id"), **history).cte("noted"))
+        .add_cte(
+            insert(_HINTS).values(job_id=parameter("id"), queue=parameter("queue")).cte("hint")
+        )
     )
 
 
@@ -122,6 +146,7 @@ def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
             Job.id == job_id,
             Job.status == Status.QUEUED,
             or_(revision.is_(None), schema_revision() == revision),
+            ~_has_part(),
         )
         .values(
             status=Status.PREPARING,
@@ -141,6 +166,12 @@ def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
     before = literal(Status.QUEUED, Text)
     noted = _noted(moved, before, null(), Status.PREPARING, Reason.CLAIMED, None)
     return select(aliased(Job, moved)).add_cte(noted)
+
+
+def _has_part() -> Exists:
+    """Whether the claimer has a part in a job of another worker, given to it this moment."""
+    worker = cast(bindparam("worker"), Text)
+    return exists().where(GangMember.worker_id == worker, GangMember.lease_expires_at.is_not(None))
 
 
 def _noted(

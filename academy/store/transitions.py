@@ -20,7 +20,7 @@ from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Rea
 from academy.store import fair_share
 from academy.store.base import from_now, now
 from academy.store.moves import CLAIM, CLAIM_WIDE, FINISH, RELEASED, START, moving, submitting
-from academy.store.slots import Offer, grant
+from academy.store.slots import Offer, grant, seat
 from academy.store.tables import Hint, Job
 
 #: A moved job is read anew where the session knew it before.
@@ -49,7 +49,7 @@ class Failure:
 def submit(session: Session, job: Job) -> None:
     """Insert a job as queued, with its first transition and its hint, by one statement."""
     job.status = Status.QUEUED
-    session.execute(submitting(job))
+    session.execute(*submitting(job))
     # The job is the session's now; what the database filled in is read when somebody asks.
     make_transient_to_detached(job)
     session.add(job)
@@ -68,10 +68,11 @@ def claim(
     Highest priority first, then the share that got least for its weight, then age; see
     `academy.store.fair_share`. Rows that another worker is claiming are skipped. A worker with
     GPUs makes an `offer`; the job gets as many of its host's free devices as it asks for, or is
-    passed over (`academy.store.slots`). With `revision` nothing is claimed unless the schema is at
-    that revision at this moment.
+    passed over (`academy.store.slots`). A job of several hosts gives idle workers of others their
+    parts in the same transaction (`academy.store.gangs`). With `revision` nothing is claimed unless
+    the schema is at that revision at this moment.
     """
-    granted = grant(session, queue, offer or Offer())
+    granted = grant(session, queue, worker_id, offer or Offer())
     if granted is None:
         return None
     given = {
@@ -85,6 +86,8 @@ def claim(
     if taken is None and granted.wide_job_id is not None:
         wide = {**given, "wide_job_id": granted.wide_job_id}
         taken = session.scalars(CLAIM_WIDE, wide, execution_options=_FRESH).one_or_none()
+        if taken is not None:
+            seat(session, taken, granted.seats, lease_seconds)
     return taken
 
 

@@ -57,7 +57,10 @@ def list_keys() -> dict[str, Any]:
 @allows(Role.ADMIN)
 @blueprint.output(KeyGone)
 def revoke_key(key_id: str) -> dict[str, Any]:
-    """Revoke a key at once. The last admin key stays, as nobody could make another."""
+    """Revoke a key: refused from now on, by other API processes within a second.
+
+    The last admin key stays, as nobody could make another.
+    """
     with state().sessions.begin() as session:
         access.lock_bootstrap(session)  # two admins revoking each other take turns
         key = access.revoke_key(session, key_id)
@@ -65,6 +68,7 @@ def revoke_key(key_id: str) -> dict[str, Any]:
             raise Conflict(
                 detail=f"The key {key.name!r} is the last admin key; make another first."
             )
+    state().known_keys.forget()
     return {"success": True, "message": f"Key {key.name!r} revoked", "id": key.id}
 
 

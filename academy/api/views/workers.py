@@ -12,9 +12,9 @@ from academy.api.guard import allows
 from academy.api.shapes.workers import WorkerDraining, WorkerList, WorkerState
 from academy.api.state import state
 from academy.settings import Settings
-from academy.store import jobs, slots, workers
+from academy.store import slots, workers
 from academy.store.engine import Session
-from academy.store.slots import Holder
+from academy.store.slots import Holding
 from academy.store.tables import Worker
 
 blueprint = APIBlueprint("workers", __name__, tag="Workers")
@@ -44,13 +44,13 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
 def live_workers(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """The fields of `WorkerShown` for each worker that is not silent for longer than a lease."""
     found = workers.alive(session, seen_within_seconds=settings.lease_seconds)
-    held = jobs.held_by_worker(session)
+    held = {each.worker_id: each.job_id for each in slots.holdings(session)}
     holders = slots.holders(session)
     return [_worker_body(each, held.get(each.id), holders) for each in found]
 
 
 def _worker_body(
-    worker: Worker, job_id: str | None, holders: Mapping[str, Holder]
+    worker: Worker, job_id: str | None, holders: Mapping[str, Holding]
 ) -> dict[str, Any]:
     gpus = []
     for gpu in worker.gpus:
