@@ -1,0 +1,36 @@
+"""The keys that were looked up a moment ago, so that a burst of requests asks only once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from academy.access import Principal, digest
+
+#: A key that another process revoked is refused after so long.
+KEPT_SECONDS = 1.0
+_MOST = 1024
+
+
+class KnownKeys:
+    """Who holds a key, for `KEPT_SECONDS`; holds hashes of keys and no keys. For any thread."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[Principal, float]] = {}
+
+    def holder(self, secret: str, look_up: Callable[[], Principal]) -> Principal:
+        """The holder of `secret`; what `look_up` raises is raised, and never remembered."""
+        key = digest(secret)
+        found = self._found.get(key)
+        if found is not None and time.monotonic() < found[1]:
+            return found[0]
+        looked_up_at = time.monotonic()
+        principal = look_up()
+        if len(self._found) >= _MOST:
+            self._found.clear()
+        self._found[key] = (principal, looked_up_at + KEPT_SECONDS)
+        return principal
+
+    def forget(self) -> None:
+        """A key was revoked: ask again for each."""
+        self._found.clear()
