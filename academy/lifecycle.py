@@ -56,6 +56,21 @@ ALLOWED: dict[Status, frozenset[Status]] = {
 }
 
 
+class MemberStatus(StrEnum):
+    """How far a worker's part in a job of several hosts is (`academy.store.gangs`)."""
+
+    INVITED = "invited"  # set by the leader's claim; the worker takes the part up next
+    READY = "ready"  # set by the worker once its files are there; the leader then opens the meeting
+    LEAVING = "leaving"  # set by a worker that drains; the leader stops all after a checkpoint
+    LEFT = "left"  # set by the worker that gave its part up through no fault; over
+    DONE = "done"  # set by the worker whose trainer ended well; over
+    FAILED = "failed"  # set by the worker with its reason; the whole attempt fails; over
+
+
+#: States in which a worker holds a lease on its part, and its devices.
+TAKING_PART = frozenset({MemberStatus.INVITED, MemberStatus.READY, MemberStatus.LEAVING})
+
+
 class Reason(StrEnum):
     """Why a transition happened; stored with it."""
 

@@ -9,8 +9,8 @@ compared by
 3. the age of their oldest job.
 
 A share that waits is overtaken only by starts of others, each of which puts the other one behind
-it, so none starves. A job that asks for more GPUs than its worker has free is passed over; how it
-gets its turn is in `academy.store.slots`.
+it, so none starves. A job that asks for more GPUs than its worker has free is passed over, and so
+is a job of several hosts; how they get their turn is in `academy.store.slots`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ MOST_GPUS = 64
 SQL = """
 WITH RECURSIVE best AS (
     SELECT priority FROM jobs
-    WHERE queue = :on_queue AND status = 'queued' AND not_before <= clock_timestamp()
+    WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+      AND not_before <= clock_timestamp()
       AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
     ORDER BY priority DESC LIMIT 1
 ), listed(share) AS (
     (SELECT share FROM jobs
-     WHERE queue = :on_queue AND status = 'queued' AND priority = (SELECT priority FROM best)
+     WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+       AND priority = (SELECT priority FROM best)
      ORDER BY share LIMIT 1)
     UNION ALL
     SELECT (SELECT jobs.share FROM jobs
-            WHERE queue = :on_queue AND status = 'queued' AND priority = (SELECT priority FROM best)
+            WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+              AND priority = (SELECT priority FROM best)
               AND jobs.share > listed.share
             ORDER BY jobs.share LIMIT 1)
     FROM listed WHERE listed.share IS NOT NULL
@@ -59,7 +62,8 @@ WITH RECURSIVE best AS (
                 WHERE queue = :on_queue AND jobs.share = listed.share AND started_at IS NOT NULL
                 ORDER BY started_at DESC LIMIT 1) AS started_at,
                (SELECT created_at FROM jobs
-                WHERE queue = :on_queue AND status = 'queued' AND jobs.share = listed.share
+                WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+                  AND jobs.share = listed.share
                   AND priority = (SELECT priority FROM best)
                 ORDER BY created_at LIMIT 1) AS created_at
     ) AS times
@@ -72,7 +76,8 @@ WITH RECURSIVE best AS (
 SELECT id FROM (
     SELECT fair.id FROM ranked CROSS JOIN LATERAL (
         SELECT id FROM jobs
-        WHERE queue = :on_queue AND status = 'queued' AND jobs.share = ranked.share
+        WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+          AND jobs.share = ranked.share
           AND priority = (SELECT priority FROM best) AND not_before <= clock_timestamp()
           AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
@@ -80,7 +85,8 @@ SELECT id FROM (
     UNION ALL
     SELECT free.id FROM (
         SELECT id FROM jobs
-        WHERE queue = :on_queue AND status = 'queued' AND not_before <= clock_timestamp()
+        WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
+          AND not_before <= clock_timestamp()
           AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY priority DESC, share, created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS free

@@ -48,16 +48,6 @@ def page(
     return list(session.scalars(query))
 
 
-def held_by_worker(session: Session) -> dict[str, str]:
-    """The job that each worker carries out."""
-    rows = session.execute(
-        select(Job.worker_id, Job.id).where(
-            Job.lease_expires_at.is_not(None), Job.worker_id.is_not(None)
-        )
-    )
-    return {row.worker_id: row.id for row in rows}
-
-
 def counts(session: Session, kind: JobKind | None = None) -> dict[str, int]:
     """How many jobs are in each status; a status without jobs is missing."""
     query = select(Job.status, func.count()).group_by(Job.status)

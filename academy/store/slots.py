@@ -1,37 +1,45 @@
 """GPU slots: which are free, which a claim gets, and whether a job can ever run.
 
 A slot is a GPU that a live worker offers, named by its UUID. It is taken if and only if a job with
-a lease names it in ``devices``, so it is free again in the moment in which the job ends, goes back
-to the queue or is reaped; there is no second book of slots that could disagree.
+a lease, or a part in such a job (`GangMember`), names it in ``devices``. So it is free again in the
+moment in which the job or the part ends, goes back to the queue or is reaped; there is no second
+book of slots that could disagree.
 
-A job of several GPUs (a wide job) gets all of them on one host or none. Narrow jobs, which fit more
-often, would starve it. So once it has waited for ``wide_wait_seconds``, one host keeps its free
-slots for it: the host that could hold it and has most slots free (the first by name among equals).
-There only jobs of a higher priority are claimed before it. At most as many slots as it asks for,
-less one, stand idle meanwhile, on that one host alone; every job that ends there brings it nearer,
-so it starts at the latest when the jobs that ran on that host are over.
+A wide job asks for several GPUs of a host, for several hosts, or for both. It gets all of them at
+once or none, and holds nothing while it waits, so no two of them can wait for each other. Narrow
+jobs, which fit more often, would starve it. So once it has waited for ``wide_wait_seconds``, as
+many hosts as it needs keep their free slots for it: of those that could hold it the ones with most
+slots free (the first by name among equals). There only jobs of a higher priority are claimed before
+it. This is one wide job's turn at a time, by priority, then age; every job that ends on its hosts
+brings it nearer, so it starts at the latest when the jobs that ran there are over. A worker without
+GPUs is the one slot that it offers itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import func, select, text
+from sqlalchemy import insert, or_, select, text, union_all
 from sqlalchemy.orm import Session
 
-from academy.lifecycle import Status
+from academy.lifecycle import MemberStatus, Status
 from academy.store.base import from_now, now
-from academy.store.fair_share import Fit
+from academy.store.fair_share import MOST_GPUS, Fit
+from academy.store.fleet import Fleet, Floor, Hand, Seat, Wide
+from academy.store.gang_tables import GangMember
 from academy.store.tables import Job, Worker
 
-#: Overdue wide jobs that are looked at for one that some host could hold.
+#: Wide jobs that are looked at for one that the live hosts could hold.
 _WIDE_LIMIT = 50
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a worker brings to a claim; without GPUs of its own it is a CPU worker."""
+    """What a worker brings to a claim; without GPUs of its own it is a CPU worker.
+
+    One that does not name its host is given no job of several hosts.
+    """
 
     host: str = ""
     own: tuple[str, ...] = ()  # UUIDs; one of them must be free for the worker to take a job
@@ -47,67 +55,125 @@ class Grant:
 
     fit: Fit
     devices: tuple[str, ...] = ()
-    #: The wide job whose turn it is once no job of a higher priority is there.
+    #: The wide job to start once no job is there that goes first, and the other hosts' workers.
     wide_job_id: str | None = None
+    seats: tuple[Seat, ...] = ()
 
 
-@dataclass(frozen=True)
-class Fleet:
-    """The live workers of a queue: usable devices by host, and whether CPU workers are there."""
-
-    hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    has_cpu_worker: bool = False
-
-
-def grant(session: Session, queue: str, offer: Offer) -> Grant | None:
+def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant | None:
     """What `offer` may claim; None if its slots are taken or kept for a wide job.
 
-    Until the transaction ends, nobody else is granted a device of this host.
+    Until the transaction ends, nobody else is granted a device of this host, nor gives this worker
+    a part in a job; while a job of several hosts waits, that holds for all hosts.
     """
-    if not offer.own:
+    if not offer.host:
         return Grant(Fit())
-    fleet = live_fleet(session, queue, offer.lease_seconds)
+    waiting = _waiting_wide_jobs(session, queue, offer)
+    among_hosts = any(wide.hosts > 1 for wide in waiting)
+    fleet = Fleet()
+    if offer.own or among_hosts:
+        fleet = live_fleet(session, queue, offer.lease_seconds)
     known = fleet.hosts.get(offer.host, frozenset()) | set(offer.own)
-    _lock(session, sorted(known))
-    taken = holders(session)
-    usable = known - offer.gone - (offer.used - taken.keys())
-    own = [each for each in offer.own if each in usable - taken.keys()]
-    if not own:
+    names = {*known, worker_id}
+    if among_hosts:
+        names.update(*fleet.hosts.values(), (each.worker_id for each in fleet.hands))
+    _lock(session, sorted(names))
+    if not offer.own and not among_hosts:
+        return Grant(Fit())
+    held = holdings(session)
+    taken = {device for each in held for device in each.devices}
+    usable = known - offer.gone - (offer.used - taken)
+    own = [each for each in offer.own if each in usable - taken]
+    if offer.own and not own:
         return None
-    devices = (*own, *sorted(usable - taken.keys() - set(own)))
-    fleet = Fleet({**fleet.hosts, offer.host: usable}, fleet.has_cpu_worker)
-    wide = _waiting_wide_job(session, queue, fleet, offer)
-    if wide is None or _host_for(wide.gpus, fleet, taken) != offer.host:
-        return Grant(Fit(gpus=len(devices), on_gpu=True), devices)
+    devices = (*own, *sorted(usable - taken - set(own))) if own else ()
+    if own:
+        fleet = replace(fleet, hosts={**fleet.hosts, offer.host: usable})
+    floor = Floor(fleet, taken, {each.worker_id for each in held if each.worker_id})
+    return _turns(waiting, floor, offer, devices)
+
+
+def _turns(waiting: Sequence[Wide], floor: Floor, offer: Offer, devices: tuple[str, ...]) -> Grant:
+    """Which wide job the claimer may start, and which jobs go first."""
+    on_gpu = bool(offer.own)
+    turn, kept, is_kept = None, frozenset[str](), False
+    for wide in waiting:
+        for_gpus, hosts = floor.kept_for(wide) if wide.is_overdue else (on_gpu, frozenset[str]())
+        if hosts:
+            turn, kept, is_kept = wide, hosts, for_gpus == on_gpu and offer.host in hosts
+            break
+    above, chosen, seats = Fit().above, None, None
+    if turn is not None and is_kept:
+        above = turn.priority
+    for wide in waiting:
+        has_turn = is_kept and wide is turn
+        after_turn = turn is not None and wide is not turn and wide.priority <= turn.priority
+        if (wide.hosts == 1 and not has_turn) or (after_turn and is_kept):
+            continue  # of one host: as any other job, while it has no turn
+        closed = kept if after_turn else frozenset[str]()
+        seats = floor.gather(wide, offer.host, devices, on_gpu=on_gpu, closed=closed)
+        if seats is not None:
+            chosen = wide
+            above = wide.priority if has_turn else wide.priority - 1
+            break
     return Grant(
-        Fit(gpus=len(devices), on_gpu=True, above=wide.priority),
+        Fit(gpus=len(devices) if on_gpu else MOST_GPUS, on_gpu=on_gpu, above=above),
         devices,
-        wide.id if wide.gpus <= len(devices) else None,
+        None if chosen is None else chosen.id,
+        seats or (),
     )
 
 
+def seat(session: Session, job: Job, seats: Iterable[Seat], lease_seconds: float) -> None:
+    """Give the workers of `seats` their parts in a job that was claimed in this transaction."""
+    for place, each in enumerate(seats, start=1):
+        session.execute(
+            insert(GangMember).values(
+                job_id=job.id,
+                fence=job.fence,
+                place=place,
+                worker_id=each.worker_id,
+                host=each.host,
+                devices=list(each.devices),
+                status=MemberStatus.INVITED,
+                lease_expires_at=from_now(lease_seconds),
+            )
+        )
+
+
 @dataclass(frozen=True)
-class Holder:
-    """Who has a device."""
+class Holding:
+    """A worker that has work, a job of its own or a part in one, and the devices it holds."""
 
     job_id: str
     worker_id: str | None
+    devices: tuple[str, ...]
 
 
-def holders(session: Session) -> dict[str, Holder]:
-    """The job that holds each taken device, and the worker that carries it out."""
-    held = session.execute(
-        select(func.unnest(Job.devices).label("device"), Job.id, Job.worker_id).where(
-            Job.lease_expires_at.is_not(None)
+def holdings(session: Session) -> list[Holding]:
+    """Everybody who has work at this moment."""
+    rows = session.execute(
+        union_all(
+            *(
+                select(job_id.label("job_id"), each.worker_id, each.devices).where(
+                    each.lease_expires_at.is_not(None)
+                )
+                for each, job_id in ((Job, Job.id), (GangMember, GangMember.job_id))
+            )
         )
     )
-    return {row.device: Holder(row.id, row.worker_id) for row in held}
+    return [Holding(row.job_id, row.worker_id, tuple(row.devices)) for row in rows]
+
+
+def holders(session: Session) -> dict[str, Holding]:
+    """Who holds each taken device."""
+    return {device: each for each in holdings(session) for device in each.devices}
 
 
 def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
     """The workers of a queue that take jobs, or will once they are done with what they have."""
     rows = session.execute(
-        select(Worker.host, Worker.gpus, Worker.obstacle).where(
+        select(Worker.id, Worker.host, Worker.gpus, Worker.obstacle).where(
             Worker.queue == queue,
             Worker.last_seen_at > from_now(-lease_seconds),
             Worker.stopped_at.is_(None),
@@ -115,12 +181,13 @@ def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
         )
     ).all()
     hosts: dict[str, frozenset[str]] = {}
-    for host, gpus, _ in rows:
-        usable = {gpu["uuid"] for gpu in gpus if not gpu.get("obstacle")}
+    hands = []
+    for worker_id, host, gpus, obstacle in rows:
+        usable = frozenset(gpu["uuid"] for gpu in gpus if not gpu.get("obstacle"))
+        hands.append(Hand(worker_id, host, usable, bool(gpus), obstacle is None))
         if gpus:
             hosts[host] = hosts.get(host, frozenset()) | usable
-    has_cpu_worker = any(not gpus and obstacle is None for _, gpus, obstacle in rows)
-    return Fleet(hosts, has_cpu_worker)
+    return Fleet(hosts, tuple(hands))
 
 
 def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
@@ -131,16 +198,23 @@ def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
 
 
 def why_never(job: Job, fleet: Fleet) -> str | None:
-    """Why no live worker can ever take a queued job; None if one can."""
-    if not fleet.hosts and not fleet.has_cpu_worker:
+    """Why no live workers can ever take a queued job; None if some can."""
+    cpu_hosts = fleet.cpu_hosts
+    if not fleet.hosts and not cpu_hosts:
         return f"No live worker takes jobs of the queue {job.queue!r}."
-    if fleet.has_cpu_worker and not job.needs_gpu:
+    if len(cpu_hosts) >= job.hosts and not job.needs_gpu:
         return None
-    if not fleet.hosts:
+    if not fleet.hosts and job.needs_gpu:
         return "The recipe's device is 'cuda', and no live worker has a GPU."
-    host, devices = max(fleet.hosts.items(), key=lambda each: (len(each[1]), each[0]))
-    if job.gpus <= len(devices):
+    able = sum(job.gpus <= len(devices) for devices in fleet.hosts.values())
+    if able >= job.hosts:
         return None
+    if job.hosts > 1:
+        kinds = f"{able} live hosts have as many GPUs that can be used"
+        if not job.needs_gpu:
+            kinds += f", and {len(cpu_hosts)} have workers without GPUs"
+        return f"The recipe asks for {job.hosts} hosts, each with gpus: {job.gpus}; {kinds}."
+    host, devices = max(fleet.hosts.items(), key=lambda each: (len(each[1]), each[0]))
     return (
         f"The recipe asks for {job.gpus} GPUs of one host; the live host with most,"
         f" {host}, has {len(devices)} that can be used."
@@ -159,29 +233,21 @@ def _lock(session: Session, devices: Sequence[str]) -> None:
     )
 
 
-def _waiting_wide_job(session: Session, queue: str, fleet: Fleet, offer: Offer) -> Job | None:
-    """The first wide job that has waited too long and that some live host could hold."""
-    waiting = session.scalars(
-        select(Job)
+def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[Wide]:
+    """The wide jobs that may start: those of several hosts, and of one that waited too long."""
+    overdue = Job.created_at < from_now(-offer.wide_wait_seconds)
+    rows = session.execute(
+        select(
+            Job.id, Job.priority, Job.gpus, Job.hosts, Job.needs_gpu, overdue.label("is_overdue")
+        )
         .where(
             Job.queue == queue,
             Job.status == Status.QUEUED,
-            Job.gpus > 1,
-            Job.created_at < from_now(-offer.wide_wait_seconds),
+            or_(Job.gpus > 1, Job.hosts > 1),
+            or_(Job.hosts > 1, overdue),
             Job.not_before <= now(),
         )
         .order_by(Job.priority.desc(), Job.created_at)
         .limit(_WIDE_LIMIT)
-    ).all()
-    largest = max((len(devices) for devices in fleet.hosts.values()), default=0)
-    return next((job for job in waiting if job.gpus <= largest), None)
-
-
-def _host_for(gpus: int, fleet: Fleet, taken: Mapping[str, Holder]) -> str:
-    """The host that keeps its free slots for a wide job: the one with most of them."""
-    free = {
-        host: len(devices - taken.keys())
-        for host, devices in fleet.hosts.items()
-        if len(devices) >= gpus
-    }
-    return min(free, key=lambda host: (-free[host], host))
+    )
+    return [Wide(*row) for row in rows]

@@ -55,15 +55,15 @@ class Job(Base):
             "created_at",
             "gpus",
             "needs_gpu",
-            postgresql_where=text("status = 'queued'"),
+            postgresql_where=text("status = 'queued' AND hosts = 1"),
         ),
-        # The job of several GPUs that a host keeps its free slots for.
+        # The jobs of several GPUs or hosts that hosts keep their free slots for.
         Index(
             "jobs_wide_idx",
             "queue",
             text("priority DESC"),
             "created_at",
-            postgresql_where=text("status = 'queued' AND gpus > 1"),
+            postgresql_where=text("status = 'queued' AND (gpus > 1 OR hosts > 1)"),
         ),
         # A claim counts the running jobs of each share: as many entries as there are busy workers.
         Index(
@@ -122,9 +122,13 @@ class Job(Base):
             persisted=True,
         ),
     )
-    #: GPUs of one host that the recipe asks for.
+    #: GPUs of each host that the recipe asks for.
     gpus: Mapped[int] = mapped_column(
         Computed("coalesce((parameters ->> 'gpus')::integer, 1)", persisted=True)
+    )
+    #: Hosts that the recipe asks for. A claim by itself takes jobs of one host only.
+    hosts: Mapped[int] = mapped_column(
+        Computed("coalesce((parameters ->> 'hosts')::integer, 1)", persisted=True)
     )
     #: Whether the recipe insists on a GPU; else a worker without any may take the job, too.
     needs_gpu: Mapped[bool] = mapped_column(

@@ -1,0 +1,118 @@
+"""The live workers of a queue, and which of them could hold a job or start it now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A live worker process. `gpus` are its usable devices; `is_open`: it has no obstacle."""
+
+    worker_id: str
+    host: str
+    gpus: frozenset[str]
+    on_gpu: bool
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The live workers of a queue: the usable devices of each host with GPUs, and the processes."""
+
+    hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    hands: tuple[Hand, ...] = ()
+
+    @property
+    def cpu_hosts(self) -> frozenset[str]:
+        """The hosts with a worker that trains on the CPU."""
+        return frozenset(each.host for each in self.hands if not each.on_gpu and each.is_open)
+
+
+@dataclass(frozen=True)
+class Wide:
+    """A waiting job of several GPUs of a host, or of several hosts with `gpus` each."""
+
+    id: str
+    priority: int
+    gpus: int
+    hosts: int
+    needs_gpu: bool
+    is_overdue: bool
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A part in a job of several hosts: the worker of another host, and the devices it brings."""
+
+    worker_id: str
+    host: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A fleet at one moment: the devices that are taken, and the processes that have work."""
+
+    fleet: Fleet
+    taken: Set[str]
+    busy: Set[str]
+
+    def kept_for(self, wide: Wide) -> tuple[bool, frozenset[str]]:
+        """Whether GPUs would hold the job, and the hosts that then keep their free slots for it.
+
+        They are those with most slots free, the first by name among equals; none if no live hosts
+        could ever hold it. A job of one host needs no turn among workers without GPUs, since any of
+        them can take it.
+        """
+        free = {
+            host: len(devices - self.taken)
+            for host, devices in self.fleet.hosts.items()
+            if len(devices) >= wide.gpus
+        }
+        if len(free) >= wide.hosts:
+            return True, _fullest(free, wide.hosts)
+        if wide.needs_gpu or wide.hosts == 1:
+            return True, frozenset()
+        idle = [each.host for each in self._idle(on_gpu=False)]
+        free = {host: idle.count(host) for host in self.fleet.cpu_hosts}
+        return False, _fullest(free, wide.hosts) if len(free) >= wide.hosts else frozenset()
+
+    def gather(
+        self, wide: Wide, host: str, devices: Sequence[str], *, on_gpu: bool, closed: Set[str]
+    ) -> tuple[Seat, ...] | None:
+        """The other workers with which a worker of `host` can start the job now; None if it cannot.
+
+        `devices` are those that `host` can give; hosts in `closed` are left alone. All of a gang
+        train on GPUs or all on CPUs.
+        """
+        if len(devices) < wide.gpus if on_gpu else wide.needs_gpu:
+            return None
+        given = set(devices[: wide.gpus])
+        seats: dict[str, Seat] = {}
+        for hand in sorted(self._idle(on_gpu), key=lambda each: (each.host, each.worker_id)):
+            if len(seats) == wide.hosts - 1:
+                break
+            if hand.host == host or hand.host in closed or hand.host in seats:
+                continue
+            # Two names may stand for one host (two containers), so what is given counts as taken.
+            own = sorted(hand.gpus - self.taken - given)
+            others = self.fleet.hosts.get(hand.host, frozenset()) - self.taken - given
+            if on_gpu and (not own or len(others | set(own)) < wide.gpus):
+                continue
+            share = (*own, *sorted(others - set(own)))[: wide.gpus] if on_gpu else ()
+            seats[hand.host] = Seat(hand.worker_id, hand.host, share)
+            given.update(share)
+        return tuple(seats.values()) if len(seats) == wide.hosts - 1 else None
+
+    def _idle(self, on_gpu: bool) -> list[Hand]:
+        return [
+            each
+            for each in self.fleet.hands
+            if each.on_gpu == on_gpu and each.is_open and each.worker_id not in self.busy
+        ]
+
+
+def _fullest(free: Mapping[str, int], count: int) -> frozenset[str]:
+    return frozenset(sorted(free, key=lambda host: (-free[host], host))[:count])
