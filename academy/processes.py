@@ -11,26 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-#: Becomes the command once the kernel knows when to end it. It is a program and no `preexec_fn`,
-#: which may hang for ever in a process that has threads: they hold locks while it is copied.
-_STARTER = """
-import _signal, ctypes, os, resource, sys
-parent, death_signal, data_bytes = map(int, sys.argv[1:4])
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, death_signal)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it died before prctl took effect
-        sys.exit(1)
-if data_bytes:
-    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
-for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python, and it would be inherited
-    _signal.signal(ignored, _signal.SIG_DFL)
-os.execv(sys.argv[4], sys.argv[5:])
-"""
+_STARTER = Path(__file__).with_name("starter.py")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of this machine; `keep_reach`: it reaches closed folders by a capability."""
+
+    uid: int
+    gid: int
+    keep_reach: bool = False
 
 
 def spawn(
@@ -44,30 +40,61 @@ def spawn(
     death_signal: signal.Signals = signal.SIGKILL,
     data_bytes: int | None = None,
     own_group: bool = True,
+    pass_fds: Sequence[int] = (),
+    account: Account | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a process group of its own; Linux ends it when we die.
 
     Without `own_group` it stays in ours, and gets the signals and counts to the limits of that.
+    The child keeps the file descriptors in `pass_fds` open.
     `data_bytes` limits the private writable memory of each of its processes (RLIMIT_DATA).
+    With `account`, which takes root, it is a process of that account's.
 
     The kernel sends `death_signal` when the *thread* that called this ends, so call it from a
     thread that lives as long as the child should (prctl(2), PR_SET_PDEATHSIG). Raises
-    `FileNotFoundError` for a command that is not there.
+    `FileNotFoundError` for a command that is not there, and `PermissionError` if it may not become
+    the account.
     """
     environment = dict(os.environ if env is None else env)
     program = shutil.which(command[0], path=environment.get("PATH"))
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    said = [str(os.getpid()), str(int(death_signal)), str(data_bytes or 0), program]
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _STARTER, *said, *command],
-        env=environment,
-        cwd=cwd,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=own_group,
-    )
+    uid, gid, keep_reach = (-1, -1, False) if account is None else astuple(account)
+    read, write = (-1, -1) if account is None else os.pipe()
+    asked = (os.getpid(), death_signal, data_bytes or 0, uid, gid, keep_reach, write)
+    try:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", str(_STARTER)),
+                *(str(int(each)) for each in asked),
+                *(program, *command),
+            ],
+            env=environment,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=own_group,
+            pass_fds=(*pass_fds, *([] if account is None else [write])),
+        )
+        if account is not None:
+            os.close(write)
+            write = -1
+            _require_started(process, read)
+    finally:
+        for end in (read, write):
+            if end >= 0:
+                os.close(end)
+    return process
+
+
+def _require_started(process: subprocess.Popen[bytes], said: int) -> None:
+    """Wait until the starter has become the command; `PermissionError` if it could not."""
+    why = os.read(said, 4096)
+    if why:
+        with process:  # ends its streams and waits for it
+            pass
+        raise PermissionError(errno.EPERM, why.decode("utf-8", "replace"))
 
 
 def end_group(process: subprocess.Popen[bytes], grace_seconds: float) -> int:

@@ -1,55 +1,19 @@
 """The ordinary account that a server runs under when we are root.
 
-PostgreSQL refuses to run as root. We then become another account between fork and exec. Folders
-such as ``/root`` are closed to that account, and opening them (``chmod o+x``, as the wheel does)
-would change the machine for everybody, so where a path is closed the child keeps one capability,
-CAP_DAC_OVERRIDE, which it had as root anyway (capabilities(7), "Ambient capabilities").
+PostgreSQL refuses to run as root, so it then runs as another account. Folders such as ``/root`` are
+closed to that account, and opening them (``chmod o+x``, as the wheel does) would change the machine
+for everybody, so where a path is closed the server keeps the capability to pass.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-_CAP_DAC_OVERRIDE = 1
-_PR_SET_SECUREBITS = 28
-_SECBIT_NO_SETUID_FIXUP = 1 << 2
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_RAISE = 2
-_LINUX_CAPABILITY_VERSION_3 = 0x20080522
-
-
-@dataclass(frozen=True)
-class Account:
-    """A user of this machine; `keep_reach`: it reaches closed folders by a capability."""
-
-    uid: int
-    gid: int
-    keep_reach: bool = False
-
-    def become(self) -> None:
-        """Turn this process into one of the account. Called between fork and exec."""
-        if self.keep_reach:
-            _check(
-                _libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "securebits"
-            )
-        os.setgroups([])
-        os.setresgid(self.gid, self.gid, self.gid)
-        os.setresuid(self.uid, self.uid, self.uid)
-        if self.keep_reach:
-            _keep_only(_CAP_DAC_OVERRIDE)
-
-    def own(self, folder: Path) -> None:
-        """Give a folder and all that is in it to the account."""
-        os.chown(folder, self.uid, self.gid)
-        for root, folders, files in os.walk(folder):
-            for name in (*folders, *files):
-                os.chown(Path(root) / name, self.uid, self.gid, follow_symlinks=False)
+from academy.processes import Account
 
 
 def server_account(data: Path, needs: Iterable[Path]) -> Account | None:
@@ -69,6 +33,14 @@ def server_account(data: Path, needs: Iterable[Path]) -> Account | None:
         group = 65534
     closed = any(not _reachable(path, owner, group) for path in needs)
     return Account(uid=owner, gid=group, keep_reach=closed)
+
+
+def own(folder: Path, account: Account) -> None:
+    """Give a folder and all that is in it to the account."""
+    os.chown(folder, account.uid, account.gid)
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(Path(root) / name, account.uid, account.gid, follow_symlinks=False)
 
 
 def _uid_of(name: str) -> int:
@@ -92,23 +64,3 @@ def _reachable(path: Path, uid: int, gid: int) -> bool:
         if not status.st_mode & bit:
             return False
     return True
-
-
-def _keep_only(capability: int) -> None:
-    """Drop every capability but one, which then survives exec as an ambient one."""
-    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
-    bits = 1 << capability
-    # Two blocks of effective, permitted, inheritable; the capability is in the first block.
-    sets = (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0)
-    _check(_libc().capset(header, sets), "capset")
-    raised = _libc().prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
-    _check(raised, "ambient capability")
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _check(answer: int, what: str) -> None:
-    if answer != 0:
-        raise OSError(ctypes.get_errno(), f"{what} was refused")

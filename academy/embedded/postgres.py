@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from academy.embedded.account import Account, server_account
+from academy.embedded.account import own, server_account
 from academy.embedded.program import (
     LOOPBACK,
     FolderInUse,
@@ -26,6 +26,7 @@ from academy.embedded.program import (
 )
 from academy.errors import AcademyError
 from academy.filelock import FileLock
+from academy.processes import Account
 
 _START_SECONDS = 60.0
 _LEFTOVER_SECONDS = 20.0
@@ -102,7 +103,7 @@ class EmbeddedPostgres:
         self._check_version()
         self._clear_leftovers()
         if account is not None and self._data.stat().st_uid != account.uid:
-            account.own(self._data)
+            own(self._data, account)
         for _ in range(5):
             self.port = choose_port(self.folder, self.asked_port, "PostgreSQL")
             before = self.log.stat().st_size if self.log.exists() else 0
@@ -131,7 +132,7 @@ class EmbeddedPostgres:
         with os.fdopen(descriptor, "w") as file:
             file.write(password)
         if account is not None:
-            account.own(half)
+            own(half, account)
             os.chown(words, account.uid, account.gid)
         command = [
             *(str(self._program("initdb")), "--pgdata", str(half), "--username", "academy"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import secrets
@@ -10,17 +9,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from academy.embedded.account import Account
 from academy.errors import AcademyError
 from academy.filelock import is_held
+from academy.processes import Account, spawn
 
 LOOPBACK = "127.0.0.1"
-_PR_SET_PDEATHSIG = 1
 _LARGEST_LOG_BYTES = 20 << 20
 
 
@@ -143,41 +140,24 @@ def spawn_server(
 ) -> subprocess.Popen[bytes]:
     """Start a server that writes to `log` and gets `death_signal` when our thread ends.
 
-    Unlike `academy.processes.spawn` it may change the account first: the kernel forgets the death
-    signal at that change, so the order matters. Raises `AccountRefused`.
+    Raises `AccountRefused`.
     """
     with log.open("ab") as output:
         try:
-            return subprocess.Popen(
-                list(command),
-                env=dict(env),
+            return spawn(
+                command,
+                env=env,
                 cwd=cwd,
                 stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_before_exec(account, death_signal),
+                death_signal=death_signal,
+                account=account,
             )
-        except (subprocess.SubprocessError, PermissionError) as error:
+        except PermissionError as error:
             if account is None:
                 raise
-            raise AccountRefused(why=str(error)) from error
-
-
-def _before_exec(account: Account | None, death_signal: signal.Signals) -> Callable[[], None]:
-    """What a child does between fork and exec: become the account, then die with its parent."""
-    parent = os.getpid()
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def in_child() -> None:
-        if account is not None:
-            account.become()
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal))
-            if os.getppid() != parent:  # the parent died before prctl took effect
-                os._exit(1)
-
-    return in_child
+            raise AccountRefused(why=str(error.strerror)) from error
 
 
 def limit_log(log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from academy.processes import end_group, spawn, wait_until_gone
+from academy.processes import Account, end_group, spawn, wait_until_gone
+
+_SHOW = "grep -E '^(Uid|Gid|Groups|CapEff|SigIgn):' /proc/self/status"
+_REACH = 1 << 1  # CAP_DAC_OVERRIDE
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
 
 
 def lines_of(process: subprocess.Popen[bytes], count: int) -> list[str]:
@@ -65,3 +70,35 @@ def test_ending_a_group_ends_its_grandchildren() -> None:
     grandchild = int(lines_of(process, 1)[0])
     assert end_group(process, 5) == -signal.SIGTERM
     assert wait_until_gone(grandchild, 5)
+
+
+@as_root
+@pytest.mark.parametrize("keep_reach", [False, True])
+def test_root_starts_it_as_another_account_without_its_own_rights(keep_reach: bool) -> None:
+    shell = spawn(
+        ["sh", "-c", _SHOW], account=Account(65533, 65532, keep_reach), stdout=subprocess.PIPE
+    )
+    said = dict(line.split(":") for line in lines_of(shell, 5))
+    assert shell.wait(timeout=10) == 0
+    assert said["Uid"].split() == ["65533"] * 4
+    assert said["Gid"].split() == ["65532"] * 4
+    assert said["Groups"].split() == []
+    assert int(said["CapEff"], 16) == (_REACH if keep_reach else 0)
+    assert not int(said["SigIgn"], 16) & (1 << (signal.SIGPIPE - 1))
+
+
+@as_root
+def test_another_account_dies_with_the_thread_that_started_it_too() -> None:
+    started: list[Any] = []
+
+    def start() -> None:
+        command = ["sh", "-c", "echo here; exec sleep 60"]
+        process = spawn(command, account=Account(65533, 65533), stdout=subprocess.PIPE)
+        started.append((process, lines_of(process, 1)))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    process, said = started[0]
+    assert said == ["here"]
+    assert process.wait(timeout=10) == -signal.SIGKILL
