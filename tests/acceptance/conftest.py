@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from academy.trainer.tiny import make_tiny_model
+from tests.acceptance.answers import answered
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,3 +97,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         process.terminate()
         process.wait(timeout=120)
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.http as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def dataset_id(http: httpx.Client) -> str:
+    """The shipped lessons and this repository's history, curated."""
+    lessons = (ROOT / "examples" / "lessons.jsonl").read_bytes()
+    sent = http.post("/lessons", content=lessons, headers={"Content-Type": "application/x-ndjson"})
+    added = answered(sent, 201)
+    assert added["added"] == len(lessons.splitlines())
+    body = {"lessons_limit": 500, "git_commits_limit": 5, "repositories": [str(ROOT)]}
+    made = answered(http.post("/dataset", json=body, headers={"Prefer": "wait=60"}, timeout=90))
+    assert made["success"] and made["statistics"]["lessons_collected"] == added["added"]
+    return str(made["dataset_id"])

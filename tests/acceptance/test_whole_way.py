@@ -6,20 +6,17 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import psycopg
 import pytest
-from httpx import Response
 from websockets.sync.client import connect
 
 from academy.client import read_events
+from tests.acceptance.answers import answered
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = {
     "num_epochs": 100,
     "batch_size": 4,
@@ -28,31 +25,6 @@ RECIPE = {
     "max_seq_length": 256,
 }
 QUESTION = [{"role": "user", "content": "pip install fails with a checksum mismatch"}]
-
-
-def answered(response: Response, status: int = 200) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-@pytest.fixture(scope="module")
-def http(stack) -> Iterator[httpx.Client]:
-    with stack.http as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def dataset_id(http: httpx.Client) -> str:
-    """The shipped lessons and this repository's history, curated."""
-    lessons = (ROOT / "examples" / "lessons.jsonl").read_bytes()
-    sent = http.post("/lessons", content=lessons, headers={"Content-Type": "application/x-ndjson"})
-    added = answered(sent, 201)
-    assert added["added"] == len(lessons.splitlines())
-    body = {"lessons_limit": 500, "git_commits_limit": 5, "repositories": [str(ROOT)]}
-    made = answered(http.post("/dataset", json=body, headers={"Prefer": "wait=60"}, timeout=90))
-    assert made["success"] and made["statistics"]["lessons_collected"] == added["added"]
-    return str(made["dataset_id"])
 
 
 @pytest.fixture(scope="module")
