@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from academy.errors import StaleFence
 from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store import leases
-from academy.store.engine import Sessions, StoreError
+from academy.store.engine import Session, Sessions, StoreError
 from academy.store.transitions import Claim
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,22 @@ class Stop(StrEnum):
     LOST = "lost"  # somebody else has the job, or nobody knows; stop at once and write nothing
 
 
+class Lease(Protocol):
+    """What is kept alive: a job (`academy.store.leases`), or a part in one (`…gangs`)."""
+
+    def renew(
+        self,
+        session: Session,
+        held: Claim,
+        lease_seconds: float,
+        progress: dict[str, Any] | None = None,
+    ) -> Status:
+        """Prolong it; the answer is the job's status. Raises `StaleFence`."""
+
+    def status(self, session: Session, held: Claim) -> Status:
+        """The job's status; raises `StaleFence`."""
+
+
 class Hold:
     """Keeps a claim alive while used as a context manager.
 
@@ -43,12 +59,14 @@ class Hold:
         sessions: Sessions,
         claim: Claim,
         draining: threading.Event,
+        lease: Lease = leases,
     ) -> None:
         self.claim = claim
         self.progress: dict[str, Any] | None = None
         self._settings = settings
         self._sessions = sessions
         self._draining = draining
+        self._lease = lease
         self._wanted: Stop | None = None
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -83,12 +101,12 @@ class Hold:
             try:
                 with self._sessions.begin() as session:
                     if renewal_is_due:
-                        status = leases.renew(
+                        status = self._lease.renew(
                             session, self.claim, self._settings.lease_seconds, self.progress
                         )
                         renewed_at = time.monotonic()
                     else:
-                        status = leases.status(session, self.claim)
+                        status = self._lease.status(session, self.claim)
                 heard_at = time.monotonic()
             except StaleFence:
                 if self._released.is_set():

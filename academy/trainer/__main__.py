@@ -2,7 +2,8 @@
 
 Standard output carries JSON events only, everything else goes to standard error. Exit status: 0
 done, 2 the spec or the data cannot be trained on as they are, 3 cancelled after a checkpoint,
-4 out of memory, 1 anything else. A recipe for several GPUs starts a process for each of them.
+4 out of memory, 1 anything else. A recipe for several GPUs or hosts starts a process for each GPU
+of this host.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lifeline", action="store_true", help="exit when standard input ends")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rendezvous", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--listen-fd", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.lifeline:
         follow_lifeline()
@@ -65,14 +67,15 @@ def main(arguments: list[str] | None = None) -> int:
         report.stage("preparing", f"reading the dataset and the model {spec.base_model.name}")
         digest = verify_dataset(spec.dataset)
         stop.check()
-        if spec.recipe.gpus > 1 and given.rank is None:
-            return train_together(spec.recipe.gpus, given.spec, given.out, errors, stop)
+        if spec.recipe.processes > 1 and given.rank is None:
+            return train_together(spec, given.spec, given.out, errors, stop)
         # The libraries read these when they are imported, which takes seconds and so comes last:
         # a trainer never asks the network for anything, and its tokenizer needs no threads.
         os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
         from academy.trainer.job import Place, run_job
 
-        place = Place(given.out.absolute(), report, stop, given.rank or 0, given.rendezvous)
+        meeting = (given.rank or 0, given.rendezvous, given.listen_fd)
+        place = Place(given.out.absolute(), report, stop, *meeting)
         report.result(run_job(spec, digest, place))
     except Cancelled:
         report.log("stopped as asked")

@@ -87,7 +87,7 @@ class Plan:
         rows = sorted(rows, key=lambda row: (-self._lengths[row], row))
         batches: list[list[int]] = []
         width = 0
-        for row in rows[rank :: self._recipe.gpus]:
+        for row in rows[rank :: self._recipe.processes]:
             size = len(batches[-1]) + 1 if batches else 0
             if batches and size <= self._recipe.batch_size and size * width <= self._tokens_at_once:
                 batches[-1].append(row)

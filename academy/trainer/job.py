@@ -58,6 +58,7 @@ class Place:
     stop: StopRequest
     rank: int = 0
     rendezvous: str = ""  # where several processes meet
+    listen_fd: int | None = None  # the open socket there, if it is this process that they report to
 
 
 def run_job(spec: Spec, dataset_digest: str | None, place: Place) -> dict[str, Any]:
@@ -67,8 +68,7 @@ def run_job(spec: Spec, dataset_digest: str | None, place: Place) -> dict[str, A
     `Cancelled` through after a checkpoint was written, if training had begun. With several
     processes each of them calls this, and the first one writes and speaks.
     """
-    gpus = spec.recipe.gpus
-    torch.set_num_threads(max(1, cpu_threads() // gpus))
+    torch.set_num_threads(max(1, cpu_threads() // spec.recipe.gpus))
     make_folder(place.out)
     hardware = detect()
     start_backend(spec.recipe.resolved(rows=1, hardware=hardware))
@@ -76,8 +76,15 @@ def run_job(spec: Spec, dataset_digest: str | None, place: Place) -> dict[str, A
     recipe = spec.recipe.resolved(rows=len(data.train.rows), hardware=hardware)
     place.stop.check()
     with joined(
-        place.rank, gpus, place.rendezvous, str(recipe.device), recipe.shard_model
+        place.rank,
+        recipe.processes,
+        place.rendezvous,
+        str(recipe.device),
+        recipe.shard_model,
+        listen_fd=place.listen_fd,
     ) as ranks:
+        # Hosts may differ in what they are good at; what the first one chose holds for all.
+        recipe = ranks.gather(recipe)[0]
         return _run(spec, dataset_digest, place, ranks, recipe, hardware, tokenizer, data)
 
 
@@ -105,6 +112,7 @@ def _run(
         "init_adapter": spec.init_adapter.digest if spec.init_adapter else None,
     }
     saved = _resume(spec, made_from, report)
+    _agree(ranks, made_from, saved)
     stop.check()
 
     def start(model: AnswerModel) -> None:
@@ -271,6 +279,18 @@ def _resume(spec: Spec, made_from: dict[str, Any], report: Report) -> Checkpoint
             )
     report.log(f"going on from step {saved.counters.step}")
     return saved
+
+
+def _agree(ranks: Ranks, made_from: dict[str, Any], saved: Checkpoint | None) -> None:
+    """Refuse hosts that hold other files than the first one."""
+    step = None if saved is None else saved.counters.step
+    first, *others = ranks.gather({**made_from, "checkpoint": step})
+    for rank, other in enumerate(others, start=1):
+        for name, value in first.items():
+            if other[name] != value:
+                raise BadSpec(
+                    detail=f"process {rank} has another {name.replace('_', ' ')} than the first one"
+                )
 
 
 def _optimizer_state(run: Fit) -> dict[str, torch.Tensor]:

@@ -9,7 +9,6 @@ little to gain from sending them while others are still being computed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed import FileStore, TCPStore  # type: ignore[attr-defined]  # not in __all__
 
 from academy.errors import AcademyError
 
@@ -82,24 +82,28 @@ class Ranks:
 
 
 @contextmanager
-def joined(rank: int, size: int, rendezvous: str, device: str, lockstep: bool) -> Iterator[Ranks]:
+def joined(
+    rank: int,
+    size: int,
+    rendezvous: str,
+    device: str,
+    lockstep: bool,
+    listen_fd: int | None = None,
+) -> Iterator[Ranks]:
     """Meet the other processes at `rendezvous`, a ``file://`` or ``tcp://`` address.
 
-    Raises `RankLost` if they do not come.
+    With `listen_fd` this is the process that the others report to at that open socket. Raises
+    `RankLost` if they do not come.
     """
     if size == 1:
         yield Ranks()
         return
-    if rendezvous.startswith("file://"):
-        # On one host they talk over the loopback; a host name may not even resolve.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     if device == "cuda":
         torch.cuda.set_device(rank % torch.cuda.device_count())
     with _naming_loss():
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo",
-            init_method=rendezvous,
+            store=_store(rendezvous, size, listen_fd),
             rank=rank,
             world_size=size,
             timeout=_PATIENCE,
@@ -108,6 +112,23 @@ def joined(rank: int, size: int, rendezvous: str, device: str, lockstep: bool) -
         yield Ranks(rank, size, lockstep)
     finally:
         distributed.destroy_process_group()
+
+
+def _store(rendezvous: str, size: int, listen_fd: int | None) -> FileStore | TCPStore:
+    """What the processes find each other through."""
+    kind, _, place = rendezvous.partition("://")
+    if kind == "file":
+        return FileStore(place, size)
+    address, _, port = place.rpartition(":")
+    return TCPStore(
+        address,
+        int(port),
+        size,
+        is_master=listen_fd is not None,
+        timeout=_PATIENCE,
+        wait_for_workers=False,
+        master_listen_fd=listen_fd,
+    )
 
 
 @contextmanager

@@ -63,6 +63,10 @@ class Report:
         """A checkpoint is whole and on disk."""
         self._write("checkpoint", step=step, path=path, digest=digest)
 
+    def rendezvous(self, address: str) -> None:
+        """The first host listens there for the processes of the others."""
+        self._write("rendezvous", address=address)
+
     def result(self, result: dict[str, Any]) -> None:
         """The adapter is whole and on disk; nothing but the exit follows."""
         self._write("result", **result)

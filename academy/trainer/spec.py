@@ -56,6 +56,18 @@ class AdapterRef(_Value):
     digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
 
 
+class GangRef(_Value):
+    """Which of several hosts this is, and where they meet.
+
+    `address` is an IP address of this host that the others reach. `rendezvous` is the
+    ``address:port`` of the first host, the one with place 0, which may leave it out.
+    """
+
+    place: int = Field(ge=0)
+    address: str = Field(pattern=r"^[0-9a-fA-F.:]+$")
+    rendezvous: str | None = Field(default=None, pattern=r"^[0-9a-fA-F.:]+:[0-9]{1,5}$")
+
+
 class Spec(_Value):
     """One training: the content of SPEC.json."""
 
@@ -67,6 +79,7 @@ class Spec(_Value):
     recipe: Recipe = Recipe()
     resume_from: Path | None = None
     init_adapter: AdapterRef | None = None
+    gang: GangRef | None = None
     #: The host's memory for all its processes on one host together; none: what is free.
     memory_limit_bytes: int | None = Field(default=None, ge=1)
 
@@ -94,6 +107,7 @@ def read_spec(path: Path) -> Spec:
     for name, folder in folders.items():
         if folder is not None and not folder.is_absolute():
             raise BadSpec(detail=f"{name} is {str(folder)!r}, but it must be an absolute path")
+    _check_gang(spec)
     if not (spec.base_model.path / "config.json").is_file():
         raise BaseModelUnavailable(name=spec.base_model.name, looked_in=str(spec.base_model.path))
     if spec.resume_from is not None and not spec.resume_from.is_dir():
@@ -104,6 +118,17 @@ def read_spec(path: Path) -> Spec:
             f"init_adapter, which says where it lies, is {spec.init_adapter!r}"
         )
     return spec
+
+
+def _check_gang(spec: Spec) -> None:
+    hosts, gang = spec.recipe.hosts, spec.gang
+    if (hosts > 1) != (gang is not None):
+        what = "missing" if gang is None else "there"
+        raise BadSpec(detail=f"recipe.hosts is {hosts}, but the spec's gang is {what}")
+    if gang is not None and gang.place >= hosts:
+        raise BadSpec(detail=f"gang.place is {gang.place}, but recipe.hosts is {hosts}")
+    if gang is not None and gang.place and gang.rendezvous is None:
+        raise BadSpec(detail=f"gang.rendezvous is missing, and gang.place is {gang.place}")
 
 
 def verify_dataset(dataset: DatasetRef) -> str | None:

@@ -6,15 +6,17 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from academy.errors import AcademyError
 from academy.processes import spawn
 from academy.trainer.folders import make_folder
+from academy.trainer.meeting import Meeting, meeting_of
 from academy.trainer.report import Report
+from academy.trainer.spec import Spec
 from academy.trainer.stop import StopRequest
 
 #: The trainer's exit statuses. `LOST_A_RANK` is between these processes and never the trainer's.
@@ -34,20 +36,30 @@ class RankDied(AcademyError):
     next_step = "The job goes on from its last checkpoint; the log above names what happened."
 
 
-def train_together(size: int, spec: Path, out: Path, report: Report, stop: StopRequest) -> int:
-    """Run the trainer in `size` processes of this host; the exit status for all of them.
+class HostsLost(AcademyError):
+    """Process {rank} of the {size} that train together lost those of the other hosts."""
 
-    The first one writes events and files; the others speak only to say why they end. They meet
-    through a file, so no port is opened to others. All of them end when this process does.
+    code = "worker_lost"
+    next_step = "The job goes on from its last checkpoint; look into the other hosts' logs."
+
+
+def train_together(spec: Spec, path: Path, out: Path, report: Report, stop: StopRequest) -> int:
+    """Run this host's share of the processes; the exit status for all of them.
+
+    The very first one writes events and files; the others speak only to say why they end. `path` is
+    where the spec lies. All of them end when this process does. Raises `BadSpec`.
     """
     make_folder(out)
-    # In the one folder that a confined trainer may write to.
-    with tempfile.TemporaryDirectory(prefix=".ranks-", dir=out.absolute()) as folder:
-        rendezvous = f"file://{folder}/rendezvous"
-        share = _share_of_memory(size)
-        ranks = [_Rank(number, spec, out, rendezvous, report, share) for number in range(size)]
+    gpus = spec.recipe.gpus
+    first = spec.gang.place * gpus if spec.gang else 0
+    with meeting_of(spec.gang, out, report) as meeting:
+        share = _share_of_memory(gpus)
+        command = (sys.executable, "-m", "academy.trainer", str(path), "--out", str(out))
+        ranks = [_Rank(first + each, command, meeting, report, share) for each in range(gpus)]
+        if meeting.listener is not None:
+            meeting.listener.close()  # so that it ends with the process that has it now
         try:
-            return _until_over(ranks, report, stop)
+            return _until_over(ranks, spec.recipe.processes, report, stop)
         finally:
             for rank in ranks:
                 rank.end()
@@ -65,24 +77,24 @@ class _Rank:
     def __init__(
         self,
         number: int,
-        spec: Path,
-        out: Path,
-        rendezvous: str,
+        command: Sequence[str],
+        meeting: Meeting,
         report: Report,
         share_bytes: int | None,
     ) -> None:
         self.number = number
         self.last_line: str | None = None
         self._report = report
+        arguments = ["--lifeline", f"--rank={number}", f"--rendezvous={meeting.rendezvous}"]
+        sockets = [meeting.listener.fileno()] if meeting.listener and number == 0 else []
         self._process = spawn(
-            [
-                *(sys.executable, "-m", "academy.trainer", str(spec), "--out", str(out)),
-                *("--lifeline", f"--rank={number}", f"--rendezvous={rendezvous}"),
-            ],
+            [*command, *arguments, *(f"--listen-fd={each}" for each in sockets)],
+            env=meeting.environment,
             stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
             stdout=subprocess.PIPE,
             own_group=False,  # so that whoever limits or ends this trainer reaches all of it
             data_bytes=share_bytes,
+            pass_fds=sockets,
         )
         self._reader = threading.Thread(target=self._read, name=f"rank-{number}", daemon=True)
         self._reader.start()
@@ -113,7 +125,7 @@ class _Rank:
                 self._report.relay(self.last_line)
 
 
-def _until_over(ranks: list[_Rank], report: Report, stop: StopRequest) -> int:
+def _until_over(ranks: list[_Rank], size: int, report: Report, stop: StopRequest) -> int:
     asked = False
     while True:
         if stop.requested and not asked:
@@ -133,17 +145,19 @@ def _until_over(ranks: list[_Rank], report: Report, stop: StopRequest) -> int:
     deadline = time.monotonic() + patience
     while any(rank.status is None for rank in ranks) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return _verdict(ranks, first_to_end, report, stop)
+    return _verdict(ranks, size, first_to_end, report, stop)
 
 
-def _verdict(ranks: list[_Rank], culprit: _Rank, report: Report, stop: StopRequest) -> int:
-    """The exit status of the whole; says why, unless the first process has said so."""
+def _verdict(
+    ranks: list[_Rank], size: int, culprit: _Rank, report: Report, stop: StopRequest
+) -> int:
+    """The exit status of the whole; says why, unless the very first process has said so."""
     first = ranks[0].status
-    if first is not None and first > 0 and first != LOST_A_RANK:
+    if ranks[0].number == 0 and first is not None and first > 0 and first != LOST_A_RANK:
         return first
-    if stop.requested:
-        return CANCELLED  # without a checkpoint of this moment; the last one is whole
     ended = [rank for rank in ranks if rank.status not in (None, DONE, LOST_A_RANK)]
+    if stop.requested or (ended and all(rank.status == CANCELLED for rank in ended)):
+        return CANCELLED  # the first process wrote a checkpoint; or the last one is whole
     culprit = culprit if culprit in ended or not ended else ended[0]
     status = culprit.status or OTHER
     if status > 0 and status != LOST_A_RANK and culprit.last_line is not None:
@@ -151,9 +165,12 @@ def _verdict(ranks: list[_Rank], culprit: _Rank, report: Report, stop: StopReque
         return status
     if status < 0:
         how = f"was ended by {signal.Signals(-status).name}"
-    elif status == LOST_A_RANK:
-        how = "could not reach the others"
-    else:
+    elif status != LOST_A_RANK:
         how = f"ended with status {status}"
-    report.error(RankDied(rank=culprit.number, size=len(ranks), how=how))
+    elif len(ranks) < size:
+        report.error(HostsLost(rank=culprit.number, size=size))
+        return OTHER
+    else:
+        how = "could not reach the others"
+    report.error(RankDied(rank=culprit.number, size=size, how=how))
     return OTHER

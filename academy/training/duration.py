@@ -49,7 +49,7 @@ def estimate_seconds(shape: ModelShape, recipe: Recipe, work: Work, rate: float)
     linears = sum(inputs * outputs for _, inputs, outputs in shape.linears)
     cost = 6 if recipe.gradient_checkpointing else 4
     flop = cost * (linears * work.tokens + shape.hidden * shape.vocabulary * work.answers)
-    return flop / (rate * SHARE[str(recipe.device)] * recipe.gpus)
+    return flop / (rate * SHARE[str(recipe.device)] * recipe.processes)
 
 
 def gpu_rate(name: str) -> float | None:

@@ -153,7 +153,7 @@ def _rate_of(job: Job, recipe: Recipe) -> float | None:
     """Tokens a second of a finished training like this one; None if it was none."""
     summary = (job.result or {}).get("summary", {})
     ran = summary.get("recipe", {})
-    same = ("device", "method", "load_in_4bit", "gradient_checkpointing", "gpus")
+    same = ("device", "method", "load_in_4bit", "gradient_checkpointing", "gpus", "hosts")
     rate = summary.get("tokens_per_second")
     if not rate or any(ran.get(name) != getattr(recipe, name) for name in same):
         return None

@@ -77,7 +77,7 @@ def estimate_memory(
     other = shape.parameters - in_linears
     weights = in_linears * (_FOUR_BIT if recipe.load_in_4bit else width) + other * width
     if recipe.shard_model:
-        weights /= recipe.gpus
+        weights /= recipe.processes
     adapted = shape.adapted(recipe.target_modules)
     adapter = sum(recipe.lora_rank * (inputs + outputs) for _, inputs, outputs in adapted)
     ends = sum(inputs + outputs for _, inputs, outputs in shape.linears)

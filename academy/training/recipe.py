@@ -212,8 +212,15 @@ class Recipe(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="GPUs of one host to train on together, a process for each, all or none. On a "
+        description="GPUs of each host to train on together, a process for each, all or none. On a "
         "worker without GPUs as many processes share its CPU.",
+    )
+    hosts: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Hosts to train on together, each with so many `gpus`, all or none. Past 64 a "
+        "step's rows are fewer than its processes for most recipes.",
     )
     shard_model: bool = Field(
         default=False,
@@ -275,8 +282,8 @@ class Recipe(BaseModel):
             raise ValueError("early_stopping_patience needs eval_interval_steps to be set")
         if self.load_in_4bit is True and self.device == "cpu":
             raise ValueError("load_in_4bit is true, which needs a GPU, but device is 'cpu'")
-        if self.shard_model and self.gpus == 1:
-            raise ValueError("shard_model is true, which needs gpus to be 2 or more")
+        if self.shard_model and self.processes == 1:
+            raise ValueError("shard_model is true, which needs gpus or hosts to be 2 or more")
         if self.shard_model and self.load_in_4bit is True:
             raise ValueError("shard_model is true, which load_in_4bit does not go with")
         if self.backend == "unsloth" and (why := self._beyond_unsloth()):
@@ -289,9 +296,14 @@ class Recipe(BaseModel):
         return 2.0 * self.lora_rank if self.lora_alpha == "auto" else self.lora_alpha
 
     @property
+    def processes(self) -> int:
+        """The processes that train together, on all hosts."""
+        return self.gpus * self.hosts
+
+    @property
     def rows_per_step(self) -> int:
         """Rows of one optimizer step, over all batches and processes."""
-        return self.batch_size * self.gradient_accumulation * self.gpus
+        return self.batch_size * self.gradient_accumulation * self.processes
 
     def total_steps(self, rows: int) -> int:
         """Optimizer steps that a training on so many usable rows takes."""
@@ -346,7 +358,7 @@ class Recipe(BaseModel):
     def _beyond_unsloth(self) -> str | None:
         """Why Unsloth cannot carry this recipe out; None if it can."""
         beyond = {
-            "runs on one GPU here, but gpus is more": self.gpus > 1,
+            "runs on one GPU here, but gpus or hosts is more": self.processes > 1,
             "has no kernels for use_dora": self.use_dora,
             "does not keep packed rows apart for packing": self.packing,
         }
