@@ -8,10 +8,21 @@ from dataclasses import dataclass
 
 from academy.arena.paired import student_t
 
-_WINDOW = 50
-#: Steps in a block, at several scales, and the blocks that are remembered of each.
-_BLOCKS = (5, 10, 20)
+#: Blocks that are remembered of each size.
 _BLOCKS_KEPT = 60
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a pace looks back on: the last `window` steps, and blocks of `blocks` steps each.
+
+    `least_drift` is the share of the time left by which the pace may change although no block
+    showed it yet. The values were chosen on recorded trainings (docs/training.md).
+    """
+
+    window: int = 50
+    blocks: tuple[int, ...] = (5, 10, 20)
+    least_drift: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,15 @@ class Pace:
     a slow minute, and the pace of the steps to come is not that of the recent ones. So the rates of
     blocks of steps are compared, too (batch means; Law 2015, Simulation Modeling and Analysis,
     section 9.5): what they vary by beyond σ²/C, with C tokens a block, is drift, δ², and adds
-    δ²·W². The scale of blocks that tells of the widest range counts.
+    δ²·W². The scale of blocks that tells of the widest range counts, and δ is never less than a
+    tenth of the rate: blocks that were alike do not promise that the next ones will be.
     """
 
-    def __init__(self) -> None:
-        self._drifts = [_Drift(size) for size in _BLOCKS]
-        self._steps: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
+    def __init__(self, memory: Memory | None = None) -> None:
+        memory = memory or Memory()
+        self._least_drift = memory.least_drift
+        self._drifts = [_Drift(size) for size in memory.blocks]
+        self._steps: deque[tuple[int, float]] = deque(maxlen=memory.window)
         self._seen = 0
 
     def add(self, cost: int, seconds: float) -> None:
@@ -66,7 +80,9 @@ class Pace:
             return Eta(seconds, None, None)
         scatter = sum((took - rate * step) ** 2 / step for step, took in self._steps) / (n - 1)
         own = student_t(0.975, n - 1) ** 2 * scatter * cost * (1 + cost / done)
-        drift = max(each.variance(scatter) for each in self._drifts)
+        drift = max(
+            (self._least_drift * rate) ** 2, *(each.variance(scatter) for each in self._drifts)
+        )
         half = math.sqrt(own + drift * cost**2)
         return Eta(seconds, max(0.0, seconds - half), seconds + half)
 
