@@ -65,13 +65,19 @@ class Plan:
     """
 
     def __init__(
-        self, lengths: Sequence[int], recipe: Recipe, tokens_at_once: int | None = None
+        self,
+        lengths: Sequence[int],
+        recipe: Recipe,
+        tokens_at_once: int | None = None,
+        *,
+        packed: bool = False,
     ) -> None:
         self.steps_per_epoch = recipe.steps_per_epoch(len(lengths))
         self.total_steps = recipe.total_steps(len(lengths))
         self._lengths = np.asarray(lengths)
         self._recipe = recipe
         self._tokens_at_once = tokens_at_once or 1 << 62
+        self._packed = packed
         self._rows_per_step = recipe.rows_per_step
         self._epoch: tuple[int, list[list[int]]] = (-1, [])
 
@@ -86,19 +92,23 @@ class Plan:
         rows = self._steps_of(step // self.steps_per_epoch)[step % self.steps_per_epoch]
         rows = sorted(rows, key=lambda row: (-self._lengths[row], row))
         batches: list[list[int]] = []
-        width = 0
         for row in rows[rank :: self._recipe.processes]:
-            size = len(batches[-1]) + 1 if batches else 0
-            if batches and size <= self._recipe.batch_size and size * width <= self._tokens_at_once:
-                batches[-1].append(row)
+            longer = [*batches[-1], row] if batches else []
+            fits = self._room(longer) <= self._tokens_at_once if longer else False
+            if fits and len(longer) <= self._recipe.batch_size:
+                batches[-1] = longer
             else:
                 batches.append([row])
-                width = int(self._lengths[row])
         return batches
 
     def cost(self, step: int) -> int:
         """Tokens including padding that step `step` puts through the (first process's) model."""
-        return sum(len(batch) * int(self._lengths[batch].max() - 1) for batch in self.batches(step))
+        return sum(self._room(batch) - len(batch) for batch in self.batches(step))
+
+    def _room(self, batch: list[int]) -> int:
+        """The tokens of a batch, including padding where rows do not lie in one line."""
+        lengths = self._lengths[batch]
+        return int(lengths.sum() if self._packed else lengths.max() * len(batch))
 
     def remaining_cost(self, step: int) -> int:
         """About the cost of the steps from `step` on: exact for this epoch, like it for others."""

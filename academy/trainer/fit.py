@@ -62,7 +62,12 @@ class Fit:
             weight_decay=self.recipe.weight_decay,
         )
         tokens_at_once = CPU_TOKENS_AT_ONCE if self.recipe.device == "cpu" else None
-        self.plan = Plan([row.length for row in self.rows], self.recipe, tokens_at_once)
+        self.plan = Plan(
+            [row.length for row in self.rows],
+            self.recipe,
+            tokens_at_once,
+            packed=self.objective.packed,
+        )
         self.final_cost = cost_of(self.proving)
 
     @property

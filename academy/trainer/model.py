@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from academy.trainer.batches import Batch
+from academy.trainer.lora_linear import fuse
+from academy.trainer.rows_apart import keep_rows_apart
 from academy.trainer.spec import BadSpec
 from academy.trainer.unsloth_model import load_with_unsloth
 from academy.training.recipe import Recipe
@@ -29,9 +31,11 @@ class AnswerModel:
     often most of a row.
     """
 
-    def __init__(self, peft_model: Any, device: str) -> None:
+    def __init__(self, peft_model: Any, device: str, keeps_rows_apart: bool = False) -> None:
         self.peft_model = peft_model
         self.device = device
+        #: Whether rows may lie behind each other in one line at no cost, see `rows_apart`.
+        self.keeps_rows_apart = keeps_rows_apart
         self.trainable: dict[str, nn.Parameter] = {
             name: weight for name, weight in peft_model.named_parameters() if weight.requires_grad
         }
@@ -127,7 +131,10 @@ def load_model(path: Path, recipe: Recipe) -> AnswerModel:
         if recipe.backend == "unsloth"
         else _load_with_peft(path, recipe)
     )
-    model = AnswerModel(peft_model, recipe.device)
+    # Elsewhere a mask or padding is cheap, and the noise of NEFTune depends on a line's length.
+    wants_lines = recipe.device == "cpu" and recipe.neftune_noise_alpha is None
+    apart = wants_lines and keep_rows_apart(peft_model.get_base_model())
+    model = AnswerModel(peft_model, recipe.device, apart)
     if recipe.neftune_noise_alpha is not None:
         embeddings = peft_model.get_base_model().get_input_embeddings()
         _add_noise(embeddings, recipe.neftune_noise_alpha)
@@ -192,9 +199,11 @@ def _with_adapter(base: Any, recipe: Recipe) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(base, config)
+        peft_model = get_peft_model(base, config)
     except ValueError as error:
         raise BadSpec(detail=f"recipe.target_modules is {names!r}: {error}") from error
+    fuse(peft_model)
+    return peft_model
 
 
 def _four_bit(recipe: Recipe) -> Any:

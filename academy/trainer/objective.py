@@ -34,6 +34,8 @@ class Objective:
     def __init__(self, model: AnswerModel, recipe: Recipe) -> None:
         self.model = model
         self._recipe = recipe
+        #: Whether the rows of a batch lie behind each other in one line, without padding.
+        self.packed = recipe.packing or model.keeps_rows_apart
 
     def measure(self, rows: Sequence[Example]) -> Measured:
         """The losses of `rows`, which go through the model as one batch."""
@@ -49,8 +51,11 @@ class Objective:
         )
 
     def require_rows_apart(self, rows: Sequence[Example]) -> None:
-        """Raise `BadSpec` if packed rows see each other, as in models that know no positions."""
-        if not self._recipe.packing or len(rows) < 2:
+        """Try whether packed rows see each other, as in models that know no positions.
+
+        Then rows are padded; raises `BadSpec` if the recipe asks for packing.
+        """
+        if not self.packed or len(rows) < 2:
             return
         shortest = sorted(rows, key=lambda row: row.length)[:2]
         with self.model.evaluating(adapter=True):
@@ -59,7 +64,10 @@ class Objective:
             alone = torch.cat([self.likelihoods([each]) for each in sequences])
         # In bfloat16 the order of a sum alone moves the third digit.
         tolerance = 1e-3 if self._recipe.dtype == "float32" else 0.03
-        if not torch.allclose(packed, alone, rtol=tolerance, atol=tolerance):
+        if torch.allclose(packed, alone, rtol=tolerance, atol=tolerance):
+            return
+        self.packed = False
+        if self._recipe.packing:
             raise BadSpec(
                 detail="packing is true, but this model's attention does not keep packed rows "
                 f"apart (a log-likelihood of {float(alone[-1]):.4f} became {float(packed[-1]):.4f})"
@@ -68,7 +76,7 @@ class Objective:
     def likelihoods(self, rows: Sequence[Example]) -> torch.Tensor:
         """Log-likelihood in nats of each sequence's learnt tokens, shape (sequences,)."""
         sequences = [each for row in rows for each in row.sequences]
-        batch = collate(sequences, self.model.device, packed=self._recipe.packing)
+        batch = collate(sequences, self.model.device, packed=self.packed)
         losses = self.model.losses(batch)
         return -losses.new_zeros(len(sequences)).index_add(0, batch.owners, losses)
 

@@ -176,7 +176,8 @@ class Recipe(BaseModel):
     packing: bool = Field(
         default=False,
         description="Lay the rows of a batch behind each other instead of padding them; each row "
-        "still sees itself only. Pays on GPUs where lengths differ widely.",
+        "still sees itself only. On a CPU it is done anyway; it pays on GPUs where lengths "
+        "differ widely.",
     )
     seed: int = Field(
         default=42,

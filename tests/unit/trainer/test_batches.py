@@ -68,6 +68,18 @@ def test_a_step_of_long_rows_is_cut_to_the_tokens_that_fit_at_once() -> None:
     assert given.total_steps == 10
 
 
+def test_rows_in_one_line_are_cut_by_their_sum_and_cost_no_padding() -> None:
+    lengths = [500, 300, 200, 100]
+    recipe = Recipe(batch_size=4, num_epochs=1)
+    padded, lines = (
+        Plan(lengths, recipe, tokens_at_once=1000, packed=packed) for packed in (False, True)
+    )
+    assert padded.batches(0) == [[0, 1], [2, 3]]
+    assert lines.batches(0) == [[0, 1, 2], [3]]
+    assert padded.cost(0) == 2 * 499 + 2 * 199
+    assert lines.cost(0) == sum(lengths) - 4
+
+
 def test_grouping_by_length_saves_padding_and_shows_the_longest_rows_first() -> None:
     grouped, shuffled = (plan(Recipe(group_by_length=each), rows=400) for each in (True, False))
     steps = range(grouped.steps_per_epoch)

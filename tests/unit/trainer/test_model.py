@@ -197,7 +197,10 @@ def test_a_model_that_mixes_packed_rows_up_is_refused(
     decoder.register_forward_pre_hook(forget_positions, with_kwargs=True)
     with pytest.raises(BadSpec, match="does not keep packed rows apart"):
         objective.require_rows_apart(rows)
-    Objective(model, Recipe()).require_rows_apart(rows)
+    unasked = Objective(model, Recipe(dtype="float32"))
+    assert unasked.packed
+    unasked.require_rows_apart(rows)
+    assert not unasked.packed, "where packing was not asked for, rows are padded"
 
 
 def finished(folder: Path, model: AnswerModel, recipe: Recipe, base: Path) -> AdapterRef:
