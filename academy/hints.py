@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,9 @@ _BURST_SECONDS = 0.02
 #: So many hints may wait however few workers are known, for a new one is known only after a while.
 _FEWEST_WAITING = 8
 
+#: The live workers are counted anew after so long.
+_COUNTED_SECONDS = 1.0
+
 
 class BrokerAway(AcademyError):
     """The broker takes no hints just now: {detail}."""
@@ -48,6 +52,9 @@ class Hints:
         self._sessions = sessions
         self._client = stream.shared(settings)
         self._sender = HintSender(settings)
+        #: The live workers of each queue, and when they were counted.
+        self._live: dict[str, int] = {}
+        self._counted_at = float("-inf")
 
     def publish(self) -> int:
         """Publish what waits in the outbox; how many hints that were.
@@ -88,10 +95,11 @@ class Hints:
         """Give the connection back."""
         self._sender.close()
 
-    @staticmethod
-    def _most(session: Session) -> Callable[[str], int]:
-        live = workers.count_live(session)
-        return lambda queue: max(_FEWEST_WAITING, live.get(queue, 0))
+    def _most(self, session: Session) -> Callable[[str], int]:
+        if time.monotonic() - self._counted_at > _COUNTED_SECONDS:
+            self._live = workers.count_live(session)
+            self._counted_at = time.monotonic()
+        return lambda queue: max(_FEWEST_WAITING, self._live.get(queue, 0))
 
     def _in_broker(self, queue: str) -> int:
         try:

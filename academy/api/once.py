@@ -17,7 +17,7 @@ from academy.api.guard import principal
 from academy.api.state import state
 from academy.errors import AcademyError, InvalidRequest
 from academy.store import access
-from academy.store.engine import Session
+from academy.store.engine import Session, one_statement
 
 HEADER = "Idempotency-Key"
 
@@ -61,17 +61,21 @@ def once(
     *,
     hide: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     body_sha256: str | None = None,
+    writes_once: bool = False,
 ) -> Answer:
     """Do `work` in one transaction, or give its first answer again.
 
-    Without an ``Idempotency-Key`` it is simply done. `hide` takes out of the remembered answer what
+    Without an ``Idempotency-Key`` it is simply done; then no transaction is opened for work that
+    `writes_once`, by one statement. `hide` takes out of the remembered answer what
     may not be stored, such as a key's secret; `body_sha256` stands for a body that the view reads
     itself. Raises `IdempotencyKeyReused` or `RequestInFlight`.
     """
     key = request.headers.get(HEADER)
-    with state().sessions.begin() as session:
-        if key is None:
+    if key is None:
+        sessions = state().sessions
+        with one_statement(sessions) if writes_once else sessions.begin() as session:
             return work(session)
+    with state().sessions.begin() as session:
         _require_usable(key)
         owner, body_sha256 = principal().key_id, body_sha256 or _fingerprint()
         if not access.lock_request(session, owner, key):

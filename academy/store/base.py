@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import DateTime, MetaData, Text, column, select, table
+from sqlalchemy import (
+    DateTime,
+    Double,
+    Interval,
+    MetaData,
+    Text,
+    cast,
+    column,
+    literal_column,
+    select,
+    table,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql import func
@@ -40,7 +51,7 @@ def now() -> ColumnElement[datetime]:
 
 def from_now(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
     """A moment by PostgreSQL's clock, `seconds` after now (or before, if negative)."""
-    return now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return now() + cast(seconds, Double) * literal_column("interval '1 second'", Interval)
 
 
 def schema_revision() -> ScalarSelect[str]:

@@ -18,9 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, text
-from sqlalchemy.sql.selectable import ScalarSelect
-
 #: No recipe asks for more (academy/training/recipe.py).
 MOST_GPUS = 64
 
@@ -101,11 +98,6 @@ class Fit:
     gpus: int = MOST_GPUS  # a job may ask for so many; processes on one CPU need no slots
     on_gpu: bool = False  # False: a job that insists on a GPU is passed over
     above: int = -(2**31)  # only jobs with a higher priority
-
-
-def best_job() -> ScalarSelect[str]:
-    """The id of the job that a claim takes, locked; null if there is none. See `parameters`."""
-    return text(SQL).columns(id=Text).scalar_subquery()
 
 
 def parameters(queue: str, fit: Fit) -> dict[str, Any]:

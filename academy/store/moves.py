@@ -6,37 +6,35 @@ Parameters must not be named like columns of the job, or SQLAlchemy would set th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     CTE,
     BindParameter,
+    Column,
     ColumnElement,
     Executable,
-    Exists,
     Select,
     Text,
     bindparam,
-    cast,
-    exists,
     func,
     insert,
     literal,
+    literal_column,
     null,
-    or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
-from sqlalchemy.sql.selectable import ScalarSelect
 
 from academy.lifecycle import Reason, Status
 from academy.store import fair_share
-from academy.store.base import Base, from_now, now, schema_revision
-from academy.store.gang_tables import GangMember
+from academy.store.base import Base, now
 from academy.store.tables import Hint, Job, JobTransition
 
 #: What gives a job back: nobody holds it any more.
@@ -69,10 +67,10 @@ def _submission(given: frozenset[str]) -> Executable:
         return bindparam(_NEW + name, type_=_JOBS.columns[name].type)
 
     history = {
-        "to_status": literal(Status.QUEUED),
-        "reason": literal(Reason.SUBMITTED),
-        "fence": literal(0),
-        "attempt": literal(0),
+        "to_status": _constant(Status.QUEUED),
+        "reason": _constant(Reason.SUBMITTED),
+        "fence": literal_column("0"),
+        "attempt": literal_column("0"),
     }
     return (
         insert(_JOBS)
@@ -95,7 +93,7 @@ def moving(
 
     It takes ``job_id`` and ``job_fence`` and returns the moved job, or nothing to a stale caller.
     """
-    moved, noted = _moved(expected, to, reason, detail, **values)
+    moved, noted = _moved(_JOBS.columns, expected, to, reason, detail, values)
     return select(aliased(Job, moved)).add_cte(noted)
 
 
@@ -103,16 +101,19 @@ def _moving_own(
     expected: Collection[Status], to: Status, reason: Reason, **values: Any
 ) -> Select[str]:
     """As `moving`, for an owner, which knows its job: the id alone comes back."""
-    moved, noted = _moved(expected, to, reason, None, **values)
+    job = _JOBS.columns
+    known = (job.id, job.fence, job.attempt, job.worker_id)
+    moved, noted = _moved(known, expected, to, reason, None, values)
     return select(moved.c.id).add_cte(noted)
 
 
 def _moved(
+    returned: Iterable[Column[Any]],
     expected: Collection[Status],
     to: Status,
     reason: Reason,
     detail: dict[str, Any] | None,
-    **values: Any,
+    values: dict[str, Any],
 ) -> tuple[CTE, CTE]:
     job = _JOBS.c
     before = (
@@ -125,53 +126,42 @@ def _moved(
         update(_JOBS)
         .where(
             job.id == before.c.id,
-            # Not IN, whose list SQLAlchemy writes anew each time.
-            or_(*(before.c.status == each for each in sorted(expected))),
+            before.c.status.in_([_constant(each) for each in sorted(expected)]),
             job.fence == bindparam("job_fence"),
         )
-        .values(status=to, **values)
-        .returning(*job, before.c.status.label("before"), before.c.worker_id.label("holder"))
+        .values(status=_constant(to), **values)
+        .returning(*returned, before.c.status.label("before"), before.c.worker_id.label("holder"))
         .cte("moved")
     )
     return moved, _noted(moved, moved.c.before, moved.c.holder, to, reason, detail)
 
 
-def _claiming(job_id: ScalarSelect[str]) -> Select[Job]:
-    """The UPDATE of a claim and its row of history, as one statement."""
-    revision = cast(bindparam("revision"), Text)
-    devices = cast(bindparam("granted"), Job.devices.type)
-    moved = (
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == Status.QUEUED,
-            or_(revision.is_(None), schema_revision() == revision),
-            ~_has_part(),
-        )
-        .values(
-            status=Status.PREPARING,
-            fence=Job.fence + 1,
-            attempt=Job.attempt + 1,
-            worker_id=cast(bindparam("worker"), Text),
-            lease_expires_at=from_now(bindparam("lease")),
-            started_at=func.coalesce(Job.started_at, now()),
-            # The first of them, as many as the job asks for; a CPU worker grants none.
-            devices=func.trim_array(
-                devices, func.greatest(func.cardinality(devices) - Job.gpus, 0)
-            ),
-        )
-        .returning(Job)
-        .cte("moved")
+#: The UPDATE of a claim. It gives out the first of the granted devices, as many as the job asks
+#: for; a CPU worker grants none. A worker that was given a part in another job claims nothing.
+_CLAIM_SQL = """
+UPDATE jobs SET status = 'preparing', fence = fence + 1, attempt = attempt + 1, worker_id = :worker,
+    lease_expires_at = clock_timestamp() + :lease * interval '1 second',
+    started_at = coalesce(started_at, clock_timestamp()),
+    devices = trim_array(granted, greatest(cardinality(granted) - gpus, 0))
+FROM (SELECT cast(:granted AS text[]) AS granted, cast(:revision AS text) AS revision) AS given
+WHERE id = ({job_id}) AND status = 'queued'
+    AND (revision IS NULL OR (SELECT version_num FROM alembic_version) = revision)
+    AND NOT EXISTS (
+        SELECT FROM gang_members AS part
+        WHERE part.worker_id = :worker AND part.lease_expires_at IS NOT NULL
     )
-    before = literal(Status.QUEUED, Text)
+RETURNING jobs.*
+"""
+
+
+def _claiming(job_id: str) -> Select[Job]:
+    """The UPDATE of a claim and its row of history, as one statement; `job_id` is SQL."""
+    # Short, since psycopg analyses a statement of over 4,096 characters anew each time.
+    sql = " ".join(_CLAIM_SQL.format(job_id=job_id).split())
+    moved = text(sql).columns(*_JOBS.columns).cte("moved")
+    before = _constant(Status.QUEUED)
     noted = _noted(moved, before, null(), Status.PREPARING, Reason.CLAIMED, None)
     return select(aliased(Job, moved)).add_cte(noted)
-
-
-def _has_part() -> Exists:
-    """Whether the claimer has a part in a job of another worker, given to it this moment."""
-    worker = cast(bindparam("worker"), Text)
-    return exists().where(GangMember.worker_id == worker, GangMember.lease_expires_at.is_not(None))
 
 
 def _noted(
@@ -186,26 +176,26 @@ def _noted(
     history: dict[str, ColumnElement[Any]] = {
         "job_id": moved.c.id,
         "from_status": before,
-        "to_status": literal(to),
-        "reason": literal(reason),
+        "to_status": _constant(to),
+        "reason": _constant(reason),
         "fence": moved.c.fence,
         "attempt": moved.c.attempt,
         # A job that nobody holds any more was moved by, or taken from, its last owner.
         "worker_id": func.coalesce(moved.c.worker_id, holder),
-        "detail": literal(detail, JobTransition.detail.type),
+        "detail": null() if detail is None else literal(detail, JobTransition.detail.type),
     }
     return insert(_HISTORY).from_select(list(history), select(*history.values())).cte("noted")
 
 
+def _constant(value: StrEnum) -> ColumnElement[str]:
+    """A word of our own, spelled out: a parameter would be sent and adapted each time."""
+    return literal_column(f"'{value}'", Text)
+
+
 #: ``worker``, ``lease``, ``revision``, ``granted`` and `fair_share.parameters`.
-CLAIM = _claiming(fair_share.best_job())
+CLAIM = _claiming(fair_share.SQL)
 #: ``worker``, ``lease``, ``revision``, ``granted`` and ``wide_job_id``.
-CLAIM_WIDE = _claiming(
-    select(Job.id)
-    .where(Job.id == bindparam("wide_job_id"))
-    .with_for_update(skip_locked=True, key_share=True)
-    .scalar_subquery()
-)
+CLAIM_WIDE = _claiming("SELECT id FROM jobs WHERE id = :wide_job_id FOR NO KEY UPDATE SKIP LOCKED")
 #: ``job_id``, ``job_fence``; so is `FINISH`, with ``result``.
 START = _moving_own({Status.PREPARING}, Status.RUNNING, Reason.STARTED)
 FINISH = _moving_own(

@@ -56,7 +56,7 @@ def curate(wanted: CurationRequest) -> Response:
         job = submit_curation(session, state().settings, wanted, principal().name)
         return Answer({"job_id": job.id}, 202)
 
-    submitted = once(work)
+    submitted = once(work, writes_once=True)
     publish_hints()
     job_id = submitted.body["job_id"]
     if wait_seconds == 0 and not submitted.replayed:
