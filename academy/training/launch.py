@@ -90,7 +90,7 @@ class Granted:
 
 def grant(launch: Launch, settings: Settings) -> Granted:
     """What the settings make of `launch`. Raises `LaunchRefused`, which names the field."""
-    launcher: Launcher = launch.launcher or _default(settings)
+    launcher: Launcher = launch.launcher or default_launcher(settings)
     wanted = launch.limits
     if launcher == "native":
         for name, given in (
@@ -123,7 +123,8 @@ def grant(launch: Launch, settings: Settings) -> Granted:
     )
 
 
-def _default(settings: Settings) -> Launcher:
+def default_launcher(settings: Settings) -> Launcher:
+    """The launcher of a training that names none."""
     return "docker" if settings.launcher == "docker" else "native"
 
 

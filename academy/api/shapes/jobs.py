@@ -9,6 +9,7 @@ from pydantic import Field
 
 from academy.api.lists import PageQuery
 from academy.api.shapes.base import Done, Sent, Shown
+from academy.api.shapes.launches import LaunchShown, launch_body
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store.tables import Job
@@ -49,6 +50,7 @@ class JobShown(Shown):
     attempt: int
     worker: str | None
     progress: float | None = Field(description="share of the work that is done, 0 to 1")
+    launch: LaunchShown | None = Field(description="how its trainer is launched")
     failure: Failure | None
 
 
@@ -166,6 +168,7 @@ def job_body(job: Job, settings: Settings) -> dict[str, Any]:
         "attempt": job.attempt,
         "worker": job.worker_id,
         "progress": 1.0 if job.status == Status.FINISHED else progress.get("progress"),
+        "launch": launch_body(job, settings),
         "failure": None
         if job.failure_code is None
         else {

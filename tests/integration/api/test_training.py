@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,21 @@ def test_a_training_is_queued_with_the_seeds_answer(admin, dataset, sessions) ->
     with sessions() as session:
         job = jobs.get(session, body["job_id"], JobKind.TRAINING)
     assert (job.status, job.created_by) == (Status.QUEUED, "the admin")
+
+
+def test_a_job_shows_how_it_is_launched(app, admin, dataset, settings) -> None:
+    limits = {"memory_bytes": 1 << 30, "wall_seconds": 60.0}
+    job_id = admin.post("/train", json={"limits": limits}).json["job_id"]
+    shown = admin.get(f"/train/{job_id}/status").json["launch"]
+    assert (shown["launcher"], shown["image"], shown["network"]) == ("native", None, False)
+    assert shown["limits"] == limits | {"cpu_seconds": None, "cpus": None}
+    assert shown["refused"] is None
+    # The settings have become stricter since.
+    stricter = replace(settings, trainer_memory_bytes=1 << 29)
+    app.extensions["academy"] = replace(app.extensions["academy"], settings=stricter)
+    [listed] = admin.get("/jobs").json["jobs"]
+    assert "at most" in listed["launch"]["refused"]
+    assert listed["launch"]["limits"]["memory_bytes"] == 1 << 30
 
 
 def test_the_same_idempotency_key_makes_one_job_and_gives_one_answer(admin, dataset) -> None:
