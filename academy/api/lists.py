@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from academy.errors import InvalidRequest, NotFound
@@ -36,6 +36,18 @@ class Page(Generic[Row]):
     has_more: bool
     next: str | None
 
+    def answer(
+        self, shape: type[BaseModel], name: str, show: Callable[[Row], Any] = lambda row: row
+    ) -> Response:
+        """The page as an answer of that shape, each row as `show` gives it in the field `name`."""
+        body = {
+            "count": len(self.rows),
+            name: [show(row) for row in self.rows],
+            "has_more": self.has_more,
+            "next": self.next,
+        }
+        return self.link(jsonify(shape.model_validate(body).model_dump(mode="json")))
+
     def link(self, response: Response) -> Response:
         """Put the next page's address into the ``Link`` header (RFC 8288)."""
         if self.next is not None:
@@ -57,6 +69,11 @@ def page_of(query: PageQuery, fetch: Callable[[int, str | None], list[Any]]) -> 
     has_more = len(rows) > query.limit
     rows = rows[: query.limit]
     return Page(rows, has_more, cursor_of(rows[-1].id) if has_more else None)
+
+
+def more_after(end: int, total: int) -> dict[str, Any]:
+    """``has_more`` and ``next`` of a list that counts places, behind place `end` of `total`."""
+    return {"has_more": end < total, "next": end if end < total else None}
 
 
 def cursor_of(row_id: str) -> str:

@@ -8,14 +8,14 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify, send_file
+from flask import Response, send_file
 
 from academy import basemodels
 from academy.access import Role
 from academy.api.aside import aside
 from academy.api.dataset_files import file_of, lines_of, row_table, rows_at, rows_of
 from academy.api.guard import allows
-from academy.api.lists import PageQuery, page_of
+from academy.api.lists import PageQuery, more_after, page_of
 from academy.api.shapes.base import text_answer
 from academy.api.shapes.datasets import (
     DatasetShown,
@@ -57,13 +57,7 @@ def list_datasets(query: PageQuery) -> Response:
     """The curated datasets, newest first."""
     with state().sessions() as session:
         page = page_of(query, lambda limit, after: datasets.page(session, limit=limit, after=after))
-    body = {
-        "count": len(page.rows),
-        "datasets": [dataset_body(each, _path(each)) for each in page.rows],
-        "has_more": page.has_more,
-        "next": page.next,
-    }
-    return page.link(jsonify(DatasetsPage.model_validate(body).model_dump(mode="json")))
+    return page.answer(DatasetsPage, "datasets", lambda each: dataset_body(each, _path(each)))
 
 
 @blueprint.get("/datasets/<dataset_id>")
@@ -101,8 +95,7 @@ def dataset_rows(dataset_id: str, query: RowsQuery) -> dict[str, Any]:
         "count": len(rows),
         "total": lines.count,
         "rows": rows,
-        "has_more": end < lines.count,
-        "next": end if end < lines.count else None,
+        **more_after(end, lines.count),
     }
 
 
@@ -125,8 +118,7 @@ def dataset_drops(dataset_id: str, query: DropsQuery) -> dict[str, Any]:
         "dataset_id": dataset_id,
         "count": len(found),
         "drops": found,
-        "has_more": end < len(drops),
-        "next": end if end < len(drops) else None,
+        **more_after(end, len(drops)),
     }
 
 
@@ -193,8 +185,7 @@ def diff_datasets(query: DifferenceQuery) -> dict[str, Any]:
         "kind": query.kind,
         "count": len(part),
         "rows": _side_by_side(rows_at(a, table_a, before), rows_at(b, table_b, after)),
-        "has_more": end < len(found),
-        "next": end if end < len(found) else None,
+        **more_after(end, len(found)),
     }
 
 

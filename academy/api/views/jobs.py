@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Response
 
 from academy.access import Role
 from academy.api.guard import allows
@@ -43,13 +43,7 @@ def list_jobs(query: JobsQuery) -> Response:
                 role=query.role,
             ),
         )
-    body = {
-        "count": len(page.rows),
-        "jobs": [job_body(job, state().settings) for job in page.rows],
-        "has_more": page.has_more,
-        "next": page.next,
-    }
-    return page.link(jsonify(JobsPage.model_validate(body).model_dump(mode="json")))
+    return page.answer(JobsPage, "jobs", lambda job: job_body(job, state().settings))
 
 
 @blueprint.get("/jobs/<job_id>")

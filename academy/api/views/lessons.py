@@ -45,7 +45,7 @@ def record_tasks() -> Response:
 @allows(Role.VIEWER)
 @blueprint.input(LessonsQuery, location="query", arg_name="query")
 @blueprint.output(LessonsPage)
-def list_lessons(query: LessonsQuery) -> dict[str, Any]:
+def list_lessons(query: LessonsQuery) -> Response:
     """The recorded lessons, newest first."""
     with state().sessions() as session:
         page = page_of(
@@ -54,12 +54,7 @@ def list_lessons(query: LessonsQuery) -> dict[str, Any]:
                 session, limit=limit, after=after, tag=query.tag, source=query.source
             ),
         )
-    return {
-        "count": len(page.rows),
-        "lessons": page.rows,
-        "has_more": page.has_more,
-        "next": page.next,
-    }
+    return page.answer(LessonsPage, "lessons")
 
 
 @blueprint.get("/lessons/stats")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apiflask import APIBlueprint
 from flask import Response
 
@@ -48,7 +46,7 @@ def add_signals(run_id: str, sent: MoreSignals) -> Response:
 @allows(Role.VIEWER)
 @blueprint.input(RunsQuery, location="query", arg_name="query")
 @blueprint.output(RunsPage)
-def list_runs(query: RunsQuery) -> dict[str, Any]:
+def list_runs(query: RunsQuery) -> Response:
     """The recorded runs, newest first."""
     with state().sessions() as session:
         page = page_of(
@@ -57,9 +55,4 @@ def list_runs(query: RunsQuery) -> dict[str, Any]:
                 session, limit=limit, after=after, source=query.source, task_id=query.task_id
             ),
         )
-    return {
-        "count": len(page.rows),
-        "runs": [run_body(each) for each in page.rows],
-        "has_more": page.has_more,
-        "next": page.next,
-    }
+    return page.answer(RunsPage, "runs", run_body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Response
 
 from academy.access import Role
 from academy.api.guard import allows, principal
@@ -57,13 +57,7 @@ def list_schedules(query: PageQuery) -> Response:
         page = page_of(
             query, lambda limit, after: schedules.page(session, limit=limit, after=after)
         )
-    body = {
-        "count": len(page.rows),
-        "schedules": [schedule_body(row) for row in page.rows],
-        "has_more": page.has_more,
-        "next": page.next,
-    }
-    return page.link(jsonify(SchedulesPage.model_validate(body).model_dump(mode="json")))
+    return page.answer(SchedulesPage, "schedules", schedule_body)
 
 
 @blueprint.get("/schedules/<name>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Response
 
 from academy.access import Role
 from academy.api.guard import allows, principal
@@ -61,13 +61,7 @@ def list_sweeps(query: PageQuery) -> Response:
     """The sweeps, newest first."""
     with state().sessions() as session:
         page = page_of(query, lambda limit, after: sweeps.page(session, limit=limit, after=after))
-    body = {
-        "count": len(page.rows),
-        "sweeps": [summary_body(sweep) for sweep in page.rows],
-        "has_more": page.has_more,
-        "next": page.next,
-    }
-    return page.link(jsonify(SweepsPage.model_validate(body).model_dump(mode="json")))
+    return page.answer(SweepsPage, "sweeps", summary_body)
 
 
 @blueprint.get("/train/sweep/<sweep_id>")
