@@ -74,7 +74,11 @@ class Attempt:
 
     def start(self) -> None:
         """As `try_to_start`, again while Postgres is away."""
-        self._until_recorded(self.try_to_start)
+        self._until_moved(self.try_to_start, Status.RUNNING)
+
+    def finish(self, succeed: Callable[[Session], None]) -> None:
+        """Record success by `succeed`, in a transaction, again while Postgres is away."""
+        self._until_moved(lambda: self.record(succeed), Status.FINISHED)
 
     def record(self, write: Callable[[Session], Answer]) -> Answer:
         """Run `write` in a transaction, again while Postgres is away, until the job is lost.
@@ -88,6 +92,15 @@ class Attempt:
                 return write(session)
 
         return self._until_recorded(transaction)
+
+    def _until_moved(self, move: Callable[[], None], to: Status) -> None:
+        """As `_until_recorded`, for a move whose answer may be lost after it was committed."""
+        try:
+            self._until_recorded(move)
+        except StaleFence:
+            with one_statement(self.sessions) as session:
+                if not transitions.is_recorded(session, self.claim, to):
+                    raise
 
     def _until_recorded(self, write: Callable[[], Answer]) -> Answer:
         began = time.monotonic()
@@ -164,7 +177,7 @@ def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None
             )
         )
     try:
-        attempt.record(succeed)
+        attempt.finish(succeed)
     except StaleFence:
         # A cancel that was requested before the success could be recorded wins.
         return _let_go(attempt)

@@ -21,7 +21,7 @@ from academy.store import fair_share
 from academy.store.base import from_now, now
 from academy.store.moves import CLAIM, CLAIM_WIDE, FINISH, RELEASED, START, moving, submitting
 from academy.store.slots import Offer, grant, seat
-from academy.store.tables import Hint, Job
+from academy.store.tables import Hint, Job, JobTransition
 
 #: A moved job is read anew where the session knew it before.
 _FRESH = {"populate_existing": True}
@@ -99,6 +99,21 @@ def start(session: Session, held: Claim) -> None:
 def finish(session: Session, held: Claim, result: dict[str, Any]) -> None:
     """To finished, with the result. A cancel that was requested before wins: `StaleFence`."""
     _move_held(session, held, FINISH, result=result)
+
+
+def is_recorded(session: Session, held: Claim, to: Status) -> bool:
+    """Whether this owner has moved its job to `to`; it may not know, if the answer was lost."""
+    return (
+        session.scalar(
+            select(JobTransition.id).where(
+                JobTransition.job_id == held.job_id,
+                JobTransition.fence == held.fence,
+                JobTransition.worker_id == held.worker_id,
+                JobTransition.to_status == to,
+            )
+        )
+        is not None
+    )
 
 
 def fail_or_retry(

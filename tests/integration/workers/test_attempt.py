@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from academy.attempt import Attempt, JobFailed, StoppedOnRequest, carry_out
 from academy.errors import BaseModelUnavailable
@@ -61,6 +63,35 @@ def test_a_success_is_recorded_with_its_last_event(
     events = replay.read_all(sessions, stream.connect(settings), claimed.id)
     assert [event.type for event in events] == ["status", "log", "status"]
     assert events[-1].fields["status"] == "finished"
+
+
+def test_a_move_whose_answer_was_lost_after_the_commit_counts(
+    settings: Settings, sessions: Sessions, claimed: Job
+) -> None:
+    lost: list[str] = []
+
+    def lose_the_answer(session: Session) -> None:
+        @event.listens_for(session, "after_commit", once=True)
+        def lose(_: Session) -> None:
+            if not lost:
+                lost.append("the finish")
+                raise OperationalError("COMMIT", {}, ConnectionError("reset by peer"))
+
+    def work(attempt: Attempt) -> Callable[[Session], None]:
+        attempt.start()
+        attempt.start()
+
+        def record(session: Session) -> None:
+            lose_the_answer(session)
+            transitions.finish(session, attempt.claim, {"done": True})
+
+        return record
+
+    assert run(settings, sessions, claimed, work) == Status.FINISHED
+    assert lost == ["the finish"]
+    with sessions() as session:
+        history = [each.to_status for each in jobs.transitions(session, claimed.id)]
+    assert history == ["queued", "preparing", "running", "finished"]
 
 
 @pytest.mark.parametrize(
