@@ -19,8 +19,8 @@ from typing import TypeVar
 from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError, StaleFence
 from academy.events.closing import failure_of
+from academy.events.emitter import Emitter
 from academy.events.sender import EventSender
-from academy.events.writer import EventWriter
 from academy.holding import Hold, Stop
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
@@ -55,7 +55,7 @@ class Attempt:
     store: ArtifactStore
     job: Job
     claim: Claim
-    events: EventWriter
+    events: Emitter
     hold: Hold
 
     def check(self) -> None:
@@ -160,7 +160,7 @@ def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None
     except StaleFence:
         raise
     except Exception as error:
-        failure = _failure(error)
+        failure = failure_from(error)
         log.warning(
             "the attempt failed: %s",
             failure.message,
@@ -196,7 +196,8 @@ def _failure_of(attempt: Attempt, status: Status) -> dict[str, str | None] | Non
     return failure_of(attempt.record(lambda session: jobs.get(session, attempt.job.id)))
 
 
-def _failure(error: Exception) -> Failure:
+def failure_from(error: Exception) -> Failure:
+    """What an error that ends an attempt is published as."""
     if isinstance(error, JobFailed):
         return error.failure
     if isinstance(error, AcademyError):

@@ -154,6 +154,19 @@ class Settings:
     foreign_gpu_bytes: int = setting(
         0, "memory that processes of others may hold on a GPU that takes jobs", low=0
     )
+    host_name: str = setting(
+        "", "name of this worker's host among the others'; empty: the machine's own"
+    )
+    gang_address: str = setting(
+        "",
+        "IP address at which the trainers of other hosts reach this host's; empty: the one from "
+        "which it talks to PostgreSQL",
+    )
+    gang_seconds: float = setting(
+        600.0,
+        "time in which the hosts of one training have to have its files; else it is tried again",
+        low=1,
+    )
     max_crashes: int = setting(
         3, "crashes without checkpoint progress after which a job fails", low=1, high=100
     )

@@ -36,7 +36,12 @@ def main() -> None:
     with refused_clearly():
         require_in_order(settings.database_url)
         # SIGTERM is the one way out, whoever asks for the drain.
-        process = WorkerProcess(settings, queue, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        process = WorkerProcess(
+            settings,
+            queue,
+            end=lambda: os.kill(os.getpid(), signal.SIGTERM),
+            take_part=tasks.train,
+        )
     tasks.process = process
 
     def drain(**_: object) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class Intake:
@@ -28,6 +32,11 @@ class Intake:
             # The consumer is touched in its own thread only, between two jobs.
             self._consumer.call_soon(self._apply)
 
+    def run_soon(self, work: Callable[[], None]) -> None:
+        """Have the consumer's thread do `work` between two hints; its errors go to the log."""
+        if self._consumer is not None:
+            self._consumer.call_soon(_logging_errors, work)
+
     def _is_done(self) -> bool:
         hints = self._consumer.task_consumer
         # None: between two connections; the next call finds the new one.
@@ -40,3 +49,10 @@ class Intake:
             self._consumer.add_task_queue(self._queue)
         else:
             self._consumer.cancel_task_queue(self._queue)
+
+
+def _logging_errors(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        log.exception("a part in another worker's job broke off")

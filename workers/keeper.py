@@ -20,7 +20,7 @@ from academy.events.closing import close_events
 from academy.hints import Hints
 from academy.schedules.firing import fire_due
 from academy.settings import Settings
-from academy.store import hints, jobs, leases, transitions
+from academy.store import gangs, hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
 from academy.training.sweeping import advance_sweeps
 
@@ -109,6 +109,9 @@ class Keeper:
                 max_crashes=self._settings.max_crashes,
                 retry_seconds=self._settings.retry_seconds,
             )
+            silent = gangs.reap(session)
+        if silent:
+            log.warning("parts in jobs of other workers ran out", extra={"parts": silent})
         if reaped:
             log.warning("leases ran out", extra={"jobs": reaped})
         return reaped

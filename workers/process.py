@@ -9,6 +9,7 @@ import platform
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,8 +22,9 @@ from academy.gpu_watch import Health, look
 from academy.gpus import GpusUnknown, own_gpus
 from academy.queues import GPU
 from academy.settings import Settings
-from academy.store import slots, transitions, workers
+from academy.store import gangs, slots, transitions, workers
 from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
+from academy.store.gangs import Part
 from academy.store.migrate import needed_revision
 from academy.store.slots import Holding, Offer
 from academy.store.tables import Job
@@ -42,39 +44,55 @@ class WorkerProcess:
     Making one raises `GpuMissing` and `GpusUnknown`.
     """
 
-    def __init__(self, settings: Settings, queue: str, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queue: str,
+        end: Callable[[], None],
+        take_part: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.queue = queue
         self.sessions: Sessions = make_sessions(settings, pool_size=4)
         self.events = EventSender(settings, self.sessions)
-        host = socket.gethostname()
+        host = settings.host_name or socket.gethostname()
         self.id = f"{host}-{queue}-{os.getpid()}-{secrets.token_hex(2)}"
         self.devices = tuple(own_gpus()) if queue == GPU else ()
         self.draining = threading.Event()
+        self.is_busy = threading.Event()
         self.intake = Intake(queue)
         self.obstacle: str | None = None
         self._host = host
         self._end = end
+        self._take_part = take_part
+        #: While jobs of several hosts wait, a claim also looks at what other hosts have.
+        self._gangs_wait = False
         self._asked_to_drain = False
         self._revision = needed_revision()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart-beat", daemon=True)
+        self._threads = [threading.Thread(target=self._run, name="heart-beat", daemon=True)]
+        if queue == GPU:
+            look = threading.Thread(target=self._look_for_parts, name="parts", daemon=True)
+            self._threads.append(look)
 
     def start(self) -> None:
         """Register, then stay registered until `stop`."""
         self._beat()
         self.events.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Say good-bye; the row stays as history."""
         self._stopped.set()
         self.events.close()
-        if self._thread.is_alive():
-            self._thread.join(self.settings.postgres_timeout_seconds + 5)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(self.settings.postgres_timeout_seconds + 5)
         try:
             with self.sessions.begin() as session:
                 workers.stopped(session, self.id)
+                gangs.leave_all(session, self.id)
         except StoreError as error:
             log.warning("the worker could not say good-bye: %s", type(error).__name__)
 
@@ -97,19 +115,53 @@ class WorkerProcess:
             lease_seconds=self.settings.lease_seconds,
             wide_wait_seconds=self.settings.wide_wait_seconds,
         )
-        lease = self.settings.lease_seconds
         try:
-            # Without devices a claim is one statement; with them it locks them first.
-            with self.sessions.begin() if self.devices else one_statement(self.sessions) as session:
-                job = transitions.claim(
-                    session, self.queue, self.id, lease, offer, revision=self._revision
-                )
+            if not self.devices and not self._gangs_wait:
+                # One statement. Devices, and jobs of several hosts, are looked at under locks.
+                with one_statement(self.sessions) as session:
+                    job = self._claim(session, Offer())
+                if job is not None or self.queue != GPU:
+                    return job
+            with self.sessions.begin() as session:
+                job = self._claim(session, offer)
                 if job is None and self.devices:
                     self._note(self._obstacle(session, health))
         except StoreError as error:
             log.warning("nothing can be claimed now: %s", type(error).__name__)
             return None
         return job
+
+    def part(self) -> Part | None:
+        """The part in another worker's job that this process was given; None if there is none."""
+        if self.queue != GPU or self.draining.is_set():
+            return None
+        try:
+            with one_statement(self.sessions) as session:
+                return gangs.part_of(session, self.id)
+        except StoreError as error:
+            log.warning("no part can be looked for now: %s", type(error).__name__)
+            return None
+
+    def _claim(self, session: Session, offer: Offer) -> Job | None:
+        lease = self.settings.lease_seconds
+        return transitions.claim(
+            session, self.queue, self.id, lease, offer, revision=self._revision
+        )
+
+    def _look_for_parts(self) -> None:
+        """Begin a part within a second or so; a worker that waits for hints looks for nothing."""
+        ask_at = 0.0
+        while not self._stopped.wait(self.settings.heartbeat_seconds / 10):
+            try:
+                with one_statement(self.sessions) as session:
+                    self._gangs_wait = slots.gangs_wait(session, self.queue)
+            except StoreError:
+                continue  # the heart-beat says so
+            if self.is_busy.is_set() or time.monotonic() < ask_at or self.part() is None:
+                continue
+            # Said again later, as a connection to the broker that breaks now forgets it.
+            ask_at = time.monotonic() + self.settings.heartbeat_seconds
+            self.intake.run_soon(self._take_part)
 
     def _run(self) -> None:
         while not self._stopped.wait(self.settings.heartbeat_seconds):

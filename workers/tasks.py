@@ -30,7 +30,7 @@ def curate() -> None:
 
 @app.task(name=queues.TASKS[queues.GPU])
 def train() -> None:
-    """Claim and carry out trainings until none waits."""
+    """Claim and carry out trainings, and parts in those of other workers, until none waits."""
     from academy.training import supervisor
 
     _claim_and_carry_out(queues.GPU, supervisor.train)
@@ -39,9 +39,30 @@ def train() -> None:
 def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session], None]]) -> None:
     if process is None:
         raise RuntimeError("start the worker with `python -m workers`, which says who it is")
-    while not process.draining.is_set():
-        job = process.claim()
-        if job is None:
-            return
-        log.info("claimed", extra={"job_id": job.id, "attempt": job.attempt, "fence": job.fence})
-        carry_out(process.settings, process.sessions, job, process.draining, work, process.events)
+    process.is_busy.set()
+    try:
+        while not process.draining.is_set():
+            if _took_part(process):
+                continue
+            job = process.claim()
+            if job is None:
+                return
+            told = {"job_id": job.id, "attempt": job.attempt, "fence": job.fence}
+            log.info("claimed", extra=told)
+            carry_out(
+                process.settings, process.sessions, job, process.draining, work, process.events
+            )
+    finally:
+        process.is_busy.clear()
+
+
+def _took_part(process: WorkerProcess) -> bool:
+    """Whether there was a part in another worker's job to take, which is then over."""
+    part = process.part()
+    if part is None:
+        return False
+    from academy.training.membership import take_part
+
+    log.info("takes part", extra={"job_id": part.claim.job_id, "fence": part.claim.fence})
+    take_part(process.settings, process.sessions, part, process.draining)
+    return True

@@ -31,6 +31,16 @@ class Fleet:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """What a job of `queue` asks for: so many hosts with so many GPUs each."""
+
+    queue: str
+    gpus: int
+    hosts: int
+    needs_gpu: bool
+
+
+@dataclass(frozen=True)
 class Wide:
     """A waiting job of several GPUs of a host, or of several hosts with `gpus` each."""
 

@@ -119,7 +119,11 @@ def members(session: Session, held: Claim) -> list[Member]:
     """The members of a job's attempt, by place."""
     elsewhere = (
         select(Job.id)
-        .where(Job.worker_id == GangMember.worker_id, Job.lease_expires_at.is_not(None))
+        .where(
+            GangMember.status == MemberStatus.INVITED,
+            Job.worker_id == GangMember.worker_id,
+            Job.lease_expires_at.is_not(None),
+        )
         .exists()
     )
     rows = session.execute(

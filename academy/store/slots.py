@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from academy.lifecycle import MemberStatus, Status
 from academy.store.base import from_now, now
 from academy.store.fair_share import MOST_GPUS, Fit
-from academy.store.fleet import Fleet, Floor, Hand, Seat, Wide
+from academy.store.fleet import Demand, Fleet, Floor, Hand, Seat, Wide
 from academy.store.gang_tables import GangMember
 from academy.store.tables import Job, Worker
 
@@ -141,6 +141,17 @@ def seat(session: Session, job: Job, seats: Iterable[Seat], lease_seconds: float
         )
 
 
+def gangs_wait(session: Session, queue: str) -> bool:
+    """Whether a job of several hosts waits."""
+    waiting = select(Job.id).where(
+        Job.queue == queue,
+        Job.status == Status.QUEUED,
+        or_(Job.gpus > 1, Job.hosts > 1),
+        Job.hosts > 1,
+    )
+    return bool(session.scalar(select(waiting.exists())))
+
+
 @dataclass(frozen=True)
 class Holding:
     """A worker that has work, a job of its own or a part in one, and the devices it holds."""
@@ -194,11 +205,12 @@ def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
     """Why no live worker can ever take a job that waits; None for one that will get its turn."""
     if job.status != Status.QUEUED:
         return None
-    return why_never(job, live_fleet(session, job.queue, lease_seconds))
+    asked = Demand(job.queue, job.gpus, job.hosts, job.needs_gpu)
+    return why_never(asked, live_fleet(session, job.queue, lease_seconds))
 
 
-def why_never(job: Job, fleet: Fleet) -> str | None:
-    """Why no live workers can ever take a queued job; None if some can."""
+def why_never(job: Demand, fleet: Fleet) -> str | None:
+    """Why no live workers can ever take such a job; None if some can."""
     cpu_hosts = fleet.cpu_hosts
     if not fleet.hosts and not cpu_hosts:
         return f"No live worker takes jobs of the queue {job.queue!r}."

@@ -10,7 +10,7 @@ from academy.settings import Settings
 from academy.store import adapters, datasets, jobs, transitions
 from academy.store.engine import Session
 from academy.store.tables import Adapter, Dataset, Job
-from academy.training.launch import grant
+from academy.training.launch import LaunchRefused, grant
 from academy.training.recipe import Recipe
 from academy.training.request import TrainingRequest
 
@@ -24,7 +24,12 @@ def submit_training(
     `InvalidRequest`, each before anything is written.
     """
     launch = request.launch()
-    grant(launch, settings)
+    granted = grant(launch, settings)
+    if request.hosts > 1 and granted.launcher == "docker":
+        raise LaunchRefused(
+            detail=f"hosts is {request.hosts}, but the launcher is 'docker', and containers on "
+            "several hosts do not reach each other"
+        )
     dataset = dataset_of(session, request.dataset_id)
     if dataset.train_rows < settings.min_train_rows:
         raise DatasetTooSmall(

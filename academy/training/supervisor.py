@@ -9,20 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from academy import basemodels
 from academy.artifacts.manifest import ManifestMissing
 from academy.artifacts.store import StorageFailure
 from academy.attempt import Attempt, JobFailed, StoppedOnRequest
 from academy.errors import DigestMismatch, StaleFence
 from academy.gpu_watch import GpuWatch
 from academy.holding import Stop
-from academy.store import adapters, datasets, leases
+from academy.store import leases
 from academy.store.engine import Session, StoreError
-from academy.training import outcome
+from academy.training import outcome, staging
+from academy.training.gang import Gang
 from academy.training.launch import Launch, Limits, grant
 from academy.training.launchers.choice import start_trainer
 from academy.training.launchers.limits import TimeLimits
-from academy.training.launchers.order import Trainer
+from academy.training.launchers.order import Trainer, TrainerOrder
 from academy.training.progress import ProgressFigures
 from academy.training.result import TrainingResult, record_result, spool, spooled
 from academy.training.work_folder import work_folder
@@ -56,75 +56,40 @@ def _recorder(attempt: Attempt, result: TrainingResult) -> Callable[[Session], N
 
 def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     granted = grant(Launch.model_validate(attempt.job.launch or {}), attempt.settings)
-    spec = _spec(attempt, granted.limits)
+    gang = Gang(attempt)
+    spec = staging.stage(attempt, granted.limits) | gang.place()
+    going_on, spec["resume_from"] = staging.newest_checkpoint(attempt) or (None, None)
     attempt.check()
-    with (
-        GpuWatch(attempt.job.devices, attempt.settings.heartbeat_seconds) as gpus,
-        start_trainer(attempt, granted, spec, folder, gpus.environment) as trainer,
-    ):
-        watch = _Watch(attempt, trainer, granted.limits, gpus)
-        watch.until_over()
-        ended = trainer.end(grace_seconds=1.0)
+    gang.wait_until_ready()
+    devices = tuple(attempt.job.devices)  # as reserved by the claim
+    with GpuWatch(devices, attempt.settings.heartbeat_seconds) as gpus:
+        order = TrainerOrder(attempt.claim, granted, spec, folder, gpus.environment, devices)
+        with start_trainer(attempt.settings, order, attempt.events) as trainer:
+            watch = _Watch(attempt, trainer, granted.limits, gpus, gang, going_on)
+            watch.until_over()
+            ended = trainer.end(grace_seconds=1.0)
     if watch.stop_wanted:
         raise StoppedOnRequest
     if ended.status != outcome.DONE or watch.result is None:
         gpus.look()
-        raise JobFailed(outcome.failure_of(ended, watch.error, list(trainer.last_noise)))
+        failure = outcome.failure_of(ended, watch.error, list(trainer.last_noise))
+        raise JobFailed(gang.cause_of(failure))
     attempt.hold.progress = watch.figures
     return spool(attempt.store, attempt.job.id, watch.result)
-
-
-def _spec(attempt: Attempt, limits: Limits) -> dict[str, Any]:
-    """What the trainer is told: verified local folders, the recipe, and the memory it may take."""
-    job = attempt.job
-    dataset = attempt.record(lambda session: datasets.get(session, str(job.dataset_id)))
-    dataset_folder = attempt.store.fetch(dataset.key, dataset.digest)
-    model = basemodels.find(str(job.base_model), attempt.settings.model_folders)
-    return {
-        "schema_version": 1,
-        "job_id": job.id,
-        "attempt": job.attempt,
-        "base_model": {"name": model.name, "path": str(model.path)},
-        "dataset": {"path": str(dataset_folder), "digest": dataset.digest},
-        "recipe": job.parameters,
-        "resume_from": _resume_from(attempt),
-        "init_adapter": _init_adapter(attempt),
-        "memory_limit_bytes": limits.memory_bytes,
-    }
-
-
-def _init_adapter(attempt: Attempt) -> dict[str, str] | None:
-    """The verified folder of the adapter that the recipe starts from."""
-    adapter_id = attempt.job.parameters.get("init_adapter")
-    if adapter_id is None:
-        return None
-    adapter = attempt.record(lambda session: adapters.get(session, adapter_id))
-    folder = attempt.store.fetch(adapter.key, adapter.digest)
-    return {"path": str(folder), "digest": adapter.digest}
-
-
-def _resume_from(attempt: Attempt) -> str | None:
-    """The newest checkpoint in the store that verifies; damaged ones are said and passed over."""
-    checkpoint = attempt.job.checkpoint
-    for candidate in (checkpoint or {}).get("kept", []):
-        try:
-            folder = attempt.store.fetch(candidate["key"], candidate["digest"])
-        except (DigestMismatch, ManifestMissing, StorageFailure) as error:
-            attempt.events.emit("log", level="warning", message=f"Not resuming from it: {error}")
-            continue
-        attempt.events.emit(
-            "log",
-            level="info",
-            message=f"Resuming from the checkpoint of step {candidate['step']}.",
-        )
-        return str(folder)
-    return None
 
 
 class _Watch:
     """Follows one trainer until it is over, and stops it when the hold or a limit wants that."""
 
-    def __init__(self, attempt: Attempt, trainer: Trainer, limits: Limits, gpus: GpuWatch) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        trainer: Trainer,
+        limits: Limits,
+        gpus: GpuWatch,
+        gang: Gang,
+        going_on: dict[str, Any] | None,
+    ) -> None:
         self.result: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
         self.stop_wanted: Stop | None = None
@@ -133,6 +98,8 @@ class _Watch:
         self._trainer = trainer
         self._limits = TimeLimits(limits, trainer)
         self._gpus = gpus
+        self._gang = gang
+        self._going_on = going_on
         self._progress = ProgressFigures()
         self._started = False
         self._kept: list[dict[str, Any]] = list((attempt.job.checkpoint or {}).get("kept", []))
@@ -147,6 +114,8 @@ class _Watch:
             if message is not None:
                 self._handle(message)
             wanted = self._attempt.hold.wanted
+            if wanted is None and self.stop_wanted is None and self.result is None:
+                wanted = self._gang.wanted
             if wanted == Stop.LOST:
                 self.stop_wanted = Stop.LOST
                 self._trainer.kill()
@@ -179,6 +148,8 @@ class _Watch:
             self.result = message
         elif kind == "error":
             self.error = message
+        elif kind == "rendezvous":
+            self._gang.tell(message["address"], self._going_on)
         else:
             self.figures = self._attempt.hold.progress = self._progress.add(message)
             if not self._started:

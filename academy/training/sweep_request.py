@@ -26,6 +26,7 @@ NOT_KNOBS = frozenset(
         "device",
         "dtype",
         "gpus",
+        "hosts",
         "gradient_checkpointing",
         "checkpoint_interval_steps",
         "log_interval_steps",

@@ -6,7 +6,8 @@ are a hash over those after step n - 1, so a lost, doubled or foreign step shows
 
 The recipe: `steps`, `step_seconds`, `checkpoint_every`, `out_of_memory` (always exit 4),
 `die_in_checkpoint` (the step whose checkpoint is left half written), `adapter_files` (how many
-files the adapter has, to make its upload long), and `only_attempt` (misbehave in that one alone).
+files the adapter has, to make its upload long), `only_attempt` (misbehave in that one alone), and
+`hosts`: the double of the first host computes, those of the others hold a connection to it.
 Three are paths that the harness creates when it is time: `speak` (it says nothing before that),
 `hurry` (steps take no time after it) and `finish` (it does not end before that).
 """
@@ -19,15 +20,20 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from academy.artifacts.manifest import verify_manifest, write_manifest
 
-DONE, CANCELLED, OUT_OF_MEMORY = 0, 3, 4
+DONE, OTHER, CANCELLED, OUT_OF_MEMORY = 0, 1, 3, 4
+
+#: What the first of several hosts says to the others at the end.
+ALL_DONE, ALL_STOPPED = b"d", b"s"
 
 _stopping = threading.Event()
 
@@ -67,14 +73,29 @@ class Double:
         self.recipe: dict[str, Any] = {**short, **given}
         self.misbehaves = self.recipe.get("only_attempt", self.attempt) == self.attempt
         self.resume_from = spec["resume_from"]
+        self.gang: dict[str, Any] = spec.get("gang") or {"place": 0, "address": "127.0.0.1"}
 
     def train(self) -> int:
+        """This host's part; the exit status."""
+        try:
+            if self.gang["place"]:
+                self._note(event="joined", place=self.gang["place"])
+                return CANCELLED if follow(self.gang) == ALL_STOPPED else DONE
+            return self._lead()
+        except (Lost, ConnectionError):
+            said = {"message": "The double lost another host.", "next_step": "Try again."}
+            self._say("error", code="worker_lost", **said)
+            return OTHER
+
+    def _lead(self) -> int:
         """Every step from the checkpoint on; the exit status."""
         steps = int(self.recipe["steps"])
         (self.out / "checkpoints").mkdir(parents=True)
         first, weights = self._resume()
         if not self._may("speak"):
             return CANCELLED
+        hosts = int(self.recipe.get("hosts", 1))
+        others = First(hosts, self._say, self.gang["address"])
         self._say("stage", stage="training", message="The double computes.")
         self._note(event="began", first_step=first)
         for step in range(first, steps + 1):
@@ -82,7 +103,9 @@ class Double:
                 return OUT_OF_MEMORY
             if _stopping.wait(0 if self._is_there("hurry") else self.recipe["step_seconds"]):
                 self._checkpoint(step - 1, weights)
+                others.end(ALL_STOPPED)
                 return CANCELLED
+            others.check()
             weights = weights_after(self.job_id, step, weights, step)
             self._say("metrics", step=step, total_steps=steps, attempt=self.attempt, loss=1.0)
             if step % int(self.recipe["checkpoint_every"]) == 0:
@@ -91,6 +114,7 @@ class Double:
             self._checkpoint(steps, weights)
             return CANCELLED
         self._finish(steps, weights)
+        others.end(ALL_DONE)
         return DONE
 
     def _may(self, what: str) -> bool:
@@ -150,6 +174,46 @@ class Double:
         line = json.dumps({"attempt": self.attempt, "pid": os.getpid(), **fields}) + "\n"
         with (folder / f"{self.job_id}.jsonl").open("a") as ledger:
             ledger.write(line)
+
+
+class Lost(Exception):
+    """The connection to another host ended without a word."""
+
+
+class First:
+    """Holds several hosts together, as ranks do: it listens, tells where, and waits for them."""
+
+    def __init__(self, hosts: int, say: Callable[..., None], address: str) -> None:
+        self._others: list[socket.socket] = []
+        if hosts == 1:
+            return
+        with socket.create_server((address, 0)) as listener:
+            say("rendezvous", address=f"{address}:{listener.getsockname()[1]}")
+            while len(self._others) < hosts - 1 and not _stopping.is_set():
+                if select.select([listener], [], [], 0.05)[0]:
+                    self._others.append(listener.accept()[0])
+
+    def check(self) -> None:
+        """Raise `Lost` if a host has gone: no other one ever sends anything."""
+        if self._others and select.select(self._others, [], [], 0)[0]:
+            raise Lost
+
+    def end(self, word: bytes) -> None:
+        """Tell the others how it ended."""
+        for each in self._others:
+            each.sendall(word)
+            each.close()
+
+
+def follow(gang: dict[str, Any]) -> bytes:
+    """What a host that is not the first does: hold on to the first one; its last word."""
+    address, _, port = gang["rendezvous"].rpartition(":")
+    with socket.create_connection((address, int(port)), timeout=30) as first:
+        first.settimeout(600)
+        word = first.recv(1)
+    if not word:
+        raise Lost
+    return word
 
 
 def _watch_lifeline() -> None:

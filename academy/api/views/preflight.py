@@ -13,7 +13,9 @@ from academy.api.guard import allows
 from academy.api.shapes.preflight import PreflightShown
 from academy.api.state import state
 from academy.artifacts.store import ArtifactStore
-from academy.store import jobs, workers
+from academy.queues import GPU
+from academy.store import jobs, slots, workers
+from academy.store.fleet import Demand
 from academy.training.forecast import forecast, worker_types
 from academy.training.launch import grant
 from academy.training.model_shape import read_shape
@@ -38,7 +40,11 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
         dataset = dataset_of(session, wanted.dataset_id)
         alive = workers.alive(session, seen_within_seconds=settings.lease_seconds)
         finished = jobs.finished_trainings(session, base_model, limit=20)
+        fleet = slots.live_fleet(session, GPU, settings.lease_seconds)
     recipe = wanted.recipe()
+    # Each worker is looked at for itself below; that there are hosts enough is seen only here.
+    demand = Demand(GPU, recipe.gpus, recipe.hosts, recipe.device == "cuda")
+    never = slots.why_never(demand, fleet) if recipe.hosts > 1 else None
     shape = read_shape(model.path)
     folder = aside(lambda: ArtifactStore(settings).fetch(dataset.key, dataset.digest))
     counts = count_tokens(settings, folder, dataset.digest, model, recipe)
@@ -46,7 +52,7 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     shown = [forecast(kind, recipe, shape, counts, finished, limit) for kind in types]
     adapted = shape.adapted(recipe.target_modules)
     return {
-        **_verdict(bool(counts.lengths), shown),
+        **_verdict(bool(counts.lengths), shown, never),
         "dataset_id": dataset.id,
         "base_model": base_model,
         "parameters": shape.parameters,
@@ -57,9 +63,11 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     }
 
 
-def _verdict(has_rows: bool, shown: list[dict[str, Any]]) -> dict[str, str]:
+def _verdict(has_rows: bool, shown: list[dict[str, Any]], never: str | None) -> dict[str, str]:
     if not has_rows:
         return {"verdict": "no_rows", "message": "No row is left to learn from; see left_out."}
+    if never is not None and shown:
+        return {"verdict": "no_worker", "message": never}
     ready = [each for each in shown if each["could_take_it"]]
     if ready:
         names = ", ".join(sorted({each["device"] for each in ready}))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from academy.attempt import Attempt
 from academy.errors import AcademyError
-from academy.training.launch import Granted
+from academy.events.emitter import Emitter
+from academy.settings import Settings
 from academy.training.launchers.errors import (
     DockerForbidden,
     DockerUnavailable,
@@ -20,49 +17,40 @@ from academy.training.launchers.native import NativeTrainer
 from academy.training.launchers.order import Trainer, TrainerOrder
 
 
-def start_trainer(
-    attempt: Attempt,
-    granted: Granted,
-    spec: Mapping[str, Any],
-    folder: Path,
-    environment: Mapping[str, str],
-) -> Trainer:
-    """Start the trainer of an attempt by the launcher that was granted.
+def start_trainer(settings: Settings, order: TrainerOrder, events: Emitter) -> Trainer:
+    """Start a trainer by the launcher that its order was granted.
 
     A container that cannot be had is an error with its own failure code, unless
     ``ACADEMY_LAUNCHER_FALLBACK`` names what may take its place; the job's log then says so.
     """
-    order = TrainerOrder(attempt.claim, granted, spec, folder, environment)
-    if granted.launcher == "native":
-        return NativeTrainer(attempt.settings.trainer_command, order, attempt.events)
-    device = str(spec["recipe"].get("device", "auto"))
-    gpus = () if device == "cpu" else tuple(attempt.job.devices)  # as reserved by the claim
-    return _in_habitat(attempt, replace(order, gpus=gpus), device)
+    if order.granted.launcher == "native":
+        return NativeTrainer(settings.trainer_command, order, events)
+    device = str(order.spec["recipe"].get("device", "auto"))
+    return _in_habitat(settings, replace(order, gpus=()) if device == "cpu" else order, events)
 
 
-def _in_habitat(attempt: Attempt, order: TrainerOrder, device: str) -> Trainer:
+def _in_habitat(settings: Settings, order: TrainerOrder, events: Emitter) -> Trainer:
     from academy.training.launchers.habitat import GPUHabitat  # loads the Docker client
 
-    settings = attempt.settings
     instead = {each.strip() for each in settings.launcher_fallback.split(",")}
     habitat = GPUHabitat(settings)
     try:
         try:
-            return habitat.start(order, attempt.events)
+            return habitat.start(order, events)
         except NvidiaRuntimeMissing as error:
-            if "cpu" not in instead or device == "cuda":
+            if "cpu" not in instead or order.spec["recipe"].get("device") == "cuda":
                 raise
-            _say(attempt, error, "Training in a container without GPUs instead")
-            return habitat.start(replace(order, gpus=()), attempt.events)
+            _say(events, error, "Training in a container without GPUs instead")
+            return habitat.start(replace(order, gpus=()), events)
     except (DockerUnavailable, DockerForbidden, ImageMissing) as error:
         if "native" not in instead:
             raise
-        _say(attempt, error, "Training in a process of this host instead")
-        return NativeTrainer(settings.trainer_command, order, attempt.events)
+        _say(events, error, "Training in a process of this host instead")
+        return NativeTrainer(settings.trainer_command, order, events)
 
 
-def _say(attempt: Attempt, error: AcademyError, instead: str) -> None:
-    attempt.events.emit(
+def _say(events: Emitter, error: AcademyError, instead: str) -> None:
+    events.emit(
         "log",
         level="warning",
         message=f"{error} {instead}, as ACADEMY_LAUNCHER_FALLBACK allows. {error.next_step}",

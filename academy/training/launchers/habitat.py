@@ -14,7 +14,7 @@ from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 import docker
 from academy.errors import AcademyError
-from academy.events.writer import EventWriter
+from academy.events.emitter import Emitter
 from academy.settings import Settings
 from academy.training.launchers import engine
 from academy.training.launchers.container import ContainerTrainer, remove
@@ -38,7 +38,7 @@ class GPUHabitat:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def start(self, order: TrainerOrder, events: EventWriter) -> ContainerTrainer:
+    def start(self, order: TrainerOrder, events: Emitter) -> ContainerTrainer:
         """Start a trainer after making sure that everything it needs is there.
 
         Raises `DockerUnavailable`, `DockerForbidden`, `ImageMissing`, `NvidiaRuntimeMissing` or

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from academy.events.writer import EventWriter
+from academy.events.emitter import Emitter
 from academy.processes import cpu_seconds_of_group, end_group, signal_group, spawn
 from academy.training.launchers.order import Ended, TrainerOrder
 from academy.training.launchers.output import TrainerOutput, lines_of
@@ -28,7 +28,7 @@ class NativeTrainer:
     manager ends the whole group. Start it from a thread that lives as long as the trainer.
     """
 
-    def __init__(self, command: str, order: TrainerOrder, events: EventWriter) -> None:
+    def __init__(self, command: str, order: TrainerOrder, events: Emitter) -> None:
         spec = order.folder / "spec.json"
         spec.write_text(json.dumps(order.spec, indent=1))
         self._output = TrainerOutput(events, Path)

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from academy.events.emitter import Emitter
 from academy.events.metrics_parser import TrainingMetricsParser
-from academy.events.writer import EventWriter
 from academy.lifecycle import FailureCode
 from academy.training.result import without_rows
 
 #: The messages that the owner acts on; the others are events and nothing more.
-_FOR_OWNER = {"checkpoint", "result", "error", "metrics", "stage"}
+_FOR_OWNER = {"checkpoint", "result", "error", "metrics", "stage", "rendezvous"}
+#: Those that are no event: only the workers of a job need to know where its processes meet.
+_FOR_OWNER_ALONE = {"rendezvous"}
 #: The fields that name folders; the owner opens them.
 _FOLDERS = ("path", "adapter_path")
 #: A ``result`` has figures for each held-out row and may be long; a line that never ends must not
@@ -40,7 +42,7 @@ class TrainerOutput:
     figures; they become ``metrics``.
     """
 
-    def __init__(self, events: EventWriter, folder_of: Callable[[str], Path]) -> None:
+    def __init__(self, events: Emitter, folder_of: Callable[[str], Path]) -> None:
         self.last_noise: deque[str] = deque(maxlen=30)
         self._events = events
         self._folder_of = folder_of
@@ -71,7 +73,8 @@ class TrainerOutput:
             self._add_line(text, "info")
             return
         self._has_messages = True
-        self._events.emit(kind, **_public(message))
+        if kind not in _FOR_OWNER_ALONE:
+            self._events.emit(kind, **_public(message))
         if kind in _FOR_OWNER:
             self._messages.put(self._for_owner(kind, message))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
@@ -12,63 +10,11 @@ import pytest
 from academy.lifecycle import FailureCode, Status
 from academy.store import jobs, slots, transitions, workers
 from academy.store.engine import Sessions
+from academy.store.fleet import Demand
 from academy.store.migrate import needed_revision
-from academy.store.slots import Offer
 from academy.store.tables import Job
 from academy.store.transitions import Claim, Failure
-
-Submit = Callable[..., str]
-
-
-class Site:
-    """Hosts with one worker process for each GPU."""
-
-    def __init__(self, sessions: Sessions, database_url: str) -> None:
-        self.sessions = sessions
-        self.database_url = database_url
-        self.hosts: dict[str, str] = {}
-
-    def host(self, name: str, *devices: str, **more: Any) -> None:
-        for device in devices:
-            self.hosts[device] = name
-            self.see(f"w-{device}", name, [{"uuid": device, "obstacle": None}], **more)
-
-    def see(self, worker: str, host: str, gpus: list[dict[str, Any]], **more: Any) -> None:
-        with self.sessions.begin() as session:
-            workers.seen(
-                session, worker, queue="gpu", host=host, pid=1, versions={}, gpus=gpus, **more
-            )
-
-    def claim(self, device: str, **offer: Any) -> Job | None:
-        """What the worker of a device claims."""
-        made = Offer(self.hosts[device], (device,), **offer)
-        with self.sessions.begin() as session:
-            return transitions.claim(session, "gpu", f"w-{device}", 60, made)
-
-    def got(self, device: str, **offer: Any) -> tuple[str, list[str]] | None:
-        job = self.claim(device, **offer)
-        return None if job is None else (job.id, job.devices)
-
-    def end(self, job: Job) -> None:
-        held = Claim(job.id, job.fence, job.attempt, job.worker_id or "")
-        with self.sessions.begin() as session:
-            transitions.finish(session, held, {})
-
-    def waited(self, job_id: str, seconds: int) -> None:
-        with psycopg.connect(self.database_url, connect_timeout=10) as connection:
-            connection.execute(
-                "UPDATE jobs SET created_at = created_at - make_interval(secs => %s) WHERE id = %s",
-                (seconds, job_id),
-            )
-
-    def taken(self) -> set[str]:
-        with self.sessions() as session:
-            return set(slots.holders(session))
-
-
-@pytest.fixture
-def site(sessions: Sessions, database_url: str) -> Site:
-    return Site(sessions, database_url)
+from tests.integration.store.conftest import Site, Submit
 
 
 def test_a_job_gets_the_claimers_own_device_and_no_other(site: Site, submit: Submit) -> None:
@@ -224,13 +170,11 @@ def test_a_wide_job_that_no_host_could_hold_keeps_nobody_waiting(
     narrow = submit(priority=-1)
     assert site.got("b") == (cuda, ["b", "a"])
     with sessions() as session:
-        fleet = slots.live_fleet(session, "gpu", 60)
-        found = slots.why_never(jobs.get(session, huge), fleet)
+        found = slots.why_waiting(session, jobs.get(session, huge), 60)
         assert found is not None and "8 GPUs of one host" in found and "has 2" in found
-        assert slots.why_never(jobs.get(session, narrow), fleet) is None
-        assert "No live worker" in str(
-            slots.why_never(jobs.get(session, huge), slots.live_fleet(session, "curation", 60))
-        )
+        assert slots.why_waiting(session, jobs.get(session, narrow), 60) is None
+        empty = slots.live_fleet(session, "curation", 60)
+        assert "No live worker" in str(slots.why_never(Demand("curation", 1, 1, False), empty))
 
 
 def test_a_cpu_worker_takes_wide_jobs_but_none_that_insist_on_a_gpu(
@@ -244,8 +188,8 @@ def test_a_cpu_worker_takes_wide_jobs_but_none_that_insist_on_a_gpu(
         assert job is not None and (job.id, job.devices) == (wide, [])
     with sessions.begin() as session:
         assert transitions.claim(session, "gpu", "cpu", 60) is None
-        fleet = slots.live_fleet(session, "gpu", 60)
-        assert "no live worker has a GPU" in str(slots.why_never(jobs.get(session, cuda), fleet))
+        why = slots.why_waiting(session, jobs.get(session, cuda), 60)
+        assert "no live worker has a GPU" in str(why)
 
 
 def test_nothing_is_claimed_on_a_schema_of_another_revision(
