@@ -7,13 +7,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
@@ -32,6 +30,8 @@ from academy.settings import Settings
 from academy.store import adapters, datasets, transitions
 from academy.store.engine import Sessions
 from academy.store.tables import Adapter
+from tests.integration import servers
+from tests.integration.servers import wait_until_ready
 
 BASE = "/api/v1/academy"
 
@@ -219,16 +219,7 @@ def served(
             stderr=output,
         )
     host = f"127.0.0.1:{free_port}"
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if httpx.get(f"http://{host}/readyz", timeout=5).status_code == 200:
-                break
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the API did not start:\n{log.read_text()}")
-        time.sleep(0.05)
+    wait_until_ready(servers.Served(f"http://{host}", process, log, health="/readyz"))
     key = (settings.home / "admin.key").read_text().strip()
     yield Served(host, key, process, log)
     end_group(process, grace_seconds=20)

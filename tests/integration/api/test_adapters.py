@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +16,12 @@ import pytest
 from academy.access import Role
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.processes import end_group, spawn
+from academy.processes import end_group
 from academy.settings import Settings
 from academy.store import adapters
 from academy.store.engine import Sessions
 from academy.store.tables import Adapter
+from tests.integration.servers import start_model_server, wait_until_ready
 
 CHAT = {
     "model": "default",
@@ -62,25 +61,10 @@ def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model_server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a model server process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "academy.runtime", "--model", str(model)]
-    log = tmp_path_factory.mktemp("runtime") / "log"
-    with log.open("wb") as output:
-        process = spawn([*command, "--name", "tiny", "--port", str(port)], stderr=output)
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200:
-                break
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the model server did not start:\n{log.read_text()}")
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    end_group(process, grace_seconds=20)
+    served = start_model_server(model, tmp_path_factory.mktemp("runtime") / "log")
+    wait_until_ready(served)
+    yield served.url
+    end_group(served.process, grace_seconds=20)
 
 
 @pytest.fixture

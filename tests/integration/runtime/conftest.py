@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from academy.artifacts.manifest import write_manifest
-from academy.processes import end_group, spawn
+from academy.processes import end_group
 from academy.runtime.drivers import AdapterRef
+from tests.integration.servers import Served, start_model_server, wait_until_ready
 
 NAME = "tiny"
-
-
-@dataclass(frozen=True)
-class Served:
-    """A server process that is up."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
 
 
 @pytest.fixture(scope="session")
@@ -73,35 +61,10 @@ def make_adapter(
 @pytest.fixture(scope="session")
 def server(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server process that tests share; each test leaves it without adapters of its own."""
-    served = start_server(base_folder, tmp_path_factory.mktemp("server") / "log")
+    served = start_model_server(base_folder, tmp_path_factory.mktemp("server") / "log")
     wait_until_ready(served)
     yield served
     end_group(served.process, grace_seconds=20)
-
-
-def start_server(model: Path, log: Path, options: Sequence[str] = ()) -> Served:
-    """Start `python -m academy.runtime` on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "academy.runtime", "--model", str(model), "--name", NAME]
-    command += ["--port", str(port), *options]
-    with log.open("wb") as stream:
-        process = spawn(command, stderr=stream, stdout=stream)
-    return Served(f"http://127.0.0.1:{port}", process, log)
-
-
-def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:
-    """Wait until `/health` answers 200; fails with the server's log."""
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline and served.process.poll() is None:
-        try:
-            if httpx.get(f"{served.url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(0.05)
-    pytest.fail(f"the model server did not become ready:\n{served.log.read_text()}")
 
 
 def wait_for_running(served: Served, running: int, timeout_seconds: float = 20) -> None:

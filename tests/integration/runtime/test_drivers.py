@@ -18,8 +18,7 @@ from academy.artifacts.manifest import ManifestMissing, write_manifest
 from academy.errors import DigestMismatch, InvalidRequest, Unavailable
 from academy.runtime.drivers import AdapterRef, EmbeddedDriver, RuntimeDriver, VllmDriver
 from academy.runtime.errors import AdapterConflict, AdapterNotLoaded, AdapterUnfit
-
-from .conftest import Served
+from tests.integration.servers import Served
 
 HELLO: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Hello"}],

@@ -15,8 +15,9 @@ import pytest
 from academy.processes import end_group, spawn, wait_until_gone
 from academy.runtime.drivers import AdapterRef, EmbeddedDriver
 from academy.runtime.errors import AdapterNotLoaded
+from tests.integration.servers import start_model_server, wait_until_ready
 
-from .conftest import start_server, wait_for_running, wait_until_ready
+from .conftest import wait_for_running
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -24,7 +25,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
     base_folder: Path, tmp_path: Path
 ) -> None:
-    served = start_server(base_folder, tmp_path / "log", ["--drain-seconds", "10"])
+    served = start_model_server(base_folder, tmp_path / "log", ["--drain-seconds", "10"])
     try:
         wait_until_ready(served)
         body = {"model": "tiny", "messages": HELLO, "ignore_eos": True, "stream": True}
@@ -50,7 +51,7 @@ def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
 def test_a_killed_worker_is_replaced_and_its_adapters_can_be_loaded_again(
     base_folder: Path, red: AdapterRef, tmp_path: Path
 ) -> None:
-    served = start_server(base_folder, tmp_path / "log")
+    served = start_model_server(base_folder, tmp_path / "log")
     driver = EmbeddedDriver(served.url)
     try:
         wait_until_ready(served)
@@ -102,7 +103,7 @@ def test_a_model_that_cannot_be_served_ends_the_process_with_its_reason(tmp_path
     assert "config.json" in missing.stderr
 
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    served = start_server(tmp_path, tmp_path / "log")
+    served = start_model_server(tmp_path, tmp_path / "log")
     try:
         assert served.process.wait(timeout=60) == 3
     finally:

@@ -13,8 +13,9 @@ import openai
 import pytest
 
 from academy.runtime.drivers import AdapterRef, EmbeddedDriver
+from tests.integration.servers import Served
 
-from .conftest import Served, wait_for_running
+from .conftest import wait_for_running
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 LONG = {"model": "tiny", "messages": HELLO, "max_tokens": 8000, "ignore_eos": True}

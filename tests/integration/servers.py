@@ -1,0 +1,49 @@
+"""Servers as processes of a test: started on a free port, and waited for until they answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from academy.embedded.program import free_port
+from academy.processes import spawn
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server process, whose page at `health` answers 200 when it is ready."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    health: str = "/health"
+
+
+def start_model_server(model: Path, log: Path, options: Sequence[str] = ()) -> Served:
+    """Start `python -m academy.runtime` with a model named ``tiny``."""
+    port = free_port()
+    command = [sys.executable, "-m", "academy.runtime", "--model", str(model), "--name", "tiny"]
+    command += ["--port", str(port), *options]
+    with log.open("wb") as stream:
+        process = spawn(command, stderr=stream, stdout=stream)
+    return Served(f"http://127.0.0.1:{port}", process, log)
+
+
+def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:
+    """Wait until the server answers that it is ready; fails with its log."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and served.process.poll() is None:
+        try:
+            if httpx.get(served.url + served.health, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.05)
+    pytest.fail(f"the server did not become ready:\n{served.log.read_text()}")
