@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -41,13 +42,13 @@ def workers(stack: Stack) -> list[Program]:
 def test_while_queued(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    row = report.row(_named("while queued", valkey), form.limit(1))
-    for _ in _batches(form):
+    @contextlib.contextmanager
+    def queued() -> Iterator[Met]:
         with _standing(workers):
-            ids = [stack.submit() for _ in range(CREW)]
-            with _valkey(stack, valkey):
-                _cancel(stack, row, ids, form.limit(1))
-    invariants.check(stack)
+            yield Met([stack.submit() for _ in range(CREW)])
+
+    row = report.row(_named("while queued", valkey), form.limit(1))
+    ids = _rounds(stack, row, form, valkey, queued)
     assert not any(stack.attempts_begun(each) for each in ids)
 
 
@@ -56,8 +57,9 @@ def test_while_it_is_claimed(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
     """Every worker is in the middle of its claim, and all of them go on as the cancels come."""
-    row = report.row(_named("while claiming", valkey), form.limit(30))
-    for _ in _batches(form):
+
+    @contextlib.contextmanager
+    def claimed() -> Iterator[Met]:
         with _standing(workers):
             ids = [stack.submit(steps=10_000) for _ in range(CREW)]
             stack.hint(CREW)
@@ -65,24 +67,25 @@ def test_while_it_is_claimed(
             holder.autocommit = False
             # Claims wait for the table, so that nobody is past them yet.
             holder.execute("LOCK TABLE jobs IN SHARE MODE")
-        with holder, _valkey(stack, valkey, lambda: _until_waiting(stack, CREW)):
-            holder.commit()
-            _cancel(stack, row, ids, form.limit(30), spread_seconds=0.1)
-    for each in ids:
+        with holder:
+            _until_waiting(stack, CREW)
+            yield Met(ids, then=holder.commit)
+
+    row = report.row(_named("while claiming", valkey), form.limit(30))
+    for each in _rounds(stack, row, form, valkey, claimed, spread_seconds=0.1):
         row.count(f"found {_found_by_the_cancel(stack, each)}")
-    invariants.check(stack)
 
 
 @WITH_VALKEY
 def test_while_running(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
+    @contextlib.contextmanager
+    def running() -> Iterator[Met]:
+        yield Met(_all_run(stack))
+
     row = report.row(_named("while running", valkey), form.limit(30))
-    for _ in _batches(form):
-        ids = _all_run(stack)
-        with _valkey(stack, valkey):
-            _cancel(stack, row, ids, form.limit(30))
-    invariants.check(stack)
+    _rounds(stack, row, form, valkey, running)
 
 
 @WITH_VALKEY
@@ -141,18 +144,49 @@ def test_at_a_random_moment(
 def test_on_a_dead_host(
     stack: Stack, workers: list[Program], form: Form, report: Report, valkey: str
 ) -> None:
-    row = report.row(_named("on a dead host", valkey), form.limit(80))
-    for _ in _batches(form):
+    @contextlib.contextmanager
+    def dying() -> Iterator[Met]:
         for worker in workers:
             worker.start()
-        ids = _all_run(stack)
-        with _valkey(stack, valkey):
+
+        def die() -> None:
             for worker in workers:
                 worker.kill_at_once()
-            _cancel(stack, row, ids, form.limit(80))
+
+        yield Met(_all_run(stack), then=die)
         for worker in workers:
             worker.kill()
+
+    row = report.row(_named("on a dead host", valkey), form.limit(80))
+    _rounds(stack, row, form, valkey, dying)
+
+
+@dataclass(frozen=True)
+class Met:
+    """Jobs where the cancels shall meet them; `then` lets go of them as the cancels come."""
+
+    ids: list[str]
+    then: Callable[[], object] = lambda: None
+
+
+def _rounds(
+    stack: Stack,
+    row: Row,
+    form: Form,
+    valkey: str,
+    moment: Callable[[], contextlib.AbstractContextManager[Met]],
+    spread_seconds: float = 0.0,
+) -> list[str]:
+    """Cancel the jobs of one `moment` after another, and give the ids of all of them."""
+    assert row.limit_seconds is not None
+    ids: list[str] = []
+    for _ in _batches(form):
+        with moment() as met, _valkey(stack, valkey):
+            met.then()
+            _cancel(stack, row, met.ids, row.limit_seconds, spread_seconds)
+        ids += met.ids
     invariants.check(stack)
+    return ids
 
 
 def _named(state: str, valkey: str) -> str:
@@ -198,10 +232,8 @@ def _standing(workers: list[Program]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _valkey(stack: Stack, how: str, before: Callable[[], object] | None = None) -> Iterator[None]:
-    """Valkey as the test wants it; `before` is waited for first."""
-    if before is not None:
-        before()
+def _valkey(stack: Stack, how: str) -> Iterator[None]:
+    """Valkey as the test wants it."""
     if how == "Valkey down":
         stack.valkey.stop()
     try:
