@@ -3,6 +3,7 @@
 import { BASE } from "./api.js";
 import { byId, element, show } from "./dom.js";
 import { drawFigures, forgetFigures, takeMetrics, takeProgress } from "./figures.js";
+import { showForeseen } from "./foreseen.js";
 import { clock, loss, number, t } from "./texts.js";
 
 const MOST_LINES = 3000;
@@ -49,6 +50,7 @@ export function watch(jobId) {
   byId("log-status").textContent = "…";
   show(byId("log-failure"), null);
   forgetFigures();
+  showForeseen(null);
   connect(now);
 }
 
@@ -115,6 +117,7 @@ function takeStatus(viewed, event) {
   viewed.source.close();
   takeProgress({ isOver: true, isFinished: event.status === "finished" });
   say("log.over");
+  showForeseen(viewed.jobId);
   document.dispatchEvent(new Event("job-over"));
 }
 

@@ -7,6 +7,8 @@ import { byId } from "./dom.js";
 import { startLog } from "./log.js";
 import { complain } from "./notices.js";
 import { startOverview } from "./overview.js";
+import { startSchedules } from "./schedules.js";
+import { startSweeps } from "./sweeps.js";
 import { loadTexts } from "./texts.js";
 import { startTraining } from "./training.js";
 
@@ -24,4 +26,6 @@ startOverview();
 startDataset();
 startLog();
 startTraining();
+startSweeps();
+startSchedules();
 startAdapters();

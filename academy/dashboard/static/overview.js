@@ -5,6 +5,7 @@ import { badge, byId, element } from "./dom.js";
 import { repeat } from "./notices.js";
 import { bytes, clock, has, number, percent, t } from "./texts.js";
 
+const WORKER_MOODS = { idle: "good", working: "busy", blocked: "bad", draining: "quiet" };
 const MODEL_MOODS = { ready: "good", loading: "busy", draining: "busy" };
 const SHOWN_ALWAYS = ["queued", "running", "finished", "failed"];
 
@@ -70,16 +71,31 @@ function workers(status) {
       {},
       element("td", {}, each.queue),
       element("td", { class: "name" }, `${each.host} · ${each.pid}`),
-      element("td", {}, clock(each.last_seen_at), each.draining ? ` (${t("worker.draining")})` : null),
+      element("td", {}, ...stateOf(each)),
+      element("td", {}, ...each.gpus.map(device)),
+      element("td", {}, clock(each.last_seen_at)),
     ),
   );
-  if (rows.length === 0) rows.push(element("tr", {}, element("td", { colspan: 3 }, t("workers.none"))));
+  if (rows.length === 0) rows.push(element("tr", {}, element("td", { colspan: 5 }, t("workers.none"))));
   byId("overview-workers").replaceChildren(...rows);
   byId("overview-queues").replaceChildren(
     ...Object.entries(status.queues).map(([queue, count]) =>
       element("li", {}, badge(`${queue} · ${t("queue.waiting", { count: number(count) })}`, count > 0 ? "busy" : "quiet")),
     ),
   );
+}
+
+/** What a worker does, and what keeps it from taking jobs, in the words of its log. */
+function stateOf(worker) {
+  const state = badge(t(`worker.state.${worker.state}`), WORKER_MOODS[worker.state] ?? "quiet");
+  return [state, worker.obstacle === null ? null : element("p", { class: "wrong" }, worker.obstacle)];
+}
+
+function device(gpu) {
+  const name = element("p", { title: gpu.uuid }, gpu.name ?? gpu.uuid ?? t("unknown"));
+  if (gpu.job_id) name.append(element("small", {}, ` ${gpu.job_id}`));
+  if (gpu.obstacle) name.append(element("br"), element("span", { class: "wrong" }, gpu.obstacle));
+  return name;
 }
 
 function models(runtimes) {

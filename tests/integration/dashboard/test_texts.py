@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
+from academy.api.shapes.schedules import ScheduleShown
+from academy.api.shapes.sweeps import SweepSummary
+from academy.api.shapes.workers import WorkerState
 from academy.dashboard import views
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import LANGUAGES, texts
@@ -40,7 +44,18 @@ def test_every_status_kind_field_and_choice_has_a_text() -> None:
     for form in (curation_form(), training_form()):
         for field in (*form.fields, *form.more):
             wanted |= {f"field.{field.name}"} | {f"choice.{each}" for each in field.choices}
+    wanted |= {f"worker.state.{each}" for each in WorkerState}
+    wanted |= {f"status.{each}" for each in _choices(SweepSummary, "status")}
+    wanted |= {f"schedule.{each}" for each in _choices(ScheduleShown, "last_outcome")}
     assert wanted - set(texts("en")) == set()
+
+
+def _choices(shape: Any, field: str) -> set[str]:
+    """The words that a field of an answer may be."""
+    kinds = get_args(shape.model_fields[field].annotation)
+    words = {each for kind in kinds for each in get_args(kind) or (kind,)} - {type(None)}
+    assert words
+    return words
 
 
 def test_scripts_never_make_html_of_data_and_load_nothing_from_elsewhere() -> None:

@@ -1,0 +1,41 @@
+// The panel “Schedules”: when the next job is submitted, and what came of the last time.
+
+import { get } from "./api.js";
+import { badge, byId, element, keyed } from "./dom.js";
+import { repeat } from "./notices.js";
+import { duration, moment, t } from "./texts.js";
+
+const MOODS = { submitted: "good", refused: "bad", skipped: "quiet" };
+const MOST = 100;
+
+export function startSchedules() {
+  repeat(async () => {
+    const { schedules } = await get(`/schedules?limit=${MOST}`);
+    keyed(byId("schedule-rows"), schedules, (each) => each.name, row);
+    byId("schedules-none").hidden = schedules.length > 0;
+    return 15;
+  });
+}
+
+function row(each) {
+  const when = each.cron === null ? t("schedule.every", { duration: duration(each.every) }) : `${each.cron} (${each.time_zone})`;
+  return element(
+    "tr",
+    {},
+    element("td", { class: "name" }, each.name),
+    element("td", {}, t(`kind.${each.kind}`)),
+    element("td", {}, when),
+    element("td", {}, each.enabled ? moment(each.next_at) : t("schedule.off")),
+    element("td", {}, ...outcome(each)),
+  );
+}
+
+function outcome(each) {
+  if (each.last_outcome === null) return ["–"];
+  const found = { submitted: each.last_job_id, refused: each.last_refusal?.message, skipped: each.last_skip?.message };
+  return [
+    badge(t(`schedule.${each.last_outcome}`), MOODS[each.last_outcome] ?? "quiet"),
+    ` ${moment(each.last_at)}`,
+    element("p", {}, element("small", {}, found[each.last_outcome] ?? "")),
+  ];
+}

@@ -1,0 +1,93 @@
+// The panel “Sweeps”: the newest ones, and the trials of one of them.
+
+import { get } from "./api.js";
+import { badge, byId, element, keyed, show } from "./dom.js";
+import { watch } from "./log.js";
+import { repeat } from "./notices.js";
+import { loss, number, t } from "./texts.js";
+
+const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
+const MOST = 5;
+/** Those that are over do not change any more, so they are asked for once. */
+const known = new Map();
+let shown = null;
+let refresh = null;
+
+export function startSweeps() {
+  refresh = repeat(async () => {
+    const { sweeps } = await get(`/train/sweep?limit=${MOST}`);
+    const whole = await Promise.all(sweeps.map(details));
+    if (shown === null && whole.length > 0) shown = whole[0].sweep_id;
+    keyed(byId("sweep-rows"), whole.map(asShown), (each) => each.sweep_id, row);
+    byId("sweeps-none").hidden = whole.length > 0;
+    const chosen = whole.find((each) => each.sweep_id === shown);
+    byId("sweep").hidden = chosen === undefined;
+    if (chosen !== undefined) reveal(chosen);
+    return whole.some((each) => each.status === "running") ? 5 : 15;
+  });
+}
+
+async function details(summary) {
+  const id = summary.sweep_id;
+  if (known.has(id)) return known.get(id);
+  const sweep = await get(`/train/sweep/${encodeURIComponent(id)}`);
+  // The trials of a cancelled sweep may still be stopping.
+  const isOver = sweep.status !== "running" && sweep.trials.every((each) => each.status in MOODS);
+  if (isOver) known.set(id, sweep);
+  return sweep;
+}
+
+function asShown(sweep) {
+  const { sweep_id, name, status, method, max_trials, best } = sweep;
+  const over = sweep.trials.filter((each) => each.status in MOODS).length;
+  return { sweep_id, name, status, method, max_trials, best, over, chosen: sweep_id === shown };
+}
+
+function row(sweep) {
+  const look = element("button", { type: "button", "data-action": "show", "aria-label": t("sweep.show_one", { sweep: sweep.sweep_id }) }, t("dataset.show"));
+  look.addEventListener("click", () => {
+    shown = sweep.sweep_id;
+    refresh();
+  });
+  return element(
+    "tr",
+    { class: sweep.chosen ? "chosen" : null },
+    element("td", { class: "name" }, sweep.name ?? sweep.sweep_id),
+    element("td", {}, badge(t(`status.${sweep.status}`), MOODS[sweep.status] ?? "busy")),
+    element("td", {}, sweep.method),
+    element("td", {}, t("sweep.of", { over: number(sweep.over), most: number(sweep.max_trials) })),
+    element("td", {}, sweep.best === null ? "–" : `${loss(sweep.best.loss)} · ${values(sweep.best)}`),
+    element("td", {}, look),
+  );
+}
+
+function reveal(sweep) {
+  byId("sweep-title").textContent = t("sweep.title", { sweep: sweep.name ?? sweep.sweep_id });
+  show(byId("sweep-end"), sweep.ended_because);
+  show(byId("sweep-note"), sweep.note);
+  const trials = sweep.trials.map((each) => ({ ...each, isBest: each.job_id === sweep.best?.job_id }));
+  keyed(byId("trials"), trials, (each) => each.job_id, trial);
+}
+
+function trial(each) {
+  const look = element("button", { type: "button", "data-action": "watch", "aria-label": t("job.watch_one", { job: each.job_id }) }, number(each.number));
+  look.addEventListener("click", () => {
+    watch(each.job_id);
+    byId("log-title").scrollIntoView({ block: "nearest" });
+  });
+  const why = each.stopped_because ?? each.failure?.message ?? null;
+  return element(
+    "tr",
+    { class: each.isBest ? "chosen" : null },
+    element("td", {}, look),
+    element("td", { class: "name" }, values(each)),
+    element("td", {}, badge(t(`status.${each.status}`), MOODS[each.status] ?? "busy"), why === null ? null : element("p", {}, element("small", {}, why))),
+    element("td", {}, loss(each.loss), each.isBest ? ` ${t("trial.best")}` : null),
+  );
+}
+
+function values(each) {
+  return Object.entries(each.values)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(" ");
+}
