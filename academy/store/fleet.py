@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Hand:
-    """A live worker process. `gpus` are its usable devices; `is_open`: it has no obstacle."""
+    """A live worker process. `gpus` are its usable devices; `is_open`: it has no obstacle.
+
+    `build` tells apart versions whose trainers may not understand each other.
+    """
 
     worker_id: str
     host: str
     gpus: frozenset[str]
     on_gpu: bool
     is_open: bool
+    build: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,25 @@ class Fleet:
     def cpu_hosts(self) -> frozenset[str]:
         """The hosts with a worker that trains on the CPU."""
         return frozenset(each.host for each in self.hands if not each.on_gpu and each.is_open)
+
+    def for_hosts(self, hosts: int) -> list[Fleet]:
+        """What a job of so many hosts may be spread over: for several, the workers of one build."""
+        if hosts == 1:
+            return [self]
+        parts: dict[tuple[str | None, ...], list[Hand]] = {}
+        for hand in self.hands:
+            parts.setdefault(hand.build, []).append(hand)
+        return [
+            Fleet(
+                {
+                    host: frozenset[str]().union(*(h.gpus for h in hands if h.host == host)) & known
+                    for host, known in self.hosts.items()
+                    if any(h.host == host and h.on_gpu for h in hands)
+                },
+                tuple(hands),
+            )
+            for hands in parts.values()
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,42 +99,51 @@ class Floor:
         could ever hold it. A job of one host needs no turn among workers without GPUs, since any of
         them can take it.
         """
-        free = {
-            host: len(devices - self.taken)
-            for host, devices in self.fleet.hosts.items()
-            if len(devices) >= wide.gpus
-        }
-        if len(free) >= wide.hosts:
-            return True, _fullest(free, wide.hosts)
-        if wide.needs_gpu or wide.hosts == 1:
-            return True, frozenset()
-        idle = [each.host for each in self._idle(on_gpu=False)]
-        free = {host: idle.count(host) for host in self.fleet.cpu_hosts}
-        return False, _fullest(free, wide.hosts) if len(free) >= wide.hosts else frozenset()
+        fleets = self.fleet.for_hosts(wide.hosts)
+        for fleet in fleets:
+            free = {
+                host: len(devices - self.taken)
+                for host, devices in fleet.hosts.items()
+                if len(devices) >= wide.gpus
+            }
+            if len(free) >= wide.hosts:
+                return True, _fullest(free, wide.hosts)
+        if not wide.needs_gpu and wide.hosts > 1:
+            idle = [each.host for each in self._idle(on_gpu=False)]
+            for fleet in fleets:
+                free = {host: idle.count(host) for host in fleet.cpu_hosts}
+                if len(free) >= wide.hosts:
+                    return False, _fullest(free, wide.hosts)
+        return True, frozenset()
 
     def gather(
-        self, wide: Wide, host: str, devices: Sequence[str], *, on_gpu: bool, closed: Set[str]
+        self, wide: Wide, leader: str, devices: Sequence[str], *, on_gpu: bool, closed: Set[str]
     ) -> tuple[Seat, ...] | None:
-        """The other workers with which a worker of `host` can start the job now; None if it cannot.
+        """The other workers with which `leader` can start the job now; None if it cannot.
 
-        `devices` are those that `host` can give; hosts in `closed` are left alone. All of a gang
-        train on GPUs or all on CPUs.
+        `devices` are those that its host can give; hosts in `closed` are left alone. All of a gang
+        have the same build, and all train on GPUs or all on CPUs.
         """
         if len(devices) < wide.gpus if on_gpu else wide.needs_gpu:
             return None
+        if wide.hosts == 1:
+            return ()
+        own = next((each for each in self.fleet.hands if each.worker_id == leader), None)
+        if own is None:
+            return None  # it is about to stop
         given = set(devices[: wide.gpus])
         seats: dict[str, Seat] = {}
         for hand in sorted(self._idle(on_gpu), key=lambda each: (each.host, each.worker_id)):
             if len(seats) == wide.hosts - 1:
                 break
-            if hand.host == host or hand.host in closed or hand.host in seats:
+            if hand.host in {own.host, *closed, *seats} or hand.build != own.build:
                 continue
             # Two names may stand for one host (two containers), so what is given counts as taken.
-            own = sorted(hand.gpus - self.taken - given)
+            first = sorted(hand.gpus - self.taken - given)
             others = self.fleet.hosts.get(hand.host, frozenset()) - self.taken - given
-            if on_gpu and (not own or len(others | set(own)) < wide.gpus):
+            if on_gpu and (not first or len(others | set(first)) < wide.gpus):
                 continue
-            share = (*own, *sorted(others - set(own)))[: wide.gpus] if on_gpu else ()
+            share = (*first, *sorted(others - set(first)))[: wide.gpus] if on_gpu else ()
             seats[hand.host] = Seat(hand.worker_id, hand.host, share)
             given.update(share)
         return tuple(seats.values()) if len(seats) == wide.hosts - 1 else None

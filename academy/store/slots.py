@@ -32,6 +32,8 @@ from academy.store.tables import Job, Worker
 
 #: Wide jobs that are looked at for one that the live hosts could hold.
 _WIDE_LIMIT = 50
+#: What the workers of one job have to have in the same version.
+_ALIKE = ("academy", "torch")
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,16 @@ def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant |
     if own:
         fleet = replace(fleet, hosts={**fleet.hosts, offer.host: usable})
     floor = Floor(fleet, taken, {each.worker_id for each in held if each.worker_id})
-    return _turns(waiting, floor, offer, devices)
+    return _turns(waiting, floor, worker_id, offer, devices)
 
 
-def _turns(waiting: Sequence[Wide], floor: Floor, offer: Offer, devices: tuple[str, ...]) -> Grant:
+def _turns(
+    waiting: Sequence[Wide],
+    floor: Floor,
+    worker_id: str,
+    offer: Offer,
+    devices: tuple[str, ...],
+) -> Grant:
     """Which wide job the claimer may start, and which jobs go first."""
     on_gpu = bool(offer.own)
     turn, kept, is_kept = None, frozenset[str](), False
@@ -111,7 +119,7 @@ def _turns(waiting: Sequence[Wide], floor: Floor, offer: Offer, devices: tuple[s
         if (wide.hosts == 1 and not has_turn) or (after_turn and is_kept):
             continue  # of one host: as any other job, while it has no turn
         closed = kept if after_turn else frozenset[str]()
-        seats = floor.gather(wide, offer.host, devices, on_gpu=on_gpu, closed=closed)
+        seats = floor.gather(wide, worker_id, devices, on_gpu=on_gpu, closed=closed)
         if seats is not None:
             chosen = wide
             above = wide.priority if has_turn else wide.priority - 1
@@ -184,7 +192,7 @@ def holders(session: Session) -> dict[str, Holding]:
 def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
     """The workers of a queue that take jobs, or will once they are done with what they have."""
     rows = session.execute(
-        select(Worker.id, Worker.host, Worker.gpus, Worker.obstacle).where(
+        select(Worker.id, Worker.host, Worker.gpus, Worker.obstacle, Worker.versions).where(
             Worker.queue == queue,
             Worker.last_seen_at > from_now(-lease_seconds),
             Worker.stopped_at.is_(None),
@@ -193,9 +201,10 @@ def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
     ).all()
     hosts: dict[str, frozenset[str]] = {}
     hands = []
-    for worker_id, host, gpus, obstacle in rows:
+    for worker_id, host, gpus, obstacle, versions in rows:
         usable = frozenset(gpu["uuid"] for gpu in gpus if not gpu.get("obstacle"))
-        hands.append(Hand(worker_id, host, usable, bool(gpus), obstacle is None))
+        build = tuple(versions.get(each) for each in _ALIKE)
+        hands.append(Hand(worker_id, host, usable, bool(gpus), obstacle is None, build))
         if gpus:
             hosts[host] = hosts.get(host, frozenset()) | usable
     return Fleet(hosts, tuple(hands))
@@ -211,21 +220,23 @@ def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
 
 def why_never(job: Demand, fleet: Fleet) -> str | None:
     """Why no live workers can ever take such a job; None if some can."""
-    cpu_hosts = fleet.cpu_hosts
-    if not fleet.hosts and not cpu_hosts:
+    if not fleet.hosts and not fleet.cpu_hosts:
         return f"No live worker takes jobs of the queue {job.queue!r}."
-    if len(cpu_hosts) >= job.hosts and not job.needs_gpu:
+    fleets = fleet.for_hosts(job.hosts)
+    on_cpus = max(len(each.cpu_hosts) for each in fleets)
+    on_gpus = max(sum(job.gpus <= len(own) for own in each.hosts.values()) for each in fleets)
+    if on_gpus >= job.hosts or (on_cpus >= job.hosts and not job.needs_gpu):
         return None
     if not fleet.hosts and job.needs_gpu:
         return "The recipe's device is 'cuda', and no live worker has a GPU."
-    able = sum(job.gpus <= len(devices) for devices in fleet.hosts.values())
-    if able >= job.hosts:
-        return None
     if job.hosts > 1:
-        kinds = f"{able} live hosts have as many GPUs that can be used"
+        kinds = f"with as many GPUs that can be used {on_gpus} are alive"
         if not job.needs_gpu:
-            kinds += f", and {len(cpu_hosts)} have workers without GPUs"
-        return f"The recipe asks for {job.hosts} hosts, each with gpus: {job.gpus}; {kinds}."
+            kinds += f", and {on_cpus} that train on the CPU"
+        return (
+            f"The recipe asks for {job.hosts} hosts, each with gpus: {job.gpus}, and one version of"
+            f" Academy and PyTorch; {kinds}."
+        )
     host, devices = max(fleet.hosts.items(), key=lambda each: (len(each[1]), each[0]))
     return (
         f"The recipe asks for {job.gpus} GPUs of one host; the live host with most,"

@@ -35,6 +35,8 @@ _TIMEOUT_SECONDS = 120.0
 #: How long a request waits for the one that is being counted.
 _PATIENCE_SECONDS = 60.0
 _counting = threading.BoundedSemaphore(1)
+#: Which adapter it starts from and who trains together changes no token.
+_NO_MATTER = {"init_adapter": None, "hosts": 1, "shard_model": False}
 _MASKED = "no answer token is left to learn"
 
 
@@ -108,8 +110,7 @@ def _count(folder: Path, digest: str, model: ModelFolder, recipe: Recipe) -> Tok
         "attempt": 1,
         "base_model": {"name": model.name, "path": str(model.path)},
         "dataset": {"path": str(folder), "digest": digest},
-        # Which adapter it starts from changes no token.
-        "recipe": recipe.model_copy(update={"init_adapter": None}).model_dump(mode="json"),
+        "recipe": recipe.model_copy(update=_NO_MATTER).model_dump(mode="json"),
     }
     with tempfile.TemporaryDirectory(prefix="academy-preflight-") as place:
         path = Path(place) / "spec.json"

@@ -165,6 +165,16 @@ def test_the_limit_of_the_launch_counts_and_processes_share_it(
     assert limited["memory_available_bytes"] == GIB // 2
 
 
+def test_hosts_are_promised_only_where_there_are_enough(
+    admin: Any, rows: str, sessions: Sessions
+) -> None:
+    for number in (1, 2):
+        _worker(sessions, f"cpu-{number}", host=f"h{number}")
+    assert _look(admin, dataset_id=rows, hosts=2)["verdict"] == "ready"
+    found = _look(admin, dataset_id=rows, hosts=3)
+    assert found["verdict"] == "no_worker" and "asks for 3 hosts" in found["message"]
+
+
 def test_what_only_a_gpu_can_do_is_not_promised_by_a_cpu(
     admin: Any, rows: str, sessions: Sessions
 ) -> None:

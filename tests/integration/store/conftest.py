@@ -33,10 +33,9 @@ class Site:
             self.see(f"w-{device}", name, [{"uuid": device, "obstacle": None}], **more)
 
     def see(self, worker: str, host: str, gpus: list[dict[str, Any]], **more: Any) -> None:
+        facts = {"queue": "gpu", "host": host, "pid": 1, "versions": {}, "gpus": gpus, **more}
         with self.sessions.begin() as session:
-            workers.seen(
-                session, worker, queue="gpu", host=host, pid=1, versions={}, gpus=gpus, **more
-            )
+            workers.seen(session, worker, **facts)
 
     def claim(self, device: str, **offer: Any) -> Job | None:
         """What the worker of a device claims."""

@@ -58,7 +58,7 @@ def test_a_gang_that_lacks_one_slot_holds_none(site: Site, submit: Submit) -> No
     assert list(site.parts("w-a")) == ["w-a"]
 
 
-@pytest.mark.parametrize("why", ["draining", "stopped", "silent", "blocked", "same host"])
+@pytest.mark.parametrize("why", ["draining", "stopped", "silent", "blocked", "same host", "older"])
 def test_a_worker_that_takes_no_jobs_is_given_no_part(site: Site, submit: Submit, why: str) -> None:
     site.see("one", "h1", [])
     site.see("two", "h1" if why == "same host" else "h2", [])
@@ -67,7 +67,9 @@ def test_a_worker_that_takes_no_jobs_is_given_no_part(site: Site, submit: Submit
             workers.request_drain(session, "two")
         elif why == "stopped":
             workers.stopped(session, "two")
-    if why == "blocked":
+    if why == "older":
+        site.see("two", "h2", [], versions={"academy": "0.1"})
+    elif why == "blocked":
         site.see("two", "h2", [], obstacle="the schema is another one")
     elif why == "silent":
         with psycopg.connect(site.database_url, connect_timeout=10) as connection:
@@ -76,8 +78,8 @@ def test_a_worker_that_takes_no_jobs_is_given_no_part(site: Site, submit: Submit
     assert on_cpus(site, "one", "h1") is None
     with site.sessions() as session:
         said = slots.why_waiting(session, jobs.get(session, job_id), 60)
-    if why == "draining":
-        assert said is not None and "asks for 2 hosts" in said and "1 have workers" in said
+    if why in {"draining", "older"}:
+        assert said is not None and "asks for 2 hosts" in said and "1 that train on" in said
     assert site.parts("one", "two") == {}
 
 
@@ -103,7 +105,7 @@ def test_gangs_are_of_one_kind_of_host(site: Site, submit: Submit) -> None:
     assert site.claim("a") is None and on_cpus(site, "cpu", "h2") is None
     with site.sessions() as session:
         said = slots.why_waiting(session, jobs.get(session, job_id), 60)
-    assert said is not None and "1 live hosts have as many GPUs" in said
+    assert said is not None and "GPUs that can be used 1 are alive" in said
 
 
 def test_an_overdue_gang_is_kept_its_hosts_free_and_no_other(site: Site, submit: Submit) -> None:
@@ -146,6 +148,17 @@ def test_a_higher_priority_goes_before_an_overdue_gang_and_a_lower_one_after_any
     assert site.got("b") == (gang, ["b"])
     with site.sessions() as session:
         assert jobs.get(session, low).status == Status.QUEUED
+
+
+def test_hosts_of_different_versions_are_not_kept_free_for_a_gang(
+    site: Site, submit: Submit
+) -> None:
+    site.host("h1", "a")
+    site.host("h2", "b", versions={"torch": "1.0"})
+    gang = submit(parameters=TWO)
+    site.waited(gang, 301)
+    narrow = submit()
+    assert site.got("a") == (narrow, ["a"])
 
 
 def test_many_claimers_of_gangs_neither_share_a_slot_nor_wait_for_each_other(
