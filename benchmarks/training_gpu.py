@@ -24,8 +24,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,7 +31,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training import write_rows
+from training_sides.our_trainer import train_with_academy
+from training_sides.plain_trl import train_with_trl
+from training_sides.rows import write_rows
+from training_sides.turns import in_turns
 
 from academy.trainer.tiny import make_tiny_model
 
@@ -91,12 +92,9 @@ def main() -> None:
         folder = Path(name)
         write_rows(folder, options.rows)
         parameters = make_model(folder / "model", TINY if options.smoke else LLAMA_1B)
-        taken: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-        for _ in range(options.rounds):
-            for side, results in taken.items():
-                results.append(run_side(side, folder))
-                print(f"  {side}: {results[-1]}", file=sys.stderr)
-    report({side: median(results) for side, results in taken.items()}, options, parameters)
+        rounds = options.rounds
+        taken = in_turns(__file__, sides, folder, rounds=rounds, seconds=SIDE_SECONDS)
+    report(taken, options, parameters)
 
 
 def missing() -> str | None:
@@ -140,21 +138,6 @@ def make_model(folder: Path, shape: dict[str, int]) -> int:
     return int(model.num_parameters())
 
 
-def run_side(side: str, folder: Path) -> dict[str, Any]:
-    """One side in a fresh process; what it measured."""
-    done = subprocess.run(
-        [sys.executable, __file__, f"--side={side}", f"--folder={folder}"],
-        capture_output=True,
-        text=True,
-        timeout=SIDE_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(f"{side} failed:\n{done.stderr[-3000:]}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
 def measure(side: str, folder: Path) -> dict[str, Any]:
     """Train, and measure matrix products after it, when the GPU is as warm as it was then."""
     numbers = SIDES[side](folder)
@@ -162,96 +145,16 @@ def measure(side: str, folder: Path) -> dict[str, Any]:
 
 
 def academy(folder: Path, backend: str) -> dict[str, Any]:
-    """Academy's trainer as a worker starts it."""
-    recipe = RECIPE | {"backend": backend, "checkpoint_interval_steps": 100_000}
-    spec = {
-        "schema_version": 1,
-        "job_id": "benchmark",
-        "attempt": 1,
-        "base_model": {"name": "random-llama", "path": str(folder / "model")},
-        "dataset": {"path": str(folder), "digest": None},
-        "recipe": recipe,
-    }
-    with tempfile.TemporaryDirectory() as out:
-        path = Path(out) / "spec.json"
-        path.write_text(json.dumps(spec))
-        command = [sys.executable, "-m", "academy.trainer", str(path), "--out", out]
-        subprocess.run(command, stdout=sys.stderr, timeout=SIDE_SECONDS, check=True)
-        summary = json.loads((Path(out) / "result.json").read_text())["summary"]
-    return {
-        "tokens_per_second": summary["tokens_per_second"],
-        "tokens": summary["tokens"],
-        "peak_memory_bytes": summary["peak_memory_bytes"],
-    }
+    """Academy's trainer with one of its backends."""
+    recipe = RECIPE | {"backend": backend}
+    summary = train_with_academy(folder, folder / "model", recipe, SIDE_SECONDS)
+    names = ("tokens_per_second", "tokens", "peak_memory_bytes")
+    return {name: summary[name] for name in names}
 
 
 def trl(folder: Path) -> dict[str, Any]:
-    """The SFTTrainer script of TRL's documentation, with the same recipe."""
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    from academy.trainer.hardware import memory_bytes
-
-    on_gpu = torch.cuda.is_available()
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        """Time from the beginning to the end of each optimizer step."""
-
-        seconds = 0.0
-        started = 0.0
-
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self.started = time.monotonic()
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            if on_gpu:
-                torch.cuda.synchronize()
-            self.seconds += time.monotonic() - self.started
-
-    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
-    examples = [
-        {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]} for row in rows
-    ]
-    clock = Clock()
-    path = folder / "model"
-    dtype = torch.bfloat16 if on_gpu else torch.float32
-    with tempfile.TemporaryDirectory() as out:
-        trainer = SFTTrainer(
-            model=AutoModelForCausalLM.from_pretrained(path, dtype=dtype),
-            processing_class=AutoTokenizer.from_pretrained(path),
-            train_dataset=Dataset.from_list(examples),
-            peft_config=LoraConfig(
-                r=RECIPE["lora_rank"],
-                lora_alpha=2 * RECIPE["lora_rank"],
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
-            args=SFTConfig(
-                output_dir=out,
-                num_train_epochs=RECIPE["num_epochs"],
-                per_device_train_batch_size=RECIPE["batch_size"],
-                learning_rate=RECIPE["learning_rate"],
-                max_length=RECIPE["max_seq_length"],
-                completion_only_loss=True,
-                use_cpu=not on_gpu,
-                bf16=on_gpu,
-                seed=RECIPE["seed"],
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            callbacks=[clock],
-        )
-        trainer.train()
-        tokens = sum(len(each["input_ids"]) for each in trainer.train_dataset)
-    return {
-        "tokens_per_second": tokens / clock.seconds,
-        "tokens": tokens,
-        "peak_memory_bytes": memory_bytes("cuda" if on_gpu else "cpu"),
-    }
+    """TRL's trainer with its own defaults."""
+    return train_with_trl(folder, folder / "model", RECIPE).numbers
 
 
 def matrix_products() -> float:
@@ -272,11 +175,6 @@ def matrix_products() -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return 2 * size**3 / statistics.median(times) / 1e12
-
-
-def median(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median of each number over the rounds."""
-    return {name: statistics.median(each[name] for each in results) for name in results[0]}
 
 
 def report(sides: dict[str, dict[str, Any]], options: argparse.Namespace, parameters: int) -> None:
