@@ -27,6 +27,7 @@ def main() -> None:
     from celery import signals
 
     from academy.store.migrate import require_in_order
+    from academy.training.gang import own_address
     from academy.training.launchers.orphans import OrphanSweep
     from workers import tasks
     from workers.app import app
@@ -35,6 +36,7 @@ def main() -> None:
 
     with refused_clearly():
         require_in_order(settings.database_url)
+        own_address(settings)  # a wrong one is refused now, and not in a training at night
         # SIGTERM is the one way out, whoever asks for the drain.
         process = WorkerProcess(
             settings,

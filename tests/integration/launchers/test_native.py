@@ -97,6 +97,8 @@ def test_a_request_for_more_than_is_allowed_makes_no_job(natives: Trainings) -> 
     natives.settings = replace(natives.settings, trainer_memory_bytes=1 << 30)
     with pytest.raises(LaunchRefused, match="at most"):
         natives.submit(limits={"memory_bytes": 2 << 30})
+    with pytest.raises(LaunchRefused, match="hosts is 2, but the launcher is 'docker'"):
+        natives.submit(hosts=2, launcher="docker")
     with natives.sessions() as session:
         assert jobs.page(session, limit=5) == []
 
