@@ -72,9 +72,9 @@ def test_gangs_that_want_the_same_hosts_are_trained_on_both_one_after_the_other(
         assert not any(is_alive(pid) for pid in trainers(yard, each))
 
 
-@pytest.mark.parametrize("killed", ["leader", "member"])
-def test_a_killed_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
-    yard: Yard, killed: str
+@pytest.mark.parametrize("lost", ["killed leader", "frozen leader", "killed member"])
+def test_a_lost_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
+    yard: Yard, lost: str
 ) -> None:
     yard.settings = replace(yard.settings, lease_seconds=6.0)
     programs = host(yard, "a"), host(yard, "b")
@@ -84,15 +84,20 @@ def test_a_killed_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
     yard.until(lambda: yard.job(job_id).checkpoint is not None, "a checkpoint is recorded")
     began = trainers(yard, job_id)
     leader, member = led_and_followed(yard, job_id, *programs)
-    (leader if killed == "leader" else member).send(signal.SIGKILL)
+    if lost == "frozen leader":
+        leader.freeze()
+    else:
+        (leader if lost == "killed leader" else member).send(signal.SIGKILL)
     yard.until(lambda: not any(is_alive(pid) for pid in began), "all its trainers end")
     yard.until(lambda: len(yard.reasons(job_id)) > 3, "it is given back")
-    assert yard.reasons(job_id)[3] == ("lease_lost" if killed == "leader" else "retry")
-    if killed == "member":
+    assert yard.reasons(job_id)[3] == ("retry" if lost == "killed member" else "lease_lost")
+    if lost == "killed member":
         assert yard.detail(job_id, "retry")["code"] == "worker_lost"
     host(yard, "c")
     yard.until(lambda: runs(yard, job_id, 2), "a new gang goes on")
     assert yard.ledger(job_id, "began")[-1]["first_step"] > 1
+    if lost == "frozen leader":
+        leader.thaw()  # it finds that it has lost the job, and writes nothing
     yard.until(lambda: yard.job(job_id).status == "finished", "it finishes")
     assert terminal(yard, job_id) == 1
 
