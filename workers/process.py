@@ -142,6 +142,25 @@ class WorkerProcess:
             log.warning("no part can be looked for now: %s", type(error).__name__)
             return None
 
+    def gives_back(self, part: Part) -> bool:
+        """Whether a part is given up at once, as a device of it is gone or in use by a stranger.
+
+        The leader that gave it out knows this host by its last heart-beat only.
+        """
+        health = self._look()
+        found = {} if health is None else {**health.used, **health.gone}
+        why = [found[each] for each in part.devices if each in found]
+        if health is not None and not why:
+            return False
+        log.warning("a part is given back: %s", "; ".join(why) or self.obstacle)
+        try:
+            with self.sessions.begin() as session:
+                gangs.leave_all(session, self.id)
+        except StoreError as error:
+            log.warning("the part runs out by itself: %s", type(error).__name__)
+        self._beat()  # so that it is not given out again
+        return True
+
     def _claim(self, session: Session, offer: Offer) -> Job | None:
         lease = self.settings.lease_seconds
         return transitions.claim(

@@ -59,7 +59,7 @@ def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session
 def _took_part(process: WorkerProcess) -> bool:
     """Whether there was a part in another worker's job to take, which is then over."""
     part = process.part()
-    if part is None:
+    if part is None or process.gives_back(part):
         return False
     from academy.training.membership import take_part
 
