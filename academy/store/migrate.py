@@ -14,6 +14,9 @@ from sqlalchemy import create_engine, pool
 from academy.errors import AcademyError
 from academy.store.engine import sqlalchemy_url
 
+#: The major version of PostgreSQL that the statements need.
+OLDEST_SERVER = 18
+
 
 @dataclass(frozen=True)
 class SchemaState:
@@ -35,8 +38,18 @@ class SchemaMismatch(AcademyError):
     next_step = "Run `academy migrate` with the newest version of Academy that you deploy."
 
 
+class PostgresTooOld(AcademyError):
+    """Academy needs PostgreSQL {needed} or later; the server behind the database URL is {found}."""
+
+    code = "postgres_too_old"
+    status = 503
+    next_step = "Upgrade that server, or leave ACADEMY_DATABASE_URL empty for the one that \
+Academy brings along."
+
+
 def upgrade(database_url: str) -> SchemaState:
     """Apply every missing migration, one migrator at a time; the state afterwards."""
+    state(database_url)  # refuses a server that is too old
     command.upgrade(_config(database_url), "head")
     return state(database_url)
 
@@ -49,9 +62,19 @@ def state(database_url: str) -> SchemaState:
         connect_args={"connect_timeout": 10},
     )
     with engine.connect() as connection:
+        require_server(connection.dialect.server_version_info or ())
         current = MigrationContext.configure(connection).get_current_revision()
     engine.dispose()
     return SchemaState(current=current, needed=needed_revision())
+
+
+def require_server(version: tuple[int, ...]) -> None:
+    """Raise `PostgresTooOld` unless a server of this version has all that the statements use.
+
+    RETURNING gives the row as it was before an UPDATE since PostgreSQL 18.
+    """
+    if version < (OLDEST_SERVER,):
+        raise PostgresTooOld(needed=OLDEST_SERVER, found=".".join(map(str, version)) or "unknown")
 
 
 def needed_revision() -> str:

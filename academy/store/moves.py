@@ -116,21 +116,17 @@ def _moved(
     values: dict[str, Any],
 ) -> tuple[CTE, CTE]:
     job = _JOBS.c
-    before = (
-        select(job.id, job.status, job.worker_id)
-        .where(job.id == bindparam("job_id"))
-        .with_for_update(key_share=True)
-        .cte("before")
-    )
+    # No lock in a first part of the statement: it would be taken on the row's newest version, while
+    # the UPDATE begins with the one of its snapshot, and a cancel could wait in between the two.
     moved = (
         update(_JOBS)
         .where(
-            job.id == before.c.id,
-            before.c.status.in_([_constant(each) for each in sorted(expected)]),
+            job.id == bindparam("job_id"),
             job.fence == bindparam("job_fence"),
+            job.status.in_([_constant(each) for each in sorted(expected)]),
         )
         .values(status=_constant(to), **values)
-        .returning(*returned, before.c.status.label("before"), before.c.worker_id.label("holder"))
+        .returning(*returned, _old("status").label("before"), _old("worker_id").label("holder"))
         .cte("moved")
     )
     return moved, _noted(moved, moved.c.before, moved.c.holder, to, reason, detail)
@@ -185,6 +181,11 @@ def _noted(
         "detail": null() if detail is None else literal(detail, JobTransition.detail.type),
     }
     return insert(_HISTORY).from_select(list(history), select(*history.values())).cte("noted")
+
+
+def _old(name: str) -> ColumnElement[str]:
+    """A column of the row as it was before the UPDATE (PostgreSQL 18)."""
+    return literal_column(f"old.{name}", Text)
 
 
 def _constant(value: StrEnum) -> ColumnElement[str]:
