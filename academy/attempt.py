@@ -70,7 +70,7 @@ class Attempt:
         """
         with one_statement(self.sessions) as session:
             transitions.start(session, self.claim)
-        self.events.emit("status", status=Status.RUNNING, attempt=self.job.attempt)
+        self._say_running()
 
     def start(self) -> None:
         """As `try_to_start`, again while Postgres is away."""
@@ -98,9 +98,17 @@ class Attempt:
         try:
             self._until_recorded(move)
         except StaleFence:
-            with one_statement(self.sessions) as session:
-                if not transitions.is_recorded(session, self.claim, to):
-                    raise
+            if not self._until_recorded(lambda: self._is_recorded(to)):
+                raise
+            if to == Status.RUNNING:
+                self._say_running()
+
+    def _is_recorded(self, to: Status) -> bool:
+        with one_statement(self.sessions) as session:
+            return transitions.is_recorded(session, self.claim, to)
+
+    def _say_running(self) -> None:
+        self.events.emit("status", status=Status.RUNNING, attempt=self.job.attempt)
 
     def _until_recorded(self, write: Callable[[], Answer]) -> Answer:
         began = time.monotonic()

@@ -17,6 +17,8 @@ class KnownKeys:
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[Principal, float]] = {}
+        #: Grows with each revocation, so that an answer from before it is not kept.
+        self._revocations = 0
 
     def holder(self, secret: str, look_up: Callable[[], Principal]) -> Principal:
         """The holder of `secret`; what `look_up` raises is raised, and never remembered."""
@@ -24,8 +26,10 @@ class KnownKeys:
         found = self._found.get(key)
         if found is not None and time.monotonic() < found[1]:
             return found[0]
-        looked_up_at = time.monotonic()
+        looked_up_at, revocations = time.monotonic(), self._revocations
         principal = look_up()
+        if revocations != self._revocations:
+            return principal
         if len(self._found) >= _MOST:
             self._found.clear()
         self._found[key] = (principal, looked_up_at + KEPT_SECONDS)
@@ -33,4 +37,5 @@ class KnownKeys:
 
     def forget(self) -> None:
         """A key was revoked: ask again for each."""
+        self._revocations += 1
         self._found.clear()

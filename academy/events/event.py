@@ -68,7 +68,9 @@ class Event:
 
     @cached_property
     def _line(self) -> str:
-        return json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False)
+        line = json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False)
+        # Half a surrogate pair, as in the name of a file that is no UTF-8, has no bytes to be sent.
+        return line if line.isascii() else line.encode("utf-8", "replace").decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Event:

@@ -93,18 +93,31 @@ class EventSender:
             self._news.clear()
             self._hurry.clear()
             stopping = self._stopping
-            writers = self._open_writers()
-            sent = self._send(writers)
-            stored = self._archive_leftovers(writers, stopping) and self._archive(writers, stopping)
-            is_more = any(writer.unsent(1) for writer in writers)
-            if stopping and not (sent and stored and is_more):
+            try:
+                succeeded = self._take_round(stopping)
+            except Exception:
+                # Nobody else sends this process's events, and one odd event is no reason to stop.
+                log.exception("a round of events failed")
+                succeeded = False
+            is_more = any(writer.unsent(1) for writer in self._open_writers())
+            if stopping and not (succeeded and is_more):
                 return
-            if not sent:
+            if not succeeded:
                 self._hurry.wait(_FAILED_SECONDS)
             elif is_more:
                 self._news.set()
             else:
                 self._hurry.wait(_REST_SECONDS)
+
+    def _take_round(self, stopping: bool) -> bool:
+        """Send, tidy and archive what is due; whether all of it succeeded."""
+        writers = self._open_writers()
+        done = [
+            self._send(writers),
+            self._archive_leftovers(writers, stopping),
+            self._archive(writers, stopping),
+        ]
+        return all(done)
 
     def _longest_wait(self) -> float | None:
         writers = self._open_writers()
@@ -205,6 +218,11 @@ class EventSender:
                     extra=_about(writer),
                 )
                 return False
+            except (ValueError, KeyError):
+                log.exception(
+                    "an earlier attempt left no events in its stream", extra=_about(writer)
+                )
+                writer.leftovers = False
         return True
 
 

@@ -28,7 +28,9 @@ WITH appended AS (
     SELECT * FROM unnest(
         cast(:job_ids AS text[]), cast(:attempts AS integer[]), cast(:firsts AS bigint[]),
         cast(:lasts AS bigint[]), cast(:data AS bytea[])
-    ) ON CONFLICT DO NOTHING
+    ) ON CONFLICT (job_id, attempt, first_seq) DO UPDATE
+        SET last_seq = excluded.last_seq, data = excluded.data
+        WHERE excluded.last_seq > event_chunks.last_seq
 )
 UPDATE jobs SET events_closed_at = clock_timestamp()
 WHERE id = ANY(cast(:closed AS text[])) AND events_closed_at IS NULL
@@ -38,7 +40,8 @@ WHERE id = ANY(cast(:closed AS text[])) AND events_closed_at IS NULL
 def append(session: Session, runs: Sequence[Run], closed: Collection[str] = ()) -> None:
     """Store runs of events, and remember that the jobs `closed` have all of theirs; one statement.
 
-    A run that is there already (a repeated flush) stays as it is.
+    A run that is there already (a repeated flush) stays, or gives way to a longer one: what a flush
+    stored whose answer was lost comes again, with what was said meanwhile.
     """
     columns = {
         "job_ids": [run.job_id for run in runs],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +69,12 @@ def state(database_url: str) -> SchemaState:
     return SchemaState(current=current, needed=needed_revision())
 
 
-def require_server(version: tuple[int, ...]) -> None:
+def require_server(version: Sequence[int | str]) -> None:
     """Raise `PostgresTooOld` unless a server of this version has all that the statements use.
 
     RETURNING gives the row as it was before an UPDATE since PostgreSQL 18.
     """
-    if version < (OLDEST_SERVER,):
+    if not version or int(version[0]) < OLDEST_SERVER:
         raise PostgresTooOld(needed=OLDEST_SERVER, found=".".join(map(str, version)) or "unknown")
 
 

@@ -194,3 +194,45 @@ def test_events_that_are_gone_for_good_are_announced(
 def test_a_cursor_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="event id"):
         EventId.parse(text)
+
+
+def test_a_flush_whose_answer_was_lost_is_repeated_with_what_came_since(
+    sessions: Sessions, job_id: str
+) -> None:
+    events = [Event(EventId(1, n), "log", "now", {"message": str(n)}) for n in range(1, 6)]
+    for known in (3, 5, 2):
+        archive.store(sessions, [(job_id, events[:known])])
+    with sessions() as session:
+        assert ids(archive.read(session, job_id, START, 100)) == expected(1, 5)
+
+
+def test_a_message_that_is_no_text_stops_nothing(
+    settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
+        events.emit("log", message="a file named \udcff, and ż")
+        events.emit("status", status=Status.FINISHED)
+    found = replay.read_all(sessions, client, job_id)
+    assert [event.fields.get("message") for event in found] == ["a file named ?, and ż", None]
+    with sessions() as session:
+        assert jobs.get(session, job_id).events_closed_at is not None
+
+
+def test_a_later_attempt_is_archived_though_redis_is_away(
+    settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    from dataclasses import replace
+
+    nowhere = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    write(nowhere, sessions, job_id, 10, attempt=2, end=False)
+    with sessions() as session:
+        assert ids(archive.read(session, job_id, START, 100)) == expected(2, 10)
+
+
+def test_a_damaged_stream_of_an_earlier_attempt_keeps_no_event_back(
+    settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    client.xadd(stream.key_of(job_id), {"e": "no json"}, id="1-1")
+    write(settings, sessions, job_id, 2, attempt=2, end=True)
+    with sessions() as session:
+        assert ids(archive.read(session, job_id, START, 100)) == expected(2, 3)
