@@ -25,11 +25,14 @@ def submit_training(
     """
     launch = request.launch()
     granted = grant(launch, settings)
-    if request.hosts > 1 and granted.launcher == "docker":
-        raise LaunchRefused(
-            detail=f"hosts is {request.hosts}, but the launcher is 'docker', and containers on "
-            "several hosts do not reach each other"
-        )
+    if request.hosts > 1:
+        if granted.launcher == "docker":
+            raise LaunchRefused(
+                detail=f"hosts is {request.hosts}, but the launcher is 'docker', and containers on "
+                "several hosts do not reach each other"
+            )
+        # Kept with the job, since the default of a worker's host may be docker.
+        launch = launch.model_copy(update={"launcher": granted.launcher})
     dataset = dataset_of(session, request.dataset_id)
     if dataset.train_rows < settings.min_train_rows:
         raise DatasetTooSmall(

@@ -13,7 +13,9 @@ from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
 from academy.store import jobs
 from academy.store.engine import Sessions
-from academy.training.launch import LaunchRefused
+from academy.training.launch import Launch, LaunchRefused, grant
+from academy.training.request import TrainingRequest
+from academy.training.submission import submit_training
 from tests.integration.launchers.trainings import Trainings
 
 
@@ -101,6 +103,16 @@ def test_a_request_for_more_than_is_allowed_makes_no_job(natives: Trainings) -> 
         natives.submit(hosts=2, launcher="docker")
     with natives.sessions() as session:
         assert jobs.page(session, limit=5) == []
+
+
+def test_the_launcher_of_several_hosts_is_not_left_to_the_default_of_each(
+    natives: Trainings,
+) -> None:
+    request = TrainingRequest(dataset_id=natives.dataset, hosts=2)
+    with natives.sessions.begin() as session:
+        job = submit_training(session, natives.settings, request, None)
+    launch = Launch.model_validate(natives.job(job.id).launch)
+    assert grant(launch, replace(natives.settings, launcher="docker")).launcher == "native"
 
 
 def each_line(process: psutil.Process) -> str:
