@@ -109,6 +109,7 @@ class Keeper:
                 max_crashes=self._settings.max_crashes,
                 retry_seconds=self._settings.retry_seconds,
             )
+        with self._sessions.begin() as session:
             silent = gangs.reap(session)
         if silent:
             log.warning("parts in jobs of other workers ran out", extra={"parts": silent})

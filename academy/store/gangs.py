@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from academy.errors import StaleFence
@@ -156,14 +156,22 @@ def tell(session: Session, held: Claim, told: dict[str, Any]) -> None:
 def reap(session: Session) -> int:
     """Take the parts away from workers that are silent, and forget those of attempts that ended.
 
-    Returns how many were silent. Their leaders find the parts missing.
+    Returns how many were silent. Their leaders find the parts missing. A part that its worker is
+    writing at this moment is left for the next time.
     """
     silent = session.execute(
-        delete(GangMember).where(GangMember.lease_expires_at < now()).returning(GangMember.place)
+        _deleting(GangMember.lease_expires_at < now()).returning(GangMember.place)
     ).all()
     goes_on = select(Job.id).where(*_is_held()).exists()
-    session.execute(delete(GangMember).where(GangMember.lease_expires_at.is_(None), ~goes_on))
+    session.execute(_deleting(GangMember.lease_expires_at.is_(None), ~goes_on))
     return len(silent)
+
+
+def _deleting(*conditions: ColumnElement[bool]) -> Delete:
+    """The DELETE of such parts that waits for no worker that stands still within a transaction."""
+    key = (GangMember.job_id, GangMember.fence, GangMember.place)
+    free = select(*key).where(*conditions).with_for_update(skip_locked=True)
+    return delete(GangMember).where(tuple_(*key).in_(free))
 
 
 def _write(session: Session, held: Claim, **values: Any) -> Status:

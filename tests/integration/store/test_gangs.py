@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from academy.errors import StaleFence
 from academy.lifecycle import MemberStatus, Status
@@ -237,3 +238,21 @@ def test_the_part_of_a_silent_worker_is_taken_away(site: Site, submit: Submit) -
     with site.sessions.begin() as session:
         assert gangs.reap(session) == 1
     assert site.taken() == {"a"}
+
+
+def test_a_worker_that_stands_still_within_its_renewal_holds_up_no_reaper(
+    site: Site, submit: Submit
+) -> None:
+    site.host("h1", "a")
+    site.host("h2", "b")
+    submit(parameters=TWO)
+    assert site.claim("a") is not None
+    with psycopg.connect(site.database_url, connect_timeout=10) as connection:
+        connection.execute("UPDATE gang_members SET lease_expires_at = clock_timestamp()")
+    with psycopg.connect(site.database_url, connect_timeout=10) as frozen:
+        frozen.execute("UPDATE gang_members SET told = '{}'")
+        with site.sessions.begin() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+            assert gangs.reap(session) == 0
+    with site.sessions.begin() as session:
+        assert gangs.reap(session) == 1
