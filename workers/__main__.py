@@ -36,7 +36,8 @@ def main() -> None:
 
     with refused_clearly():
         require_in_order(settings.database_url)
-        own_address(settings)  # a wrong one is refused now, and not in a training at night
+        if queue == queues.GPU:
+            own_address(settings)  # a wrong one is refused now, and not in a training at night
         # SIGTERM is the one way out, whoever asks for the drain.
         process = WorkerProcess(
             settings,

@@ -109,12 +109,12 @@ class Keeper:
                 max_crashes=self._settings.max_crashes,
                 retry_seconds=self._settings.retry_seconds,
             )
+        if reaped:
+            log.warning("leases ran out", extra={"jobs": reaped})
         with self._sessions.begin() as session:
             silent = gangs.reap(session)
         if silent:
             log.warning("parts in jobs of other workers ran out", extra={"parts": silent})
-        if reaped:
-            log.warning("leases ran out", extra={"jobs": reaped})
         return reaped
 
     def remove_orphans(self) -> int:

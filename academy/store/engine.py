@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from psycopg.pq import Conninfo
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import DataError, IntegrityError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,6 +22,7 @@ __all__ = [
     "StoreRefusal",
     "make_engine",
     "make_sessions",
+    "servers",
     "sqlalchemy_url",
 ]
 
@@ -145,3 +147,25 @@ def sqlalchemy_url(url: str) -> str:
             name="ACADEMY_DATABASE_URL", value=shown, allowed="a postgresql:// address"
         )
     return f"postgresql+psycopg://{rest}"
+
+
+def servers(url: str) -> list[tuple[str, int]]:
+    """Host and port of every server that the URL names, as libpq finds them.
+
+    ``?host=``, several hosts and the variables of libpq (``PGHOST``) count; a socket in a folder
+    does not. Raises `BadSetting` as `make_engine`.
+    """
+    parsed = make_url(sqlalchemy_url(url))
+    _, given = parsed.get_dialect()().create_connect_args(parsed)
+    defaults = {
+        each.keyword.decode(): each.val.decode() for each in Conninfo.get_defaults() if each.val
+    }
+    known = {**defaults, **given}
+    hosts = str(known.get("hostaddr") or known.get("host") or "").split(",")
+    ports = [int(each or 5432) for each in str(known.get("port") or "").split(",")]
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    return [
+        (host, port)
+        for host, port in zip(hosts, ports, strict=True)
+        if host and not host.startswith(("/", "@"))
+    ]
