@@ -46,6 +46,15 @@ class JobFailed(Exception):
         super().__init__(failure.message)
 
 
+class GivenBack(Exception):
+    """The work could not begin, for a reason that is no fault of the job's: it waits and is tried
+    again, and no crash is counted."""
+
+    def __init__(self, why: Failure) -> None:
+        self.why = why
+        super().__init__(why.message)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What the work on a job needs: the job, its events, its lease, the stores."""
@@ -165,6 +174,12 @@ def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None
         succeed = work(attempt)
     except StoppedOnRequest:
         return _let_go(attempt)
+    except GivenBack as error:
+        why = error.why
+        attempt.events.emit("log", level="warning", message=why.message)
+        return attempt.record(
+            lambda session: transitions.stopped(session, claim, why, settings.retry_seconds)
+        )
     except StaleFence:
         raise
     except Exception as error:

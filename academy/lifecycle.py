@@ -87,7 +87,7 @@ class Reason(StrEnum):
     RESUMED = "resumed"  # a client asked a paused job to go on
     LEASE_LOST = "lease_lost"  # the keeper found the lease run out
     RETRY = "retry"  # an infrastructure failure; goes back to the queue
-    DRAINED = "drained"  # the worker is shutting down; not counted as a crash
+    DRAINED = "drained"  # a worker shuts down, or a gang did not begin; not counted as a crash
     CRASHED_TOO_OFTEN = "crashed_too_often"  # no checkpoint progress over too many crashes
 
 

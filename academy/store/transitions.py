@@ -146,8 +146,14 @@ def fail_or_retry(
     return Status(job.status)
 
 
-def stopped(session: Session, held: Claim) -> Status:
-    """The worker stopped its process as it was asked: cancelled, paused, or queued by a drain."""
+def stopped(
+    session: Session, held: Claim, why: Failure | None = None, retry_seconds: float = 0.0
+) -> Status:
+    """The worker stopped its process as it was asked: cancelled, paused, or queued by a drain.
+
+    No crash is counted. With `why` something else kept the work from beginning; the job then waits
+    for about `retry_seconds` before it is claimed again.
+    """
     job = _locked(session, held.job_id)
     _require_held(job, held)
     if job.status == Status.CANCELLING:
@@ -155,7 +161,8 @@ def stopped(session: Session, held: Claim) -> Status:
     elif job.status == Status.PAUSING:
         _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, **RELEASED)
     else:
-        _requeue(session, job, Reason.DRAINED, job.crashes, 0.0, None)
+        detail = None if why is None else _detail(why)
+        _requeue(session, job, Reason.DRAINED, job.crashes, retry_seconds, detail)
     return Status(job.status)
 
 
@@ -240,7 +247,7 @@ def _requeue(
     detail: dict[str, Any] | None,
 ) -> None:
     # The back-off doubles with each crash; jitter keeps a fleet from coming back in step.
-    wait = retry_seconds * 2 ** max(0, crashes - 1) * random.uniform(0.75, 1.25) if crashes else 0
+    wait = retry_seconds * 2 ** max(0, crashes - 1) * random.uniform(0.75, 1.25)
     _move(
         session,
         job,

@@ -7,15 +7,14 @@ import logging
 import socket
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
-from academy.attempt import Attempt, JobFailed, StoppedOnRequest
+from academy.attempt import Attempt, GivenBack, JobFailed, StoppedOnRequest
 from academy.errors import BadSetting
 from academy.holding import Stop
 from academy.lifecycle import FailureCode, MemberStatus
 from academy.settings import Settings
 from academy.store import gangs
-from academy.store.engine import StoreError
+from academy.store.engine import StoreError, servers
 from academy.store.gangs import Member
 from academy.store.transitions import Failure
 
@@ -33,6 +32,8 @@ class Gang:
         self._attempt = attempt
         self._others = attempt.job.hosts - 1
         self._members: list[Member] = []
+        #: Workers that had taken their part up; one that is silent before never began.
+        self._began: set[str] = set()
         self._look_at = 0.0
         #: Since when Postgres has answered; members may have renewed their leases only then.
         self._steady_since: float | None = None
@@ -46,8 +47,9 @@ class Gang:
     def wait_until_ready(self) -> None:
         """Until every member has its files.
 
-        Raises `JobFailed` for one that cannot take part or takes longer than ``gang_seconds``, and
-        `StoppedOnRequest` for one that has to leave, or when the leader is asked to stop.
+        Raises `JobFailed` for one that cannot take part or takes longer than ``gang_seconds``,
+        `GivenBack` for one that does not begin, and `StoppedOnRequest` for one that has to leave,
+        or when the leader is asked to stop.
         """
         if not self._others:
             return
@@ -77,7 +79,8 @@ class Gang:
     def wanted(self) -> Stop | None:
         """`Stop.DRAIN` if a member has to leave; all then stop after a checkpoint.
 
-        Raises `JobFailed` if a member failed, or was not heard of in time.
+        Raises `JobFailed` if a member failed, or was not heard of in time; `GivenBack` if one was
+        never heard of.
         """
         if not self._others:
             return None
@@ -85,7 +88,9 @@ class Gang:
             self._look()
         for each in self._members:
             if each.status == MemberStatus.FAILED:
-                raise JobFailed(_failure_of(each))
+                # It may have failed only because another one did, which is about to say so.
+                raise JobFailed(self.cause_of(_failure_of(each)))
+        self._require_all()
         gone = {MemberStatus.LEAVING, MemberStatus.LEFT}
         if any(each.status in gone or each.is_elsewhere for each in self._members):
             return Stop.DRAIN
@@ -104,32 +109,47 @@ class Gang:
         return failure
 
     def _look(self) -> None:
-        settings, now = self._attempt.settings, time.monotonic()
-        self._look_at = now + settings.heartbeat_seconds / 10
+        settings = self._attempt.settings
         try:
             with self._attempt.sessions() as session:
                 self._members = gangs.members(session, self._attempt.claim)
         except StoreError as error:
             self._steady_since = None
+            # Each such look took a whole time-out, in which the trainer's words were not heard.
+            self._look_at = time.monotonic() + settings.heartbeat_seconds
             log.warning(
                 "the other hosts cannot be seen now: %s",
                 type(error).__name__,
                 extra={"job_id": self._attempt.job.id},
             )
             return
+        now = time.monotonic()
+        self._look_at = now + settings.heartbeat_seconds / 10
         self._steady_since = self._steady_since if self._steady_since is not None else now
-        if len(self._members) < self._others:
-            raise JobFailed(_lost("a worker of another host was not heard of in time"))
-        if now - self._steady_since > 2 * settings.heartbeat_seconds:
-            for each in self._members:
-                if each.is_silent:
-                    raise JobFailed(_lost(f"{each.worker_id} was not heard of in time"))
+        self._began |= {
+            each.worker_id for each in self._members if each.status != MemberStatus.INVITED
+        }
+
+    def _require_all(self) -> None:
+        """Raise for a member that is silent, or that a keeper has taken the part away from."""
+        if self._steady_since is None:
+            return
+        steady = time.monotonic() - self._steady_since
+        is_known = steady > 2 * self._attempt.settings.heartbeat_seconds
+        heard = {each.worker_id for each in self._members if not (is_known and each.is_silent)}
+        if len(heard) == self._others:
+            return
+        silent = {each.worker_id for each in self._members} - heard
+        lost = ", ".join(sorted(silent | self._began - heard)) or "a worker of another host"
+        failure = _lost(f"{lost} was not heard of in time")
+        raise JobFailed(failure) if self._began - heard else GivenBack(failure)
 
 
 def own_address(settings: Settings) -> str:
     """The address at which other hosts reach this one's trainers.
 
-    It is ``gang_address``, or else that from which this host talks to PostgreSQL.
+    It is ``gang_address``, or else that from which this host talks to PostgreSQL. Raises
+    `BadSetting` for one that is no address, and if there is none.
     """
     wanted = settings.gang_address
     if wanted:
@@ -138,12 +158,31 @@ def own_address(settings: Settings) -> str:
         except ValueError:
             name = "ACADEMY_GANG_ADDRESS"
             raise BadSetting(name=name, value=wanted, allowed="an IP address") from None
-    url = urlsplit(settings.database_url)
-    place = (url.hostname or "127.0.0.1", url.port or 5432)
-    family, _, _, _, target = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(target)  # sends nothing; the kernel picks the way
-        return str(probe.getsockname()[0])
+    places = servers(settings.database_url) or [("127.0.0.1", 5432)]
+    refused = ""
+    for host, port in places:
+        try:
+            return _way_to(host, port)
+        except OSError as error:
+            refused = f"{host}: {error.strerror or error}"
+    raise BadSetting(
+        name="ACADEMY_GANG_ADDRESS",
+        value=wanted,
+        allowed=f"an IP address of this host, as no way to PostgreSQL was found ({refused})",
+    )
+
+
+def _way_to(host: str, port: int) -> str:
+    """The address from which this host talks to another one; `OSError` if it cannot."""
+    last = OSError(f"{host} has no address")
+    for family, _, _, _, target in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect(target)  # sends nothing; the kernel picks the way
+                return str(probe.getsockname()[0])
+        except OSError as error:
+            last = error
+    raise last
 
 
 def _failure_of(member: Member) -> Failure:

@@ -114,7 +114,7 @@ class _Watch:
             if message is not None:
                 self._handle(message)
             wanted = self._attempt.hold.wanted
-            if wanted is None and self.stop_wanted is None and self.result is None:
+            if wanted is None and self.stop_wanted is None and not self._is_ending:
                 wanted = self._gang.wanted
             if wanted == Stop.LOST:
                 self.stop_wanted = Stop.LOST
@@ -139,6 +139,11 @@ class _Watch:
                 raise JobFailed(broken)
             if self.result is None:
                 self._gpus.check()
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether the trainer has said how it ends; what other hosts say cannot change that."""
+        return self.result is not None or self.error is not None
 
     def _handle(self, message: dict[str, Any]) -> None:
         kind = message["type"]

@@ -17,6 +17,8 @@ from academy.store.transitions import Claim
 from tests.faults.programs import Program
 from tests.integration.workers.conftest import Yard
 
+pytestmark = pytest.mark.slow  # real workers, leases and retries take tens of seconds
+
 
 def host(yard: Yard, name: str) -> Program:
     """A started worker that says that it is on that host."""
@@ -160,7 +162,8 @@ def test_a_host_that_does_not_get_ready_gives_the_job_back(yard: Yard) -> None:
         return yard.job(job_id).attempt == 1
 
     yard.until(is_claimed, "it is claimed")
-    yard.until(lambda: "retry" in yard.reasons(job_id), "it is given back")
-    detail = yard.detail(job_id, "retry")
+    yard.until(lambda: "drained" in yard.reasons(job_id), "it is given back")
+    detail = yard.detail(job_id, "drained")
     assert detail["code"] == "worker_lost" and "not heard of in time" in detail["message"]
-    assert yard.job(job_id).status == "queued" and worker.is_running
+    job = yard.job(job_id)
+    assert (job.status, job.crashes) == ("queued", 0) and worker.is_running
