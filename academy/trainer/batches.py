@@ -13,8 +13,6 @@ from academy.training.recipe import Recipe
 
 #: Rows are sorted by length within so many steps' worth of rows, so that batches stay random.
 _STEPS_SORTED_TOGETHER = 50
-#: A CPU computes no faster with more tokens at once than this, and holds up to 2.5 MB for each.
-CPU_TOKENS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from academy.errors import AcademyError
-from academy.trainer.batches import CPU_TOKENS_AT_ONCE, Plan
+from academy.trainer.batches import Plan
 from academy.trainer.checkpoints import Counters, random_state, set_random_state
 from academy.trainer.encoding import Example
 from academy.trainer.evaluation import cost_of, evaluate
@@ -21,6 +21,7 @@ from academy.trainer.ranks import Ranks
 from academy.trainer.report import Report
 from academy.trainer.step import Step, take_step
 from academy.trainer.stop import Cancelled, StopRequest
+from academy.training.memory import CPU_TOKENS_AT_ONCE
 from academy.training.recipe import Recipe
 
 #: An evaluated token takes this share of a trained one's time: there is no way back through the

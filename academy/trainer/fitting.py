@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from academy.trainer.batches import CPU_TOKENS_AT_ONCE
 from academy.trainer.checkpoints import random_state, set_random_state
 from academy.trainer.encoding import Example
 from academy.trainer.hardware import memory_bytes
@@ -84,9 +83,12 @@ def load_fitting(
     before = memory_bytes("cpu")
     hard, budget = _budget(recipe, limit_bytes, before)
     tried: list[dict[str, Any]] = []
+    lengths = [row.length for row in rows]
+    answers = [row.answer_tokens for row in rows]
     rungs = list(ladder(recipe, four_bit=recipe.device == "cuda" and hardware.four_bit))
     for place, (change, candidate) in enumerate(rungs):
-        estimate = estimate_memory(shape, candidate, largest_batch(candidate, rows), before)
+        largest = LargestBatch.of(candidate, lengths, answers)
+        estimate = estimate_memory(shape, candidate, largest, before)
         tried.append({"recipe": change, "predicted_bytes": estimate.total, "fits": True})
         is_last = place == len(rungs) - 1
         if _anybody(ranks, budget is not None and estimate.total > budget):
@@ -110,17 +112,6 @@ def load_fitting(
         f"{(budget or 0) / _GIB:.2f} GiB may be taken; tried "
         + ", ".join(str(each["recipe"]) for each in tried)
     )
-
-
-def largest_batch(recipe: Recipe, rows: Sequence[Example]) -> LargestBatch:
-    """The batch of the longest rows, as the plan would cut it."""
-    longest = sorted(rows, key=lambda row: -row.length)[: recipe.batch_size]
-    width = longest[0].length
-    if recipe.device == "cpu":
-        longest = longest[: max(1, CPU_TOKENS_AT_ONCE // width)]
-    # The rows with the most answers may be others than the longest ones.
-    answers = sorted((row.answer_tokens for row in rows), reverse=True)[: len(longest)]
-    return LargestBatch(tokens=width * len(longest), answers=sum(answers))
 
 
 def _budget(recipe: Recipe, limit_bytes: int | None, held: int) -> tuple[int | None, int | None]:

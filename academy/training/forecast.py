@@ -15,8 +15,6 @@ from academy.training.model_shape import ModelShape
 from academy.training.preflight import TokenCounts
 from academy.training.recipe import Hardware, Recipe, RecipeImpossible
 
-#: A CPU computes so many tokens at once at most (`academy.trainer.batches`).
-_CPU_TOKENS_AT_ONCE = 1024
 _NO_BFLOAT16 = ("T4", "V100", "P100", "RTX 20", "GTX")
 
 
@@ -78,7 +76,8 @@ def forecast(
     chosen, estimate, fits = asked, None, False
     rungs = ladder(asked, four_bit=asked.device == "cuda" and kind.hardware.four_bit)
     for change, candidate in rungs:
-        chosen, estimate = candidate, estimate_memory(shape, candidate, _largest(candidate, counts))
+        largest = LargestBatch.of(candidate, counts.lengths, counts.answers)
+        chosen, estimate = candidate, estimate_memory(shape, candidate, largest)
         fits = available is None or estimate.total <= available
         tried.append({"recipe": change, "predicted_bytes": estimate.total, "fits": fits})
         if fits:
@@ -158,15 +157,6 @@ def _rate_of(job: Job, recipe: Recipe) -> float | None:
     if not rate or any(ran.get(name) != getattr(recipe, name) for name in same):
         return None
     return float(rate)
-
-
-def _largest(recipe: Recipe, counts: TokenCounts) -> LargestBatch:
-    longest = max(counts.lengths)
-    rows = min(recipe.batch_size, len(counts.lengths))
-    if recipe.device == "cpu":
-        rows = min(rows, max(1, _CPU_TOKENS_AT_ONCE // longest))
-    answers = sorted(counts.answers, reverse=True)[:rows]
-    return LargestBatch(tokens=longest * rows, answers=sum(answers))
 
 
 def _hardware(worker: Worker, gpu: str | None) -> Hardware:
