@@ -1,14 +1,14 @@
 """What the service costs a training: its time around a job, its share of the machine, its log.
 
-    python benchmarks/service.py [--steps 100] [--only log|job]
+    python benchmarks/service.py [--steps 100] [--only log|job] [--alone]
 
 - log: a program in the trainer's place writes lines with their moment; this process reads the job's
   stream in Valkey. Then it computes with and without 10,000 lines a second beside it.
 - job: a training of the demonstration's lessons goes through the API, the queue, a worker and the
-  artifact store, and once more as the bare program ``python -m academy.trainer`` on the same spec.
-  The overhead is what the service adds before the trainer starts and after it ends, and the
-  processor time of all other processes of Academy as a share of the machine meanwhile. The ratio of
-  the two wall times is printed too, but two trainings on a shared machine differ by more.
+  artifact store. The overhead is what the service adds before the trainer starts and after it ends,
+  and the processor time of all other processes of Academy as a share of the machine meanwhile. With
+  ``--alone`` the bare program ``python -m academy.trainer`` follows on the same spec, for the ratio
+  of the two wall times; but two trainings on a shared machine differ by more.
 
 Results go to benchmarks/results/service.json.
 """
@@ -58,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--only", choices=("log", "job"))
+    parser.add_argument("--alone", action="store_true")
     options = parser.parse_args()
     result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     about = {
@@ -69,7 +70,7 @@ def main() -> None:
     if options.only != "job":
         result["log"] = {**about, **measure_log()}
     if options.only != "log":
-        result["job"] = {**about, **measure_job(options.steps)}
+        result["job"] = {**about, **measure_job(options.steps, options.alone)}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
@@ -190,8 +191,8 @@ def follow(redis_url: str, job_id: str) -> list[float]:
     raise TimeoutError("the benchmark's program did not end in 300 s")
 
 
-def measure_job(steps: int) -> dict[str, Any]:
-    """A training through the service and beside it."""
+def measure_job(steps: int, alone: bool) -> dict[str, Any]:
+    """A training through the service, and if `alone` once more without it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with stack(folder) as made:
@@ -203,7 +204,7 @@ def measure_job(steps: int) -> dict[str, Any]:
             job = wait_until_over(made, started.json()["job_id"])
             wall, ended_at = time.monotonic() - began, time.time()
             cpu = made.cpu_seconds() - cpu
-            alone = bare_seconds(made, job, folder)
+            bare = bare_seconds(made, job, folder) if alone else None
     around = (born_at - sent_at) + (ended_at - gone_at)
     cores = os.cpu_count() or 1
     return {
@@ -212,9 +213,11 @@ def measure_job(steps: int) -> dict[str, Any]:
         "around_the_trainer_seconds": round(around, 2),
         "others_cpu_seconds": round(cpu, 2),
         "overhead": round(around / wall + cpu / (wall * cores), 4),
-        "bare_trainer_seconds": round(alone, 2),
-        "wall_ratio": round(wall / alone, 4),
-    }
+    } | (
+        {}
+        if bare is None
+        else {"bare_trainer_seconds": round(bare, 2), "wall_ratio": round(wall / bare, 4)}
+    )
 
 
 def trainer_life() -> tuple[float, float]:
