@@ -37,7 +37,7 @@ from academy.store.transitions import Claim
 SIDES_FOLDER = Path(__file__).parent / "job_sides"
 RESULTS = Path(__file__).parent / "results" / "jobs.json"
 WORKERS = 2
-ROUNDS = 3
+ROUNDS = 7
 JOBS = 300
 PICKUPS = 50
 CLAIMS = 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -35,11 +34,17 @@ StoreRefusal = (IntegrityError, DataError)
 #: A pooled connection that was idle for longer is tested before it is trusted again. A server does
 #: not restart within less, so the test would find nothing, and it costs as much as a statement.
 _TRUSTED_SECONDS = 0.5
+#: Where a session factory keeps its engine for `one_statement`.
+_COMMITTING = "committing"
 
 
 def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:
     """A session factory for one process; rows stay readable after the commit."""
-    return sessionmaker(make_engine(settings, pool_size=pool_size), expire_on_commit=False)
+    engine = make_engine(settings, pool_size=pool_size)
+    # Connections of their own, as changing one to commit by itself and back takes a while.
+    committing = make_engine(settings, pool_size=max(1, pool_size // 2), commits=True)
+    event.listen(engine, "engine_disposed", lambda _: committing.dispose())
+    return sessionmaker(engine, expire_on_commit=False, info={_COMMITTING: committing})
 
 
 def one_statement(sessions: Sessions) -> Session:
@@ -47,16 +52,19 @@ def one_statement(sessions: Sessions) -> Session:
 
     It saves the two round trips that open and commit a transaction. Use as a context manager.
     """
-    return sessions(bind=_committing(sessions.kw["bind"]))
+    return sessions(bind=sessions.kw["info"][_COMMITTING])
 
 
-@lru_cache(maxsize=16)
-def _committing(engine: Engine) -> Engine:
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: int = 30) -> Engine:
+def make_engine(
+    settings: Settings,
+    *,
+    pool_size: int = 10,
+    statement_seconds: int = 30,
+    commits: bool = False,
+) -> Engine:
     """An engine whose connects, statements and lock waits all end.
+
+    With `commits` each statement is a transaction of its own.
 
     Raises `BadSetting` if the URL is not one of PostgreSQL.
     """
@@ -67,6 +75,7 @@ def make_engine(settings: Settings, *, pool_size: int = 10, statement_seconds: i
         max_overflow=pool_size,
         pool_timeout=timeout,
         pool_recycle=1800,
+        **({"isolation_level": "AUTOCOMMIT"} if commits else {}),
         connect_args={
             "connect_timeout": max(2, int(timeout)),
             # A host that vanishes without a word is noticed by the kernel, not after hours.
