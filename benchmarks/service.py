@@ -221,7 +221,10 @@ def measure_job(steps: int, alone: bool) -> dict[str, Any]:
 
 
 def trainer_life() -> tuple[float, float]:
-    """When the trainer's process was made and when it was gone, in seconds since 1970."""
+    """When the trainer's process was seen first and when it was gone, in seconds since 1970.
+
+    The moment at which the kernel made it is known to psutil to the second only.
+    """
     found: list[psutil.Process] = []
 
     def is_there() -> bool:
@@ -233,7 +236,7 @@ def trainer_life() -> tuple[float, float]:
         return False
 
     wait_for(is_there, "the trainer", 60)
-    born_at = found[0].create_time()
+    born_at = time.time()
     found[0].wait(timeout=JOB_SECONDS)
     return born_at, time.time()
 
