@@ -83,7 +83,7 @@ class WorkerProcess:
             thread.start()
 
     def stop(self) -> None:
-        """Say good-bye; the row stays as history."""
+        """Say good-bye and give the connections back; the row stays as history."""
         self._stopped.set()
         self.events.close()
         for thread in self._threads:
@@ -95,6 +95,7 @@ class WorkerProcess:
                 gangs.leave_all(session, self.id)
         except StoreError as error:
             log.warning("the worker could not say good-bye: %s", type(error).__name__)
+        self.sessions.kw["bind"].dispose()
 
     def claim(self) -> Job | None:
         """The best job that this process can take; None if there is none or it may not take one.
