@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, Self
 import httpx
 
 from academy.errors import AcademyError, Unavailable
-from academy.settings import Settings
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
@@ -37,13 +36,6 @@ class ApiError(AcademyError):
         self.problem_code = code
         self.problem_status = status
         self.problem_next_step = next_step
-
-
-class NoKey(AcademyError):
-    """There is no API key: ACADEMY_API_KEY is not set and {path} cannot be read."""
-
-    code = "no_key"
-    next_step = "Start `academy up` in this home once, or ask an admin for a key."
 
 
 class WaitedTooLong(AcademyError):
@@ -69,11 +61,6 @@ class Client:
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {key}", "User-Agent": "academy-client"}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The client for the running home, or for ACADEMY_URL. Raises `NoKey`."""
-        return cls(address_of(settings), settings.api_key or key_of_home(settings.home))
 
     def __enter__(self) -> Self:
         return self
@@ -307,25 +294,6 @@ def read_events(lines: Iterator[str]) -> Iterator[Event]:
             found = json.loads("\n".join(data))
             yield Event(identity, name or str(found.get("type", "message")), found)
         name, identity, data = "", "", []
-
-
-def address_of(settings: Settings) -> str:
-    """ACADEMY_URL, else the address of the running home, else what the settings say."""
-    if settings.url:
-        return settings.url
-    from academy.embedded.runfile import running  # only a home that runs needs the process list
-
-    run = running(settings.home)
-    return run.url if run is not None else f"http://{settings.host}:{settings.port}"
-
-
-def key_of_home(home: Path) -> str:
-    """The admin key that the first start wrote. Raises `NoKey`."""
-    path = home / "admin.key"
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise NoKey(path=path) from error
 
 
 def _problem(answer: httpx.Response) -> ApiError:

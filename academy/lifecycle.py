@@ -1,6 +1,6 @@
 """Job states, the transitions between them, and who makes each one.
 
-A status changes in one place only, `academy.store.transitions`; this module is what that place
+A status changes in one place only, `academy.store.jobs.transitions`; this module is what that place
 obeys. Standard library only.
 """
 
@@ -57,7 +57,7 @@ ALLOWED: dict[Status, frozenset[Status]] = {
 
 
 class MemberStatus(StrEnum):
-    """How far a worker's part in a job of several hosts is (`academy.store.gangs`)."""
+    """How far a worker's part in a job of several hosts is (`academy.store.jobs.gangs`)."""
 
     INVITED = "invited"  # set by the leader's claim; the worker takes the part up next
     READY = "ready"  # set by the worker once its files are there; the leader then opens the meeting

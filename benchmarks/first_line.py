@@ -27,7 +27,7 @@ import httpx
 from websockets.sync.client import connect
 
 from academy import __version__
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 from academy.trainer.tiny import make_tiny_model
 
 ROUNDS = 12

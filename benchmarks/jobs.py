@@ -28,11 +28,12 @@ import psycopg
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.program import free_port
 from academy.embedded.valkey import EmbeddedValkey
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 from academy.settings import Settings
-from academy.store import fair_share, migrate, transitions
+from academy.store import migrate
 from academy.store.engine import make_sessions
-from academy.store.transitions import Claim
+from academy.store.jobs import fair_share, transitions
+from academy.store.jobs.transitions import Claim
 
 SIDES_FOLDER = Path(__file__).parent / "job_sides"
 RESULTS = Path(__file__).parent / "results" / "jobs.json"

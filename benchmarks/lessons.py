@@ -27,17 +27,19 @@ from typing import Any
 
 import psycopg
 
-from academy import __version__, garbage
+from academy import __version__
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import carry_out
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import Conflict
+from academy.jobs.attempt import carry_out
 from academy.lifecycle import TERMINAL, JobKind
+from academy.ops import garbage
 from academy.settings import Settings
-from academy.store import jobs, migrate, transitions
+from academy.store import migrate
 from academy.store.engine import Sessions, make_sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 RESULTS = Path(__file__).parent / "results" / "lessons.json"
 #: Lessons of the curations that are cancelled, and the shares of their time at which they are.

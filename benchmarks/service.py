@@ -34,15 +34,17 @@ import httpx
 import psutil
 import redis
 
-from academy import __version__, basemodels
+from academy import __version__
 from academy.artifacts.store import ArtifactStore
+from academy.basemodels import folders
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.program import free_port
 from academy.embedded.valkey import EmbeddedValkey
 from academy.events.stream import key_of
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 from academy.settings import Settings
-from academy.store import datasets, migrate
+from academy.store import migrate
+from academy.store.data import datasets
 from academy.store.engine import make_sessions
 from academy.trainer.tiny import make_tiny_model
 
@@ -248,7 +250,7 @@ def bare_seconds(made: Stack, job: dict[str, Any], folder: Path) -> float:
     with sessions() as session:
         dataset = datasets.get(session, job["dataset_id"])
     sessions.kw["bind"].dispose()
-    model = basemodels.find(settings.base_model, settings.model_folders)
+    model = folders.find(settings.base_model, settings.model_folders)
     spec = {
         "schema_version": 1,
         "job_id": "bare",

@@ -22,8 +22,8 @@ from typing import Any
 
 from academy.artifacts.manifest import write_manifest
 from academy.embedded.program import free_port
-from academy.processes import end_group, spawn
-from academy.runtime.drivers import AdapterRef, EmbeddedDriver
+from academy.host.processes import end_group, spawn
+from academy.serving.drivers import AdapterRef, EmbeddedDriver
 from academy.settings import Settings
 from academy.trainer.tiny import make_tiny_model
 

@@ -34,7 +34,7 @@ from training_sides.plain_trl import train_with_trl
 from training_sides.rows import write_rows
 from training_sides.turns import in_turns
 
-from academy import basemodels
+from academy.basemodels import folders
 from academy.settings import Settings
 
 MODEL = "smollm2-135m-instruct"
@@ -145,7 +145,7 @@ def wanted(share: float, ratios: dict[str, dict[str, float]]) -> list[dict[str, 
 
 def model_path() -> Path:
     """Where `python -m academy.trainer.prepare` has put the model."""
-    return basemodels.find(MODEL, Settings.from_env().model_folders).path
+    return folders.find(MODEL, Settings.from_env().model_folders).path
 
 
 def academy(folder: Path, dtype: str = "float32") -> dict[str, Any]:
@@ -187,13 +187,13 @@ def trl(folder: Path, **options: Any) -> dict[str, Any]:
 
 def heldout_loss(model: Any, tokenizer: Any, folder: Path) -> float | None:
     """The loss that Academy reports for its own adapters."""
-    from academy.trainer.encoding import ChatEncoder
+    from academy.recipes.recipe import Recipe
+    from academy.trainer.data.encoding import ChatEncoder
+    from academy.trainer.data.rows import read_rows
     from academy.trainer.evaluation import evaluate
-    from academy.trainer.model import AnswerModel
+    from academy.trainer.model.model import AnswerModel
     from academy.trainer.objective import Objective
-    from academy.trainer.ranks import Ranks
-    from academy.trainer.rows import read_rows
-    from academy.training.recipe import Recipe
+    from academy.trainer.ranks.ranks import Ranks
 
     rows = (
         ChatEncoder(tokenizer, 2048)

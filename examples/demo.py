@@ -27,7 +27,7 @@ from rich.table import Table
 from academy.cli import watch
 from academy.client import Client
 from academy.errors import AcademyError
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 
 EXAMPLES = Path(__file__).resolve().parent
 HOME = EXAMPLES.parent / ".academy-demo"

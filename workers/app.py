@@ -1,50 +1,5 @@
-"""The Celery application, and the hints that wake workers."""
+"""The Celery application, where ``celery -A workers.app`` looks for it."""
 
-from __future__ import annotations
+from academy.jobs.broker import app
 
-import threading
-from collections.abc import Iterable
-
-import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
-
-from academy.hints import BrokerAway
-from academy.queues import TASKS
-from academy.settings import Settings
-
-#: The keeper publishes what did not get through, so a broker that hangs is given up sooner here
-#: than by the workers (celeryconfig.py).
-_PUBLISH_TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
-
-app = Celery("academy")
-app.config_from_object("celeryconfig")
-app.conf.imports = ("workers.tasks",)
-
-
-class HintSender:
-    """Tells the workers of a queue that there is work, over a connection that it keeps."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._connection = app.connection_for_write(
-            url=settings.redis_url, transport_options=_PUBLISH_TIMEOUTS
-        )
-        self._lock = threading.Lock()
-
-    def send(self, queues: Iterable[str]) -> None:
-        """One hint for each name. Raises `BrokerAway`; it never tries again by itself."""
-        with self._lock:
-            try:
-                for queue in queues:
-                    app.send_task(
-                        TASKS[queue], queue=queue, connection=self._connection, retry=False
-                    )
-            except (OperationalError, redis.RedisError, OSError) as error:
-                # The next hint gets a fresh connection: a broker that came back behind a dead one
-                # would be waited for.
-                self._connection.close()
-                raise BrokerAway(detail=str(error)) from error
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._connection.close()
+__all__ = ["app"]

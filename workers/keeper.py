@@ -12,17 +12,18 @@ import time
 
 import redis
 
-from academy import garbage, logs
+from academy import logs
 from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError
 from academy.events import stream
 from academy.events.closing import close_events
-from academy.hints import Hints
+from academy.jobs.hints import Hints
+from academy.ops import garbage
 from academy.schedules.firing import fire_due
 from academy.settings import Settings
-from academy.store import gangs, hints, jobs, leases, transitions
 from academy.store.engine import Sessions, StoreError, make_sessions
-from academy.training.sweeping import advance_sweeps
+from academy.store.jobs import gangs, hints, jobs, leases, transitions
+from academy.sweeps.advance import advance_sweeps
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,16 @@ import psutil
 
 import academy
 from academy.events.sender import EventSender
-from academy.gpu_watch import Health, look
-from academy.gpus import GpusUnknown, own_gpus
+from academy.host.gpu_watch import Health, look
+from academy.host.gpus import GpusUnknown, own_gpus
 from academy.queues import GPU
 from academy.settings import Settings
-from academy.store import gangs, slots, transitions, workers
 from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
-from academy.store.gangs import Part
+from academy.store.jobs import gangs, slots, transitions, workers
+from academy.store.jobs.gangs import Part
+from academy.store.jobs.slots import Holding, Offer
+from academy.store.jobs.tables import Job
 from academy.store.migrate import needed_revision
-from academy.store.slots import Holding, Offer
-from academy.store.tables import Job
 from workers.intake import Intake
 
 log = logging.getLogger(__name__)

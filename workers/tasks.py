@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from academy import queues
-from academy.attempt import Attempt, carry_out
+from academy.jobs.attempt import Attempt, carry_out
 from academy.store.engine import Session
 from workers.app import app
 from workers.process import WorkerProcess

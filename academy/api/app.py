@@ -10,42 +10,27 @@ from flask import Response, g, request
 from werkzeug.exceptions import NotFound
 
 import academy
-from academy.api import bodies as bodies  # registers strict JSON with APIFlask
-from academy.api import metrics, openapi, problems
-from academy.api.gateway import Gateway
-from academy.api.jsons import Json
-from academy.api.known_keys import KnownKeys
-from academy.api.sockets import Texts
-from academy.api.state import State
-from academy.api.views import (
-    adapters,
-    aliases,
-    curation,
-    datasets,
-    jobs,
-    keys,
-    lessons,
-    logs,
-    openai,
-    preflight,
-    probes,
-    runs,
-    schedules,
-    shares,
-    sockets,
-    status,
-    sweeps,
-    training,
-    uploads,
-    workers,
-)
-from academy.api.watchers import Watchers
+from academy.api import openapi
+from academy.api.access import keys
+from academy.api.data import curation, datasets, lessons, runs, uploads
+from academy.api.jobs import jobs, logs, sockets
+from academy.api.models import adapters, aliases
+from academy.api.openai import chat
+from academy.api.ops import probes, schedules, shares, status, workers
+from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
 from academy.events.stream import connect
-from academy.hints import HintPublisher
+from academy.jobs.hints import HintPublisher
+from academy.registry.gateway import Gateway
 from academy.settings import Settings
 from academy.store.engine import make_sessions
+from academy.web import metrics, problems
+from academy.web.json_provider import Json
+from academy.web.key_cache import KnownKeys
+from academy.web.sockets import Texts
+from academy.web.state import State
+from academy.web.watchers import Watchers
 
 BASE = "/api/v1/academy"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -107,7 +92,7 @@ def create_app(settings: Settings) -> APIFlask:
         shares,
     ):
         app.register_blueprint(module.blueprint, url_prefix=BASE)
-    app.register_blueprint(openai.blueprint)
+    app.register_blueprint(chat.blueprint)
     app.register_blueprint(probes.blueprint)
     app.register_blueprint(dashboard.blueprint)
     return app

@@ -11,13 +11,13 @@ from typing import Any
 
 from apiflask import APIFlask
 
-from academy.access import Role
-from academy.api.once import HEADER
-from academy.api.problems import MEDIA_TYPE
-from academy.api.receive import FORM, RAW_TYPES
-from academy.api.shapes.datasets import CurationStarted
-from academy.api.shapes.lessons import LessonSent, TaskSent
-from academy.api.shapes.runs import RunSent
+from academy.access.keys import Role
+from academy.api.data.datasets_shapes import CurationStarted
+from academy.api.data.lessons_shapes import LessonSent, TaskSent
+from academy.api.data.runs_shapes import RunSent
+from academy.web.file_bodies import FORM, RAW_TYPES
+from academy.web.idempotency import HEADER
+from academy.web.problems import MEDIA_TYPE
 
 _DESCRIPTION = """\
 Collect lessons, git history and conversations, curate them into a dataset, fine-tune an adapter,

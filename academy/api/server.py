@@ -20,7 +20,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from academy import logs
-from academy.access import bootstrap_admin_key
+from academy.access.keys import bootstrap_admin_key
 from academy.errors import AcademyError
 from academy.settings import Settings
 from academy.store.engine import StoreError

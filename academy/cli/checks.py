@@ -179,11 +179,11 @@ def check_redis(settings: Settings) -> Finding:
 
 
 def check_models(settings: Settings) -> Finding:
-    from academy import basemodels
+    from academy.basemodels import folders
 
-    names = [each.name for each in basemodels.available(settings.model_folders)]
+    names = [each.name for each in folders.available(settings.model_folders)]
     try:
-        found = basemodels.find(settings.base_model, settings.model_folders)
+        found = folders.find(settings.base_model, settings.model_folders)
     except BaseModelUnavailable as error:
         others = f" There are: {', '.join(names)}." if names else ""
         return Finding("model cache", State.MISSING, f"{error}{others}", "Run `make setup`.")

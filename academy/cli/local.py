@@ -72,7 +72,7 @@ def down() -> None:
     if run is None:
         typer.echo(f"Nothing runs in {settings.home}.")
         return
-    from academy.processes import wait_until_gone
+    from academy.host.processes import wait_until_gone
 
     began = time.monotonic()
     if not wait_until_gone(run.pid, _DOWN_SECONDS):
@@ -118,6 +118,6 @@ def _announce(home: Path, ready: Ready, as_json: bool) -> None:
 
 
 def _admin_key(home: Path) -> str:
-    from academy.client import key_of_home
+    from academy.embedded.home import key_of_home
 
     return key_of_home(home)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from academy.client import Client
+from academy.embedded.home import client_of
 from academy.errors import AcademyError
 from academy.settings import Settings
 
@@ -25,7 +26,7 @@ class BadPair(AcademyError):
 
 def connect() -> Client:
     """The client for the running home, or for ACADEMY_URL and ACADEMY_API_KEY."""
-    return Client.from_settings(Settings.from_env())
+    return client_of(Settings.from_env())
 
 
 def request_body(more: Sequence[str] | None, **given: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Queue(StrEnum):
 def migrate() -> None:
     """Bring the database schema up to date, and make the first admin key."""
     from academy import logs
-    from academy.access import bootstrap_admin_key
+    from academy.access.keys import bootstrap_admin_key
     from academy.embedded.postgres import embedded_postgres_url
     from academy.store.migrate import upgrade
 
@@ -53,14 +53,14 @@ def worker(
 ) -> None:
     """Work on one queue: curation on CPUs, training on GPUs. Ends by SIGTERM or when drained."""
     settings = _with_servers(Settings.from_env())
-    from academy.embedded.plans import worker_plans
+    from academy.embedded.programs import worker_plans
 
     plans = worker_plans(settings, queue.value, slots)
     if len(plans) == 1:
         os.environ.update(plans[0].env)
         _become(settings, "workers", queue.value)
     from academy import logs
-    from academy.embedded.crew import Crew, StopSignals
+    from academy.embedded.process_set import Crew, StopSignals
 
     logs.setup("workers", settings.log_level)
     with StopSignals() as signals:
@@ -85,17 +85,17 @@ def runtime(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8100,
 ) -> None:
     """Serve one base model and its adapters over OpenAI's chat API."""
-    from academy import basemodels
-    from academy.embedded.plans import runtime_arguments
+    from academy.basemodels import folders
+    from academy.embedded.programs import runtime_arguments
 
     settings = Settings.from_env()
-    found = basemodels.find(model or settings.base_model, settings.model_folders)
+    found = folders.find(model or settings.base_model, settings.model_folders)
     _become(settings, "academy.runtime", *runtime_arguments(settings, found, host, port))
 
 
 def _become(settings: Settings, module_name: str, *arguments: str) -> NoReturn:
     """Replace this process, so that signals and the exit status go straight to the real one."""
-    from academy.embedded.plans import environment, module
+    from academy.embedded.programs import environment, module
 
     command = module(module_name, *arguments)
     os.execve(command[0], command, environment(settings))

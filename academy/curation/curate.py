@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from academy.curation.contamination import Protected
+from academy.curation.dataset.folder import DatasetFolder, dataset_folder, writing
+from academy.curation.dataset.output import write_dataset
+from academy.curation.dataset.statistics import CountTokens
 from academy.curation.dedup import Duplicates, find_duplicates
-from academy.curation.earlier import Earlier
 from academy.curation.errors import NothingCurated
-from academy.curation.folder import DatasetFolder, dataset_folder, writing
+from academy.curation.git.commit_cache import Remembered
 from academy.curation.git.examples import open_repositories, read_examples
-from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository
-from academy.curation.heldout import HeldOut
 from academy.curation.intake import Intake
-from academy.curation.output import write_dataset
 from academy.curation.progress import Progress, Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, Row, RunRecord, TaskRecord
-from academy.curation.split import Candidate, split
+from academy.curation.split.contamination import Protected
+from academy.curation.split.heldout import HeldOut
+from academy.curation.split.previous_splits import Earlier
+from academy.curation.split.sides import Candidate, split
 from academy.curation.spool import Spool, content_of
-from academy.curation.statistics import CountTokens
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from academy.curation import filters
-from academy.curation.contamination import Protected
+from academy.curation.dataset.statistics import Collected
 from academy.curation.dedup import Sketches
 from academy.curation.drops import Drops
 from academy.curation.errors import SourceFailed
@@ -27,8 +27,8 @@ from academy.curation.sources import (
     row_of_run,
     row_of_task,
 )
+from academy.curation.split.contamination import Protected
 from academy.curation.spool import Spool, content_of
-from academy.curation.statistics import Collected
 from academy.errors import AcademyError
 
 _ROLES = frozenset({"system", "user", "assistant"})

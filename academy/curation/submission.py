@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from academy import basemodels
+from academy.basemodels import folders
 from academy.curation.request import CurationRequest
 from academy.lifecycle import JobKind
 from academy.queues import QUEUE_OF_KIND
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Session
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 
 def submit_curation(
@@ -27,11 +27,11 @@ def submit_curation(
         open_repositories(_local(request, settings), settings.allowed_repo_roots)
     if request.uploads:
         from academy.artifacts.store import ArtifactStore  # fsspec only where files are read
-        from academy.curation import kept_uploads
+        from academy.curation.uploads import kept
 
-        kept_uploads.require(ArtifactStore(settings), request.uploads)
+        kept.require(ArtifactStore(settings), request.uploads)
     if request.base_model is not None:
-        basemodels.find(request.base_model, settings.model_folders)
+        folders.find(request.base_model, settings.model_folders)
     job = Job(
         id=jobs.new_id(JobKind.CURATION),
         kind=JobKind.CURATION,

@@ -8,25 +8,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from academy import basemodels
-from academy.attempt import Attempt, StoppedOnRequest
-from academy.curation import kept_uploads
+from academy.basemodels import folders
 from academy.curation.curate import curate
-from academy.curation.earlier import Earlier
+from academy.curation.dataset.statistics import CountTokens
 from academy.curation.errors import CurationStopped
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Row
-from academy.curation.statistics import CountTokens
-from academy.curation.stored import (
+from academy.curation.split.previous_splits import Earlier
+from academy.curation.store_sources import (
     StoredSides,
     stored_held_out,
     stored_lessons,
     stored_runs,
     stored_tasks,
 )
-from academy.store import datasets, transitions
+from academy.curation.uploads import kept
+from academy.jobs.attempt import Attempt, StoppedOnRequest
+from academy.store.data import datasets
 from academy.store.engine import Session
+from academy.store.jobs import transitions
 
 
 def curate_job(attempt: Attempt) -> Callable[[Session], None]:
@@ -94,7 +95,7 @@ def _recorder(
 
 
 def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
-    return kept_uploads.rows_of(
+    return kept.rows_of(
         attempt.store,
         request.uploads,
         max_bytes=attempt.settings.max_upload_bytes,
@@ -138,7 +139,7 @@ def _token_counter(attempt: Attempt, request: CurationRequest) -> CountTokens | 
         return None
     from tokenizers import Tokenizer  # only a run that counts tokens needs it
 
-    model = basemodels.find(request.base_model, attempt.settings.model_folders)
+    model = folders.find(request.base_model, attempt.settings.model_folders)
     tokenizer = Tokenizer.from_file(str(model.path / "tokenizer.json"))
     return lambda texts: [len(each.ids) for each in tokenizer.encode_batch(list(texts))]
 

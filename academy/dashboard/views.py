@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, make_response, redirect, render_template, request
 
-from academy.access import (
+from academy.access.keys import (
     SESSION_SECONDS,
     Role,
     close_session,
@@ -15,11 +15,11 @@ from academy.access import (
     redeem_ticket,
     resume_session,
 )
-from academy.api.state import state
-from academy.dashboard import cookie
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import COOKIE, LANGUAGES, language_of, texts
 from academy.errors import AcademyError
+from academy.web import session_cookie
+from academy.web.state import state
 
 PAGE = "/academy"
 
@@ -65,12 +65,12 @@ def show() -> Response:
 @blueprint.delete(f"{PAGE}/session")
 def end() -> Response:
     """Sign out: the session ends on the server, and the browser forgets the cookie."""
-    secret = cookie.session_of(request)
+    secret = session_cookie.session_of(request)
     if secret is not None:
         with state().sessions.begin() as session:
             close_session(session, secret)
     answer = Response(status=204)
-    cookie.take_back(request, answer)
+    session_cookie.take_back(request, answer)
     return answer
 
 
@@ -95,18 +95,18 @@ def _open(ticket: str) -> Response:
         if error.status != 401:
             raise
         return _closed(error)
-    if cookie.is_from_elsewhere(request):
+    if session_cookie.is_from_elsewhere(request):
         # A redirect would still count as coming from the other site, and the browser would keep
         # a strict cookie back. This page's own reload is the dashboard's.
         answer = _render("opened.html")
     else:
         answer = make_response(redirect(PAGE, 303))
-    cookie.give(request, answer, secret)
+    session_cookie.give(request, answer, secret)
     return answer
 
 
 def _page() -> Response:
-    secret = cookie.held(request)
+    secret = session_cookie.held(request)
     if secret is None:
         return _closed(None)
     try:
@@ -132,8 +132,12 @@ def _closed(error: AcademyError | None) -> Response:
     code = error.code if error is not None else None
     answer = _render("closed.html", code=code, hours=int(SESSION_SECONDS // 3600))
     answer.status_code = 401
-    if error is not None and cookie.held(request) is not None and "ticket" not in request.args:
-        cookie.take_back(request, answer)
+    if (
+        error is not None
+        and session_cookie.held(request) is not None
+        and "ticket" not in request.args
+    ):
+        session_cookie.take_back(request, answer)
     return answer
 
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from academy.processes import Account
+from academy.host.processes import Account
 
 
 def server_account(data: Path, needs: Iterable[Path]) -> Account | None:

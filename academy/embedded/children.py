@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from academy import processes
 from academy.embedded.program import log_tail
 from academy.errors import AcademyError
+from academy.host import processes
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from academy.embedded.program import (
     wheel_folder,
 )
 from academy.errors import AcademyError
-from academy.filelock import FileLock
-from academy.processes import Account
+from academy.host.filelock import FileLock
+from academy.host.processes import Account
 
 _START_SECONDS = 60.0
 _LEFTOVER_SECONDS = 20.0

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from academy.errors import AcademyError
-from academy.filelock import is_held
-from academy.processes import Account, spawn
+from academy.host.filelock import is_held
+from academy.host.processes import Account, spawn
 
 LOOPBACK = "127.0.0.1"
 _LARGEST_LOG_BYTES = 20 << 20

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from academy.filelock import FileLock, is_held
+from academy.host.filelock import FileLock, is_held
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from academy import basemodels
-from academy.client import Client, key_of_home
+from academy.basemodels import folders
+from academy.client import Client
 from academy.embedded.children import Plan
-from academy.embedded.crew import Crew, StopSignals
-from academy.embedded.plans import (
+from academy.embedded.home import key_of_home
+from academy.embedded.postgres import EmbeddedPostgres
+from academy.embedded.process_set import Crew, StopSignals
+from academy.embedded.program import PortTaken, choose_port, free_port, port_is_free
+from academy.embedded.programs import (
     app_plans,
     environment,
     local_address,
@@ -24,8 +27,6 @@ from academy.embedded.plans import (
     module,
     runtime_plan,
 )
-from academy.embedded.postgres import EmbeddedPostgres
-from academy.embedded.program import PortTaken, choose_port, free_port, port_is_free
 from academy.embedded.runfile import Run, home_lock, remove_run, running, started_at, write_run
 from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import AcademyError, BaseModelUnavailable
@@ -187,7 +188,7 @@ class Stack:
         if not self.with_runtime:
             return self._skip("runtime: not wanted (--no-runtime)")
         try:
-            model = basemodels.find(self.settings.base_model, self.settings.model_folders)
+            model = folders.find(self.settings.base_model, self.settings.model_folders)
         except BaseModelUnavailable as error:
             return self._skip(f"runtime: skipped. {error} Run `make setup`, or set ACADEMY_MODELS.")
         folder = self.settings.home / "runtime"

@@ -23,7 +23,7 @@ from academy.embedded.program import (
     wait_until,
     wheel_folder,
 )
-from academy.filelock import FileLock
+from academy.host.filelock import FileLock
 
 _START_SECONDS = 60.0
 

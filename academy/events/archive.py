@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from academy.events import figures
 from academy.events.event import Event, EventId
-from academy.store import event_chunks
 from academy.store.engine import Session, Sessions, one_statement
-from academy.store.event_chunks import Run
+from academy.store.events import chunks
+from academy.store.events.chunks import Run
 
 #: Events in a chunk at most.
 CHUNK = 1000
@@ -29,25 +29,25 @@ def store(
     runs = [run for job_id, events in parts for run in _runs(job_id, events)]
     if not any(figures.of(events) for _, events in parts):
         with one_statement(sessions) as session:
-            event_chunks.append(session, runs, closed)
+            chunks.append(session, runs, closed)
         return
     with sessions.begin() as session:
         for job_id, events in parts:
             _store_figures(session, job_id, events)
-        event_chunks.append(session, runs, closed)
+        chunks.append(session, runs, closed)
 
 
 def append(session: Session, job_id: str, events: Sequence[Event]) -> None:
     """Store events, in order, in chunks of one attempt each; figures also apart from the rest."""
     _store_figures(session, job_id, events)
-    event_chunks.append(session, list(_runs(job_id, events)))
+    chunks.append(session, list(_runs(job_id, events)))
 
 
 def read(session: Session, job_id: str, after: EventId, count: int) -> list[Event]:
     """Up to `count` events after `after`, in order; overlapping chunks give each event once."""
     found: list[Event] = []
     last = after
-    for chunk in event_chunks.after(session, job_id, after.attempt, after.seq):
+    for chunk in chunks.after(session, job_id, after.attempt, after.seq):
         for line in zlib.decompress(chunk.data).split(b"\n"):
             event = Event.from_json(line)
             if event.id > last:
@@ -60,7 +60,7 @@ def read(session: Session, job_id: str, after: EventId, count: int) -> list[Even
 
 def last_id(session: Session, job_id: str, before_attempt: int | None = None) -> EventId:
     """The id of the last archived event, of earlier attempts only if one is named; or ``0-0``."""
-    return EventId(*event_chunks.last(session, job_id, before_attempt))
+    return EventId(*chunks.last(session, job_id, before_attempt))
 
 
 def _store_figures(session: Session, job_id: str, events: Sequence[Event]) -> None:

@@ -6,9 +6,9 @@ import redis
 
 from academy.events import archive, stream
 from academy.events.event import Event, EventId, timestamp
-from academy.store import jobs
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs
+from academy.store.jobs.tables import Job
 
 BATCH = 1000
 

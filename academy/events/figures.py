@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from academy.events.event import START, Event
-from academy.store import figures
 from academy.store.engine import Session
+from academy.store.events import figures
 
 TYPES = frozenset({"metrics", "evaluation", "checkpoint"})
 

@@ -17,8 +17,8 @@ import redis
 from academy.events import replay, stream
 from academy.events.event import START, Event, EventId, timestamp
 from academy.settings import Settings
-from academy.store import jobs
 from academy.store.engine import Sessions, StoreError
+from academy.store.jobs import jobs
 
 log = logging.getLogger(__name__)
 

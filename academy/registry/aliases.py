@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from academy.artifacts.store import ArtifactStore
 from academy.errors import InvalidRequest, NotFound, Unavailable
-from academy.runtime.drivers.embedded import EmbeddedDriver
-from academy.runtime.drivers.interface import AdapterRef
+from academy.serving.drivers.embedded import EmbeddedDriver
+from academy.serving.drivers.interface import AdapterRef
 from academy.settings import Settings
-from academy.store import adapters
 from academy.store.engine import Session, Sessions
-from academy.store.tables import Adapter
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 
 log = logging.getLogger(__name__)
 

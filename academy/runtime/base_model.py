@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from academy import basemodels
+from academy.basemodels import folders
 from academy.runtime.errors import ModelUnloadable
 
 
@@ -31,7 +31,7 @@ class BaseModel:
     @cached_property
     def digest(self) -> str:
         """The digest of the model's files, by which an adapter names its base model."""
-        return basemodels.digest(self.folder)
+        return folders.digest(self.folder)
 
     @property
     def vocabulary_size(self) -> int:

@@ -1,7 +1,7 @@
 """One gunicorn worker around an engine: many threads for clients, one for the model.
 
 The supervising process never loads torch, because CUDA does not survive a fork. It ends with its
-own parent where `academy.processes.spawn` started it, and its worker ends with it.
+own parent where `academy.host.processes.spawn` started it, and its worker ends with it.
 """
 
 from __future__ import annotations

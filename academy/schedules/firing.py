@@ -22,10 +22,10 @@ from academy.schedules.keeping import timing_of
 from academy.schedules.skipping import Skip
 from academy.schedules.timing import NeverDue
 from academy.settings import Settings
-from academy.store import schedules
 from academy.store.engine import Session, Sessions, StoreError
-from academy.store.schedule_tables import Schedule
-from academy.store.tables import Job
+from academy.store.jobs.tables import Job
+from academy.store.plans import schedules
+from academy.store.plans.schedule_tables import Schedule
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 

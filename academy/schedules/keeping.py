@@ -6,9 +6,9 @@ from typing import Any
 
 from academy.schedules.request import ScheduleRequest
 from academy.schedules.timing import Timing
-from academy.store import schedules
 from academy.store.engine import Session
-from academy.store.schedule_tables import Schedule
+from academy.store.plans import schedules
+from academy.store.plans.schedule_tables import Schedule
 
 
 def create(

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from academy.schedules.timing import Timing
 from academy.settings import Settings
-from academy.store import datasets, jobs
+from academy.store.data import datasets
 from academy.store.engine import Session
-from academy.store.schedule_tables import Schedule
+from academy.store.jobs import jobs
+from academy.store.plans.schedule_tables import Schedule
 from academy.training.request import TrainingRequest
 from academy.training.submission import dataset_of
 

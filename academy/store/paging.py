@@ -8,8 +8,10 @@ from sqlalchemy import Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
-from academy.store.sweep_tables import Sweep
-from academy.store.tables import Adapter, Dataset, Job, Lesson, Run, Task
+from academy.store.data.tables import Dataset, Lesson, Run, Task
+from academy.store.jobs.tables import Job
+from academy.store.models.tables import Adapter
+from academy.store.plans.sweep_tables import Sweep
 
 Row = TypeVar("Row", Job, Dataset, Adapter, Lesson, Run, Sweep)
 Record = TypeVar("Record", Lesson, Task, Run)

@@ -15,10 +15,7 @@ import traceback
 from pathlib import Path
 
 from academy.errors import AcademyError
-from academy.trainer.report import Report
-from academy.trainer.spec import read_spec, verify_dataset
-from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
-from academy.trainer.together import (
+from academy.trainer.ranks.local_ranks import (
     BAD_SPEC,
     CANCELLED,
     DONE,
@@ -27,6 +24,9 @@ from academy.trainer.together import (
     OUT_OF_MEMORY,
     train_together,
 )
+from academy.trainer.report import Report
+from academy.trainer.spec import read_spec, verify_dataset
+from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
 
 _USERS_OWN = {"bad_spec", "bad_dataset", "base_model_unavailable", "digest_mismatch"}
 

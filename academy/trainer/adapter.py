@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from academy.artifacts.manifest import ManifestMissing, verify_manifest
+from academy.recipes.recipe import Recipe
 from academy.trainer.folders import publish
-from academy.trainer.model import AnswerModel
+from academy.trainer.model.model import AnswerModel
 from academy.trainer.spec import AdapterRef, BadSpec, Spec
-from academy.training.recipe import Recipe
 
 _PACKAGES = ("academy", "torch", "transformers", "peft")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from academy.arena.paired import paired_gain
-from academy.trainer.encoding import EncodedPair, Example
+from academy.trainer.data.encoding import EncodedPair, Example
 from academy.trainer.objective import Objective
-from academy.trainer.ranks import Ranks
+from academy.trainer.ranks.ranks import Ranks
 from academy.trainer.stop import Cancelled
 
 #: Tokens including padding in one evaluation batch; bounds the memory for the output head.

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 import torch
 
 from academy.errors import AcademyError
-from academy.trainer.batches import Plan
+from academy.recipes.memory import CPU_TOKENS_AT_ONCE
+from academy.recipes.recipe import Recipe
 from academy.trainer.checkpoints import Counters, random_state, set_random_state
-from academy.trainer.encoding import Example
+from academy.trainer.data.batches import Plan
+from academy.trainer.data.encoding import Example
 from academy.trainer.evaluation import cost_of, evaluate
 from academy.trainer.hardware import memory_bytes
-from academy.trainer.model import AnswerModel
+from academy.trainer.model.model import AnswerModel
 from academy.trainer.objective import Objective
 from academy.trainer.progress import Pace
-from academy.trainer.ranks import Ranks
+from academy.trainer.ranks.ranks import Ranks
 from academy.trainer.report import Report
 from academy.trainer.step import Step, take_step
 from academy.trainer.stop import Cancelled, StopRequest
-from academy.training.memory import CPU_TOKENS_AT_ONCE
-from academy.training.recipe import Recipe
 
 #: An evaluated token takes this share of a trained one's time: there is no way back through the
 #: layers. Measured on two CPU cores, 1.7 ms against 4.5 ms.

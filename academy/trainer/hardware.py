@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from academy.training.recipe import Hardware
+from academy.recipes.recipe import Hardware
 
 
 def detect() -> Hardware:

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from academy import basemodels
+from academy.basemodels import folders
+from academy.recipes.recipe import Hardware, Recipe
 from academy.trainer import checkpoints
 from academy.trainer.adapter import save_adapter, start_from
 from academy.trainer.checkpoints import Checkpoint, Counters
-from academy.trainer.data import Data, fingerprint, read_data
-from academy.trainer.encoding import EncodedPair, Example
+from academy.trainer.data.encoding import EncodedPair, Example
+from academy.trainer.data.sets import Data, fingerprint, read_data
 from academy.trainer.evaluation import (
     Evaluation,
     compare,
@@ -22,18 +23,17 @@ from academy.trainer.evaluation import (
     with_reference,
 )
 from academy.trainer.fit import Fit, fit
-from academy.trainer.fitting import load_fitting
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
-from academy.trainer.model import AnswerModel, seed_everything
+from academy.trainer.memory_fit import load_fitting
+from academy.trainer.model.model import AnswerModel, seed_everything
+from academy.trainer.model.sharding import shard
+from academy.trainer.model.unsloth import start_backend
 from academy.trainer.objective import Objective
-from academy.trainer.ranks import Ranks, joined
+from academy.trainer.ranks.ranks import Ranks, joined
 from academy.trainer.report import Report, json_safe
-from academy.trainer.sharding import shard
 from academy.trainer.spec import BadSpec, Spec
 from academy.trainer.stop import Cancelled, StopRequest
-from academy.trainer.unsloth_model import start_backend
-from academy.training.recipe import Hardware, Recipe
 
 #: What a resumed run may change, because another machine may differ in it.
 _OF_THE_MACHINE = {
@@ -100,7 +100,7 @@ def _run(
 ) -> dict[str, Any]:
     """Set up, train, evaluate, save; `recipe` has no "auto" left."""
     report, stop = place.report, place.stop
-    base_digest = basemodels.digest(spec.base_model.path)
+    base_digest = folders.digest(spec.base_model.path)
     made_from = {
         "recipe": {
             **recipe.model_dump(mode="json", exclude=_OF_THE_MACHINE),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from academy.trainer.batches import collate
-from academy.trainer.encoding import EncodedPair, Example
-from academy.trainer.model import AnswerModel
+from academy.recipes.recipe import Recipe
+from academy.trainer.data.batches import collate
+from academy.trainer.data.encoding import EncodedPair, Example
+from academy.trainer.model.model import AnswerModel
 from academy.trainer.spec import BadSpec
-from academy.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from academy.chat_tokenizer import ChatTokenizer, NoChatTokenizer
+from academy.basemodels.shape import read_shape
+from academy.basemodels.tokenizer import ChatTokenizer, NoChatTokenizer
 from academy.errors import AcademyError
-from academy.trainer.encoding import ChatEncoder
-from academy.trainer.rows import read_rows
+from academy.trainer.data.encoding import ChatEncoder
+from academy.trainer.data.rows import read_rows
 from academy.trainer.spec import BadSpec, Spec, read_spec, verify_dataset
-from academy.training.model_shape import read_shape
 
 
 def main(arguments: list[str] | None = None) -> int:

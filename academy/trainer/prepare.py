@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from academy import basemodels
+from academy.basemodels import folders
 from academy.errors import AcademyError, BaseModelUnavailable
 from academy.settings import Settings
 
@@ -76,7 +76,7 @@ def prepare(settings: Settings) -> tuple[Path, bool]:
     appears by a rename, so it is whole or absent. Raises `ModelNotPrepared`.
     """
     try:
-        return basemodels.find(NAME, settings.model_folders).path, False
+        return folders.find(NAME, settings.model_folders).path, False
     except BaseModelUnavailable:
         parent = _first_writable(settings.model_folders)
     with _lock(parent / f".{NAME}.lock"):
@@ -93,17 +93,17 @@ def prepare(settings: Settings) -> tuple[Path, bool]:
     return target, True
 
 
-def _first_writable(folders: list[Path]) -> Path:
-    """The user's cache if it is among `folders`, so that all homes share it; else the first."""
+def _first_writable(parents: list[Path]) -> Path:
+    """The user's cache if it is among `parents`, so that all homes share it; else the first."""
     cache = Path("~/.cache/academy").expanduser()
-    for folder in sorted(folders, key=lambda each: not each.is_relative_to(cache)):
+    for folder in sorted(parents, key=lambda each: not each.is_relative_to(cache)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
             continue
         if os.access(folder, os.W_OK):
             return folder
-    raise ModelNotPrepared(why=f"none of {', '.join(map(str, folders))} can be written to")
+    raise ModelNotPrepared(why=f"none of {', '.join(map(str, parents))} can be written to")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from academy.artifacts.manifest import NAME as MANIFEST
 from academy.artifacts.manifest import ManifestMissing, verify_manifest
 from academy.errors import AcademyError, BaseModelUnavailable
-from academy.training.recipe import Recipe
+from academy.recipes.recipe import Recipe
 
 SCHEMA_VERSION = 1
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from academy.trainer.encoding import Example
+from academy.trainer.data.encoding import Example
 from academy.trainer.objective import Measured
 from academy.trainer.stop import Cancelled
 

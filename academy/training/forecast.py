@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from academy.basemodels.shape import ModelShape
 from academy.queues import GPU
-from academy.store.tables import Job, Worker
-from academy.training.duration import SHARE, Work, estimate_seconds, gpu_rate, work_of
-from academy.training.memory import LargestBatch, estimate_memory, ladder
-from academy.training.model_shape import ModelShape
+from academy.recipes.duration import SHARE, Work, estimate_seconds, gpu_rate, work_of
+from academy.recipes.memory import LargestBatch, estimate_memory, ladder
+from academy.recipes.recipe import Hardware, Recipe, RecipeImpossible
+from academy.store.jobs.tables import Job, Worker
 from academy.training.preflight import TokenCounts
-from academy.training.recipe import Hardware, Recipe, RecipeImpossible
 
 _NO_BFLOAT16 = ("T4", "V100", "P100", "RTX 20", "GTX")
 

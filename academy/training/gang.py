@@ -8,15 +8,15 @@ import socket
 import time
 from typing import Any
 
-from academy.attempt import Attempt, GivenBack, JobFailed, StoppedOnRequest
 from academy.errors import BadSetting
-from academy.holding import Stop
+from academy.jobs.attempt import Attempt, GivenBack, JobFailed, StoppedOnRequest
+from academy.jobs.lease import Stop
 from academy.lifecycle import FailureCode, MemberStatus
 from academy.settings import Settings
-from academy.store import gangs
 from academy.store.engine import StoreError, servers
-from academy.store.gangs import Member
-from academy.store.transitions import Failure
+from academy.store.jobs import gangs
+from academy.store.jobs.gangs import Member
+from academy.store.jobs.transitions import Failure
 
 log = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import Attempt, JobFailed, StoppedOnRequest, failure_from
 from academy.errors import StaleFence
-from academy.gpu_watch import GpuWatch
-from academy.holding import Hold, Stop
+from academy.host.gpu_watch import GpuWatch
+from academy.jobs.attempt import Attempt, JobFailed, StoppedOnRequest, failure_from
+from academy.jobs.lease import Hold, Stop
 from academy.lifecycle import MemberStatus
 from academy.settings import Settings
-from academy.store import gangs, jobs
 from academy.store.engine import Sessions, StoreError
-from academy.store.gangs import Part
-from academy.store.transitions import Failure
+from academy.store.jobs import gangs, jobs
+from academy.store.jobs.gangs import Part
+from academy.store.jobs.transitions import Failure
 from academy.training import outcome, staging
 from academy.training.gang import own_address
 from academy.training.launch import Launch, Limits, grant

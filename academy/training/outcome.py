@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from academy.lifecycle import FailureCode
-from academy.store.transitions import Failure
+from academy.store.jobs.transitions import Failure
 from academy.training.launchers.order import Ended
 
 # The trainer's documented exit statuses (docs/training.md).

@@ -21,12 +21,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from academy import basemodels
-from academy.basemodels import ModelFolder
+from academy.basemodels import folders
+from academy.basemodels.folders import ModelFolder
 from academy.errors import AcademyError, Unavailable
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
+from academy.recipes.recipe import Recipe
 from academy.settings import Settings
-from academy.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def count_tokens(
 
     Raises `PreflightRefused` with the trainer's own words, or `Unavailable` when it takes too long.
     """
-    about = [digest, basemodels.digest(model.path), recipe.max_seq_length, recipe.method]
+    about = [digest, folders.digest(model.path), recipe.max_seq_length, recipe.method]
     name = sha256(json.dumps(about).encode()).hexdigest()
     cache = settings.home / "cache" / "preflight" / f"{name}.json"
     known = _remembered(cache)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from academy.recipes.recipe import Recipe
 from academy.training.launch import Launch
-from academy.training.recipe import Recipe
 
 #: The fields of a request that are not the recipe's.
 _AROUND = {"dataset_id", "base_model", "role", "priority", "name", *Launch.model_fields}

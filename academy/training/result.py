@@ -15,10 +15,12 @@ import academy
 from academy.artifacts.manifest import verify_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.errors import AcademyError
-from academy.store import adapters, transitions
 from academy.store.engine import Session
-from academy.store.tables import Adapter, Job
-from academy.store.transitions import Claim
+from academy.store.jobs import transitions
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from academy import basemodels
 from academy.artifacts.manifest import ManifestMissing
 from academy.artifacts.store import StorageFailure
-from academy.attempt import Attempt
+from academy.basemodels import folders
 from academy.errors import DigestMismatch
-from academy.store import adapters, datasets
+from academy.jobs.attempt import Attempt
+from academy.store.data import datasets
+from academy.store.models import adapters
 from academy.training.launch import Limits
 
 
@@ -18,7 +19,7 @@ def stage(attempt: Attempt, limits: Limits) -> dict[str, Any]:
     job = attempt.job
     dataset = attempt.record(lambda session: datasets.get(session, str(job.dataset_id)))
     dataset_folder = attempt.store.fetch(dataset.key, dataset.digest)
-    model = basemodels.find(str(job.base_model), attempt.settings.model_folders)
+    model = folders.find(str(job.base_model), attempt.settings.model_folders)
     return {
         "schema_version": 1,
         "job_id": job.id,

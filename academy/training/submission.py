@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from academy import basemodels
+from academy.basemodels import folders
 from academy.errors import DatasetTooSmall, InvalidRequest
 from academy.lifecycle import JobKind
 from academy.queues import QUEUE_OF_KIND
+from academy.recipes.recipe import Recipe
 from academy.settings import Settings
-from academy.store import adapters, datasets, jobs, transitions
+from academy.store.data import datasets
+from academy.store.data.tables import Dataset
 from academy.store.engine import Session
-from academy.store.tables import Adapter, Dataset, Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 from academy.training.launch import LaunchRefused, grant
-from academy.training.recipe import Recipe
 from academy.training.request import TrainingRequest
 
 
@@ -42,7 +46,7 @@ def submit_training(
             missing=settings.min_train_rows - dataset.train_rows,
         )
     base_model = request.base_model or settings.base_model
-    basemodels.find(base_model, settings.model_folders)
+    folders.find(base_model, settings.model_folders)
     if request.init_adapter is not None:
         _require_same_shape(adapters.get(session, request.init_adapter), request, base_model)
     job = Job(

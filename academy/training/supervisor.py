@@ -11,12 +11,12 @@ from typing import Any
 
 from academy.artifacts.manifest import ManifestMissing
 from academy.artifacts.store import StorageFailure
-from academy.attempt import Attempt, JobFailed, StoppedOnRequest
 from academy.errors import DigestMismatch, StaleFence
-from academy.gpu_watch import GpuWatch
-from academy.holding import Stop
-from academy.store import leases
+from academy.host.gpu_watch import GpuWatch
+from academy.jobs.attempt import Attempt, JobFailed, StoppedOnRequest
+from academy.jobs.lease import Stop
 from academy.store.engine import Session, StoreError
+from academy.store.jobs import leases
 from academy.training import outcome, staging
 from academy.training.gang import Gang
 from academy.training.launch import Launch, Limits, grant

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from academy.filelock import FileLock, is_held
+from academy.host.filelock import FileLock, is_held
 
 _LOCK = "lock"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from academy.attempt import Attempt
 from academy.curation import supervisor
-from academy.store import transitions
+from academy.jobs.attempt import Attempt
 from academy.store.engine import Session
+from academy.store.jobs import transitions
 from workers.__main__ import main
 
 

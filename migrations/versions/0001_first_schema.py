@@ -1,7 +1,7 @@
 """The first schema: jobs with their history, what they make, and who may do what.
 
 The triggers refuse what the code should never ask: leaving a terminal state, lowering a fence,
-changing an adapter. The indexes are argued in ``academy/store/tables.py``.
+changing an adapter. The indexes are argued in ``academy/store/jobs/tables.py``.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 
-from academy.processes import is_alive
+from academy.host.processes import is_alive
 
 CHILDREN = {"postgres", "valkey", "api", "keeper", "worker-curation", "worker-gpu"}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 from academy.lifecycle import TERMINAL
-from academy.store import jobs
+from academy.store.jobs import jobs
 from tests.faults.programs import processes_of, until
 from tests.faults.stack import Stack
 from tests.faults.trainer_double import weights_after

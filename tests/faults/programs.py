@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 
 #: A process dies with the thread that started it, and threads of a test come and go: one that lives
 #: as long as the harness starts them all.

@@ -21,17 +21,18 @@ from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import Conflict
 from academy.events import archive
 from academy.events.event import Event, EventId
+from academy.jobs.broker import HintSender
 from academy.lifecycle import TERMINAL, JobKind
 from academy.queues import GPU
 from academy.settings import Settings
-from academy.store import datasets, jobs, transitions
+from academy.store.data import datasets
 from academy.store.engine import Sessions, StoreError, make_sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 from tests.faults.form import START_SECONDS, Form
 from tests.faults.lanes import side_by_side
 from tests.faults.programs import Program, processes_of, until
 from tests.faults.proxy import Proxy
-from workers.app import HintSender
 
 _DOUBLE = Path(__file__).with_name("trainer_double.py")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from academy.store import jobs
+from academy.store.jobs import jobs
 from tests.faults import invariants
 from tests.faults.api import Api
 from tests.faults.form import Form

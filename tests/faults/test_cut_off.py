@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from academy.processes import is_alive
+from academy.host.processes import is_alive
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side

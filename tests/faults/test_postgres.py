@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from academy.store import jobs
+from academy.store.jobs import jobs
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.programs import until

@@ -16,7 +16,7 @@ from pathlib import Path
 from academy.curation.errors import UploadRefused
 from academy.curation.git.change import parse_change
 from academy.curation.git.history import Commit, parse_record, split_records
-from academy.curation.uploads import MAX_PROBLEMS, read_upload, validate_upload
+from academy.curation.uploads.rows import MAX_PROBLEMS, read_upload, validate_upload
 
 #: No input of a fuzzer's size may take longer; hangs show as failures, not as silence.
 LONGEST_SECONDS = 5.0

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from academy.embedded.program import free_port
-from academy.processes import spawn
+from academy.host.processes import spawn
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 from academy.curation.git.change import Change, parse_change
+from academy.curation.git.commit_cache import Remembered
 from academy.curation.git.filters import CHANGE_FILTERS, MESSAGE_FILTERS
 from academy.curation.git.history import Commit, list_commits, read_commits
 from academy.curation.git.outcome import Dropped, Example, Outcome
-from academy.curation.git.remembered import Remembered
 from academy.curation.git.repository import Repository, inspect, is_repository
 from academy.curation.git.shadow import Shadow, git_version
 from academy.curation.request import CurationRequest

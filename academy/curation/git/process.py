@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import IO
 
 from academy.curation.git.shadow import Shadow
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 
 #: Git stays silent this long only if it hangs (a dead network file system, an endless delta).
 SILENCE_SECONDS = 120.0

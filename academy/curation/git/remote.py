@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 from academy.curation.errors import SourceFailed
 from academy.curation.git.shadow import GUARDS
 from academy.errors import RepositoryRefused
-from academy.filelock import FileLock
-from academy.processes import end_group, spawn
+from academy.host.filelock import FileLock
+from academy.host.processes import end_group, spawn
 
 #: ``user@host:path``, as scp and git write it.
 _SCP = re.compile(r"(?P<user>\w[\w.-]*)@(?P<host>[^:/@\s]+):(?P<path>.+)")

@@ -29,7 +29,12 @@ from academy.training.launchers.output import OutsideOut, TrainerOutput
 _INSIDE = PurePosixPath("/academy")
 _OUT = _INSIDE / "out"
 #: By these labels a container is found again, and its owner told from its job's.
-JOB, ATTEMPT, FENCE, WORKER = "academy.job", "academy.attempt", "academy.fence", "academy.worker"
+JOB, ATTEMPT, FENCE, WORKER = (
+    "academy.job",
+    "academy.attempt",
+    "academy.fence",
+    "academy.worker",
+)
 
 
 class GPUHabitat:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from academy.lifecycle import FailureCode
-from academy.store.transitions import Failure
+from academy.store.jobs.transitions import Failure
 from academy.training.launch import Limits
 from academy.training.launchers.order import Trainer
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from academy.events.emitter import Emitter
-from academy.processes import cpu_seconds_of_group, end_group, signal_group, spawn
+from academy.host.processes import cpu_seconds_of_group, end_group, signal_group, spawn
 from academy.training.launchers.order import Ended, TrainerOrder
 from academy.training.launchers.output import TrainerOutput, lines_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from academy.store.transitions import Claim
+from academy.store.jobs.transitions import Claim
 from academy.training.launch import Granted
 
 

@@ -6,8 +6,8 @@ import logging
 import threading
 
 from academy.settings import Settings
-from academy.store import leases
 from academy.store.engine import Sessions, StoreError
+from academy.store.jobs import leases
 from academy.training.launchers.errors import DockerForbidden, DockerUnavailable
 
 log = logging.getLogger(__name__)

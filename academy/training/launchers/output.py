@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from academy.events.emitter import Emitter
-from academy.events.metrics_parser import TrainingMetricsParser
 from academy.lifecycle import FailureCode
+from academy.training.launchers.metrics_parser import TrainingMetricsParser
 from academy.training.result import without_rows
 
 #: The messages that the owner acts on; the others are events and nothing more.

@@ -18,18 +18,20 @@ from flask.testing import FlaskClient
 from typer.testing import CliRunner
 from websockets.sync.client import ClientConnection, connect
 
-from academy.access import Role, make_key
+from academy.access.keys import Role, make_key
 from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import carry_out
 from academy.cli.app import app as commands
 from academy.curation.supervisor import curate_job
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
+from academy.jobs.attempt import carry_out
 from academy.settings import Settings
-from academy.store import adapters, datasets, transitions
+from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.store.tables import Adapter
+from academy.store.jobs import transitions
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 from tests.integration import servers
 from tests.integration.servers import wait_until_ready
 

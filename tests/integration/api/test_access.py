@@ -7,7 +7,7 @@ import threading
 
 import psycopg
 
-from academy.access import Role, bootstrap_admin_key
+from academy.access.keys import Role, bootstrap_admin_key
 from academy.settings import Settings
 
 

@@ -13,14 +13,14 @@ import httpx
 import openai
 import pytest
 
-from academy.access import Role
+from academy.access.keys import Role
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.processes import end_group
+from academy.host.processes import end_group
 from academy.settings import Settings
-from academy.store import adapters
 from academy.store.engine import Sessions
-from academy.store.tables import Adapter
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 from tests.integration.servers import start_model_server, wait_until_ready
 
 CHAT = {

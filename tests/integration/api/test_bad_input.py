@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from academy.access import Role
+from academy.access.keys import Role
 from academy.settings import Settings
 
 _TABLES = ("jobs", "job_transitions", "hints", "lessons", "tasks", "aliases", "idempotent_requests")

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from academy.errors import AcademyError
-from academy.store import transitions, workers
 from academy.store.engine import Sessions
-from academy.store.slots import Offer
-from academy.store.tables import Worker
+from academy.store.jobs import transitions, workers
+from academy.store.jobs.slots import Offer
+from academy.store.jobs.tables import Worker
 
 Run = Callable[..., str]
 

@@ -14,9 +14,9 @@ import pytest
 from academy.artifacts.store import ArtifactStore
 from academy.lifecycle import FailureCode
 from academy.settings import Settings
-from academy.store import transitions
 from academy.store.engine import Sessions
-from academy.store.transitions import Claim, Failure
+from academy.store.jobs import transitions
+from academy.store.jobs.transitions import Claim, Failure
 
 NDJSON = "application/x-ndjson"
 

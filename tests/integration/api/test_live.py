@@ -23,12 +23,12 @@ from websockets.sync.client import ClientConnection, connect
 from academy.events import stream
 from academy.events.closing import close_events
 from academy.events.sender import EventSender
+from academy.host.processes import wait_until_gone
 from academy.lifecycle import JobKind, Status
-from academy.processes import wait_until_gone
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 BASE = "/api/v1/academy"
 
@@ -278,7 +278,7 @@ def test_a_killed_api_leaves_the_job_and_its_remembered_answer_or_neither(
 def _remembered(session: Any) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
-    from academy.store.access_tables import IdempotentRequest
+    from academy.store.access.tables import IdempotentRequest
 
     return list(session.scalars(select(IdempotentRequest.answer)))
 

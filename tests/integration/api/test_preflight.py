@@ -14,10 +14,11 @@ from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.cli.app import app as commands
 from academy.settings import Settings
-from academy.store import datasets, jobs, transitions, workers
+from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import jobs, transitions, workers
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 from academy.trainer.tiny import make_tiny_model
 
 GIB = 1 << 30

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from academy.access import Role
+from academy.access.keys import Role
 
 NIGHTLY: dict[str, Any] = {
     "name": "nightly",

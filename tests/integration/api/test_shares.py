@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from academy.access import Role
+from academy.access.keys import Role
 
 
 def test_an_admin_sets_a_weight_and_everybody_sees_it_with_the_load(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from academy.api.app import create_app
-from academy.store import workers
+from academy.store.jobs import workers
 
 
 def test_the_status_has_the_seeds_fields_and_the_workers(admin, dataset, sessions) -> None:

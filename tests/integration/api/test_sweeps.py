@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from academy.access import Role
+from academy.access.keys import Role
 from academy.cli.app import app as commands
 from academy.errors import AcademyError
 from academy.events import archive
 from academy.events.event import Event, EventId
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
-from academy.store import jobs, sweeps, transitions
 from academy.store.engine import Sessions, make_sessions
-from academy.store.tables import Job
-from academy.store.transitions import Claim, Failure
-from academy.training.sweeping import advance_sweeps
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim, Failure
+from academy.store.plans import sweeps
+from academy.sweeps.advance import advance_sweeps
 
 GRID = {"learning_rate": {"values": [0.001, 0.0001, 0.00001]}, "lora_rank": {"values": [4, 8]}}
 

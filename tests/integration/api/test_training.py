@@ -11,10 +11,12 @@ import pytest
 from academy.events.sender import EventSender
 from academy.lifecycle import FailureCode, JobKind, Status
 from academy.settings import Settings
-from academy.store import adapters, datasets, jobs, leases, transitions
+from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.store.tables import Adapter
-from academy.store.transitions import Claim, Failure
+from academy.store.jobs import jobs, leases, transitions
+from academy.store.jobs.transitions import Claim, Failure
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 
 WORKER = "worker-1"
 

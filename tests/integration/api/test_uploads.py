@@ -250,7 +250,7 @@ def test_what_cannot_be_used_is_refused_by_name_and_leaves_nothing(
 
 
 def test_only_those_who_may_make_datasets_upload_and_forget(caller) -> None:
-    from academy.access import Role
+    from academy.access.keys import Role
 
     viewer: Callable[..., Any] = caller(Role.VIEWER)
     assert send(viewer, GOOD).status_code == 403

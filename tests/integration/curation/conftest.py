@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from academy.attempt import Attempt, carry_out
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson
 from academy.curation.submission import submit_curation
+from academy.jobs.attempt import Attempt, carry_out
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Session, Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 GIT_ENV = {
     "PATH": os.environ["PATH"],

@@ -16,11 +16,11 @@ import pytest
 
 from academy.artifacts.manifest import verify_manifest
 from academy.curation.curate import CurationResult, curate
-from academy.curation.earlier import earlier_datasets
 from academy.curation.errors import CurationStopped, NothingCurated, SourceFailed
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, RunRecord, TaskRecord
+from academy.curation.split.previous_splits import earlier_datasets
 from academy.errors import Conflict
 
 Lessons = Callable[..., Iterable[Lesson]]

@@ -21,7 +21,7 @@ from academy.curation.git.repository import inspect
 from academy.curation.request import CurationRequest
 from academy.curation.supervisor import curate_job
 from academy.errors import RepositoryRefused
-from academy.store.tables import Job
+from academy.store.jobs.tables import Job
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,17 @@ from typing import Any
 import psycopg
 
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import Attempt
 from academy.curation.errors import SourceAway
 from academy.curation.request import CurationRequest
-from academy.curation.stored import stored_lessons
+from academy.curation.store_sources import stored_lessons
 from academy.curation.supervisor import curate_job
+from academy.jobs.attempt import Attempt
 from academy.lifecycle import RETRIED, FailureCode, Status
 from academy.settings import Settings
-from academy.store import datasets, lessons, runs, transitions
+from academy.store.data import datasets, lessons, runs
 from academy.store.engine import Session, Sessions
-from academy.store.tables import Job
+from academy.store.jobs import transitions
+from academy.store.jobs.tables import Job
 
 NO_GIT = CurationRequest(repositories=(), lessons_limit=1_000_000)
 

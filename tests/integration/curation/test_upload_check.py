@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from academy.curation import upload_check
 from academy.curation.errors import UploadRefused
-from academy.curation.upload_check import BadUpload, check_upload
+from academy.curation.uploads import check
+from academy.curation.uploads.check import BadUpload, check_upload
 
 
 def test_a_good_file_has_a_report_and_a_bad_one_is_refused_with_its_report(tmp_path: Path) -> None:
@@ -37,6 +37,6 @@ def test_a_check_that_takes_more_than_it_may_refuses_the_file(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "a b", "completion": "c d"}\n')
-    monkeypatch.setattr(upload_check, "WALL_SECONDS", 0.001)
+    monkeypatch.setattr(check, "WALL_SECONDS", 0.001)
     with pytest.raises(UploadRefused, match=r"more than 0\.001 seconds"):
         check_upload(path, "mine.jsonl", max_bytes=1 << 20)

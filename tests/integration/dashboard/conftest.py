@@ -10,8 +10,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from academy.access import Principal as Who
-from academy.access import Role, make_key, make_ticket
+from academy.access.keys import Principal as Who
+from academy.access.keys import Role, make_key, make_ticket
 from academy.api.app import create_app
 from academy.settings import Settings
 from academy.store.engine import Sessions

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from academy.access import Principal, Role, make_key, make_ticket
+from academy.access.keys import Principal, Role, make_key, make_ticket
 
 
 def test_the_page_runs_only_its_own_scripts_and_sits_in_no_frame(app, browser) -> None:

@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from academy.access import Role, make_key
+from academy.access.keys import Role, make_key
 
 LESSON = {"situation": "a", "solution": "b"}
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Academy-Dashboard": "1"}

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from academy.api.shapes.schedules import ScheduleShown
-from academy.api.shapes.sweeps import SweepSummary
-from academy.api.shapes.workers import WorkerState
+from academy.api.ops.schedules_shapes import ScheduleShown
+from academy.api.ops.workers_shapes import WorkerState
+from academy.api.training.sweeps_shapes import SweepSummary
 from academy.dashboard import views
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import LANGUAGES, texts

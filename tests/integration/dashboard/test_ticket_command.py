@@ -12,7 +12,7 @@ import httpx
 import pytest
 from werkzeug.serving import make_server
 
-from academy.access import Role, make_key
+from academy.access.keys import Role, make_key
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from academy.embedded.postgres import EmbeddedPostgres, WrongDataVersion
 from academy.embedded.program import FolderInUse, PortTaken, ServerFailed
-from academy.processes import is_alive
+from academy.host.processes import is_alive
 
 STARTER = """
 import signal, sys

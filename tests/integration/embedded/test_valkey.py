@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from academy.embedded.program import FolderInUse, PortTaken, ServerFailed
 from academy.embedded.valkey import EmbeddedValkey
-from academy.processes import wait_until_gone
+from academy.host.processes import wait_until_gone
 
 STARTER = """
 import signal, sys

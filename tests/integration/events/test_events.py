@@ -16,9 +16,9 @@ from academy.events.hub import Hub
 from academy.events.sender import EventSender
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 
 @pytest.fixture

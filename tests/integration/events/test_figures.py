@@ -8,11 +8,12 @@ from sqlalchemy import delete, func, select
 from academy.events import archive, figures
 from academy.events.event import Event, EventId
 from academy.lifecycle import JobKind
-from academy.store import figures as stored
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
-from academy.store.figures_tables import FigureChunk
-from academy.store.tables import EventChunk, Job
+from academy.store.events import figures as stored
+from academy.store.events.figures_tables import FigureChunk
+from academy.store.events.tables import EventChunk
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ import pytest
 import docker
 from academy.artifacts.manifest import read_manifest, write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 from academy.settings import Settings
-from academy.store import datasets
+from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.trainer.tiny import make_tiny_model
 from tests.integration.launchers.trainings import IMAGE, Trainings

@@ -11,7 +11,7 @@ import pytest
 
 import docker
 from academy.lifecycle import FailureCode, Reason, Status
-from academy.store import jobs, transitions
+from academy.store.jobs import jobs, transitions
 from tests.integration.launchers.trainings import Trainings
 
 pytestmark = pytest.mark.slow

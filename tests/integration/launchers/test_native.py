@@ -11,8 +11,8 @@ import pytest
 
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
-from academy.store import jobs
 from academy.store.engine import Sessions
+from academy.store.jobs import jobs
 from academy.training.launch import Launch, LaunchRefused, grant
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training

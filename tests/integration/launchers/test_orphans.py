@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import docker
-from academy.processes import end_group, spawn
+from academy.host.processes import end_group, spawn
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
+from academy.store.jobs import jobs, transitions
 from academy.training.launchers.habitat import FENCE, JOB
 from academy.training.launchers.orphans import OrphanSweep, remove_orphans
 from academy.training.request import TrainingRequest

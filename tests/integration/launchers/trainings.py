@@ -6,12 +6,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from academy.attempt import carry_out
 from academy.events import replay, stream
+from academy.jobs.attempt import carry_out
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from academy.training.supervisor import train

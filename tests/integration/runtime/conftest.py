@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from academy.artifacts.manifest import write_manifest
-from academy.processes import end_group
-from academy.runtime.drivers import AdapterRef
+from academy.host.processes import end_group
+from academy.serving.drivers import AdapterRef
 from tests.integration.servers import Served, start_model_server, wait_until_ready
 
 NAME = "tiny"

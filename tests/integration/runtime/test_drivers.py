@@ -16,8 +16,8 @@ import pytest
 
 from academy.artifacts.manifest import ManifestMissing, write_manifest
 from academy.errors import DigestMismatch, InvalidRequest, Unavailable
-from academy.runtime.drivers import AdapterRef, EmbeddedDriver, RuntimeDriver, VllmDriver
 from academy.runtime.errors import AdapterConflict, AdapterNotLoaded, AdapterUnfit
+from academy.serving.drivers import AdapterRef, EmbeddedDriver, RuntimeDriver, VllmDriver
 from tests.integration.servers import Served
 
 HELLO: dict[str, Any] = {
@@ -172,7 +172,7 @@ def test_the_drivers_import_no_torch_and_run_under_gevent(server: Served) -> Non
     script = f"""
 from gevent import monkey; monkey.patch_all()
 import gevent, sys
-from academy.runtime.drivers import EmbeddedDriver
+from academy.serving.drivers import EmbeddedDriver
 driver = EmbeddedDriver({server.url!r})
 payload = {{"messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 40}}
 order = []

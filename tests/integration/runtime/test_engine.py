@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from academy.artifacts.manifest import write_manifest
 from academy.runtime.chat import parse_chat
-from academy.runtime.drivers import AdapterRef
 from academy.runtime.engine import Engine, State
 from academy.runtime.errors import (
     AdapterNotLoaded,
@@ -27,6 +26,7 @@ from academy.runtime.errors import (
 from academy.runtime.generation import Finished, Generation, Piece
 from academy.runtime.prompts import ask_for
 from academy.runtime.scheduler import Limits
+from academy.serving.drivers import AdapterRef
 
 GOLDEN = [
     "Hello",

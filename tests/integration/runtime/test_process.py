@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from academy.processes import end_group, spawn, wait_until_gone
-from academy.runtime.drivers import AdapterRef, EmbeddedDriver
+from academy.host.processes import end_group, spawn, wait_until_gone
 from academy.runtime.errors import AdapterNotLoaded
+from academy.serving.drivers import AdapterRef, EmbeddedDriver
 from tests.integration.servers import start_model_server, wait_until_ready
 
 from .conftest import wait_for_running
@@ -72,7 +72,7 @@ def test_a_killed_worker_is_replaced_and_its_adapters_can_be_loaded_again(
 def test_the_server_dies_with_its_parent(base_folder: Path, tmp_path: Path) -> None:
     parent_code = f"""
 import sys, time
-from academy.processes import spawn
+from academy.host.processes import spawn
 child = spawn([sys.executable, "-m", "academy.runtime", "--model", {str(base_folder)!r},
                "--port", "0"])
 print(child.pid, flush=True)

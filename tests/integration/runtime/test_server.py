@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from academy.runtime.drivers import AdapterRef, EmbeddedDriver
+from academy.serving.drivers import AdapterRef, EmbeddedDriver
 from tests.integration.servers import Served
 
 from .conftest import wait_for_running

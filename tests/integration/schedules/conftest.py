@@ -12,9 +12,10 @@ import pytest
 from academy.schedules import keeping
 from academy.schedules.request import ScheduleRequest
 from academy.settings import Settings
-from academy.store import datasets, schedules
+from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.store.schedule_tables import Schedule
+from academy.store.plans import schedules
+from academy.store.plans.schedule_tables import Schedule
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from academy.schedules import keeping
 from academy.schedules.firing import fire_due
 from academy.schedules.request import ScheduleRequest
 from academy.settings import Settings
-from academy.store import jobs, schedules
 from academy.store.engine import Sessions
-from academy.store.schedule_tables import Schedule
+from academy.store.jobs import jobs
+from academy.store.plans import schedules
+from academy.store.plans.schedule_tables import Schedule
 from workers.keeper import Keeper
 
 Keep = Callable[..., None]

@@ -12,10 +12,10 @@ import pytest
 from academy.lifecycle import Status
 from academy.schedules.firing import fire_due
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Sessions
-from academy.store.schedule_tables import Schedule
-from academy.store.transitions import Claim, Failure, FailureCode
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.transitions import Claim, Failure, FailureCode
+from academy.store.plans.schedule_tables import Schedule
 
 Keep = Callable[..., None]
 Show = Callable[[str], Schedule]

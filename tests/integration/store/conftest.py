@@ -10,11 +10,11 @@ import pytest
 
 from academy.lifecycle import JobKind
 from academy.settings import Settings
-from academy.store import gangs, jobs, slots, transitions, workers
 from academy.store.engine import Sessions, make_sessions
-from academy.store.slots import Offer
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import gangs, jobs, slots, transitions, workers
+from academy.store.jobs.slots import Offer
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 
 Submit = Callable[..., str]
 

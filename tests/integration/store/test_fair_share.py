@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from academy.store import shares, transitions
 from academy.store.engine import Sessions
-from academy.store.transitions import Claim
+from academy.store.jobs import shares, transitions
+from academy.store.jobs.transitions import Claim
 
 Submit = Callable[..., str]
 
@@ -142,7 +142,7 @@ def test_many_claimers_of_many_shares_claim_each_job_once(
 def test_a_claim_reads_no_table_from_end_to_end(
     sessions: Sessions, submit: Submit, database_url: str
 ) -> None:
-    from academy.store.fair_share import explain
+    from academy.store.jobs.fair_share import explain
 
     for number in range(5):
         many(database_url, 2000, f"role{number}")

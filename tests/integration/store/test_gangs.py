@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from academy.errors import StaleFence
 from academy.lifecycle import MemberStatus, Status
-from academy.store import gangs, jobs, slots, transitions, workers
-from academy.store.slots import Offer
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import gangs, jobs, slots, transitions, workers
+from academy.store.jobs.slots import Offer
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 from tests.integration.store.conftest import Site, Submit
 
 TWO = {"hosts": 2}

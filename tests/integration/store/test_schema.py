@@ -17,8 +17,8 @@ from academy.store.engine import sqlalchemy_url
 
 
 def test_the_migrated_schema_is_that_of_the_models(database_url: str) -> None:
-    for module in pkgutil.iter_modules(store.__path__):  # tables register when they are imported
-        importlib.import_module(f"academy.store.{module.name}")
+    for module in pkgutil.walk_packages(store.__path__, "academy.store."):
+        importlib.import_module(module.name)  # tables register when they are imported
     engine = create_engine(sqlalchemy_url(database_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

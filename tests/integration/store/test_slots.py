@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from academy.lifecycle import FailureCode, Status
-from academy.store import jobs, slots, transitions, workers
 from academy.store.engine import Sessions
-from academy.store.fleet import Demand
+from academy.store.jobs import jobs, slots, transitions, workers
+from academy.store.jobs.fleet import Demand
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim, Failure
 from academy.store.migrate import needed_revision
-from academy.store.tables import Job
-from academy.store.transitions import Claim, Failure
 from tests.integration.store.conftest import Site, Submit
 
 

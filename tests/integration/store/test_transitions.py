@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from academy.errors import Conflict, NotFound, StaleFence
 from academy.lifecycle import FailureCode, Status
-from academy.store import hints, jobs, leases, transitions
 from academy.store.engine import Sessions
-from academy.store.transitions import Claim, Failure
+from academy.store.jobs import hints, jobs, leases, transitions
+from academy.store.jobs.transitions import Claim, Failure
 
 OUT_OF_MEMORY = Failure(FailureCode.OUT_OF_MEMORY, "no memory", "use less")
 BAD_SPEC = Failure(FailureCode.BAD_SPEC, "bad", "correct it")

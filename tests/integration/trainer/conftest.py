@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from academy.artifacts.manifest import write_manifest
-from academy.processes import signal_group, spawn
+from academy.host.processes import signal_group, spawn
 from academy.trainer.tiny import make_tiny_model
 
 TIMEOUT_SECONDS = 200

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from academy.artifacts.manifest import verify_manifest
+from academy.trainer.ranks.local_ranks import train_together
 from academy.trainer.report import Report
 from academy.trainer.spec import BadSpec, read_spec
 from academy.trainer.stop import StopRequest
-from academy.trainer.together import train_together
 
 pytestmark = pytest.mark.slow  # each of the processes takes seconds to import its libraries
 

@@ -12,16 +12,16 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from academy.artifacts.manifest import verify_manifest
+from academy.recipes.recipe import Recipe
 from academy.runtime.chat import parse_chat
 from academy.runtime.engine import Engine
 from academy.runtime.generation import Piece
 from academy.runtime.prompts import ask_for
 from academy.trainer.adapter import start_from
-from academy.trainer.encoding import ChatEncoder, Encoded
-from academy.trainer.model import load_model, load_tokenizer
-from academy.trainer.rows import read_rows
+from academy.trainer.data.encoding import ChatEncoder, Encoded
+from academy.trainer.data.rows import read_rows
+from academy.trainer.model.model import load_model, load_tokenizer
 from academy.trainer.spec import AdapterRef
-from academy.training.recipe import Recipe
 
 METRICS = {
     *("step", "total_steps", "epoch", "progress", "loss", "learning_rate", "grad_norm", "tokens"),

@@ -15,9 +15,10 @@ from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.lifecycle import JobKind
 from academy.settings import Settings
-from academy.store import datasets, jobs, transitions, workers
+from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.store.tables import Job, Worker
+from academy.store.jobs import jobs, transitions, workers
+from academy.store.jobs.tables import Job, Worker
 from tests.faults.programs import Program, until
 
 _DOUBLE = Path(__file__).parents[2] / "faults" / "trainer_double.py"

@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from academy.attempt import Attempt, JobFailed, StoppedOnRequest, carry_out
 from academy.errors import BaseModelUnavailable
 from academy.events import replay, stream
+from academy.jobs.attempt import Attempt, JobFailed, StoppedOnRequest, carry_out
 from academy.lifecycle import FailureCode, JobKind, Status
 from academy.settings import Settings
-from academy.store import jobs, transitions
 from academy.store.engine import Session, Sessions
-from academy.store.tables import Job
-from academy.store.transitions import Claim, Failure
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim, Failure
 
 Work = Callable[[Attempt], Callable[[Session], None]]
 

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import carry_out
 from academy.curation.request import CurationRequest
 from academy.curation.submission import submit_curation
 from academy.curation.supervisor import curate_job
 from academy.errors import BaseModelUnavailable, RepositoryRefused
+from academy.jobs.attempt import carry_out
 from academy.lifecycle import Status
 from academy.settings import Settings
-from academy.store import datasets, jobs, lessons, transitions
+from academy.store.data import datasets, lessons
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 from academy.trainer.tiny import make_tiny_model
 
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from academy.attempt import Attempt, JobFailed, carry_out
+from academy.jobs.attempt import Attempt, JobFailed, carry_out
 from academy.lifecycle import FailureCode, JobKind, MemberStatus, Reason, Status
 from academy.settings import Settings
-from academy.store import gangs, jobs, transitions, workers
 from academy.store.engine import Session, Sessions, make_sessions
-from academy.store.slots import Offer
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import gangs, jobs, transitions, workers
+from academy.store.jobs.slots import Offer
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 from academy.training.gang import Gang
 
 MEMBERS = ("one", "two")

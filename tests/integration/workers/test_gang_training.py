@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from academy.artifacts.store import ArtifactStore
-from academy.store import adapters, datasets
+from academy.store.data import datasets
+from academy.store.models import adapters
 from academy.trainer.tiny import make_tiny_model
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training

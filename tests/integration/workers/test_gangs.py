@@ -9,11 +9,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from academy.host.processes import is_alive
 from academy.lifecycle import MemberStatus
-from academy.processes import is_alive
-from academy.store import gangs, slots, transitions, workers
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import gangs, slots, transitions, workers
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 from tests.faults.programs import Program
 from tests.integration.workers.conftest import Yard
 

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from academy import garbage
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.lifecycle import JobKind
+from academy.ops import garbage
 from academy.settings import Settings
-from academy.store import adapters, jobs, leases, transitions
 from academy.store.engine import Sessions
-from academy.store.tables import Adapter, Job
-from academy.store.transitions import Claim
+from academy.store.jobs import jobs, leases, transitions
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
+from academy.store.models import adapters
+from academy.store.models.tables import Adapter
 from workers.keeper import Keeper
 
 GRACE = 1000.0

@@ -12,13 +12,15 @@ import pytest
 
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.attempt import carry_out
 from academy.errors import InvalidRequest, NotFound
 from academy.events import replay, stream
+from academy.jobs.attempt import carry_out
 from academy.lifecycle import Status
 from academy.settings import Settings
-from academy.store import adapters, datasets, transitions
+from academy.store.data import datasets
 from academy.store.engine import Sessions
+from academy.store.jobs import transitions
+from academy.store.models import adapters
 from academy.trainer.tiny import make_tiny_model
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training

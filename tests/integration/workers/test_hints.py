@@ -11,9 +11,8 @@ import pytest
 import redis
 
 from academy.embedded.valkey import EmbeddedValkey
-from academy.hints import BrokerAway
+from academy.jobs.broker import BrokerAway, HintSender
 from academy.settings import Settings
-from workers.app import HintSender
 
 
 def test_a_broker_that_accepts_and_never_answers_is_given_up_soon() -> None:

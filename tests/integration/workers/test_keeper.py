@@ -13,9 +13,9 @@ import redis
 from academy.events import replay, stream
 from academy.lifecycle import JobKind
 from academy.settings import Settings
-from academy.store import jobs, transitions, workers
 from academy.store.engine import Sessions
-from academy.store.tables import Job
+from academy.store.jobs import jobs, transitions, workers
+from academy.store.jobs.tables import Job
 from workers.keeper import Keeper
 
 

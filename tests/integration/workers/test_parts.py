@@ -10,11 +10,11 @@ import pytest
 
 from academy.lifecycle import JobKind, MemberStatus
 from academy.settings import Settings
-from academy.store import gangs, jobs, transitions, workers
 from academy.store.engine import Sessions
-from academy.store.slots import Offer
-from academy.store.tables import Job
-from academy.store.transitions import Claim
+from academy.store.jobs import gangs, jobs, transitions, workers
+from academy.store.jobs.slots import Offer
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
 from tests.nvidia_smi import Driver
 from workers.process import WorkerProcess
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import redis
 
-from academy.store import slots, workers
+from academy.store.jobs import slots, workers
 from tests.faults.programs import Program
 from tests.integration.workers.conftest import Yard
 from tests.nvidia_smi import Driver

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from academy.client import ApiError, Client, NoKey, address_of, key_of_home
+from academy.client import ApiError, Client
+from academy.embedded.home import NoKey, address_of, key_of_home
 from academy.errors import Unavailable
 from academy.settings import Settings
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from academy.curation.difference import compare_rows, compare_values
-from academy.curation.row_table import RowTable, make_table, table_of
+from academy.curation.dataset.difference import compare_rows, compare_values
+from academy.curation.dataset.row_table import RowTable, make_table, table_of
 
 Said = dict[str, tuple[str, str]]
 

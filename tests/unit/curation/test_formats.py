@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from academy.curation.dataset.formats import in_format
 from academy.curation.errors import NotPairs
-from academy.curation.formats import in_format
 
 TURNS = [
     {"role": "system", "content": "Be brief."},

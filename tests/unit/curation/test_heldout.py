@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from academy.curation.heldout import HeldOut
+from academy.curation.split.heldout import HeldOut
 
 
 def text(seed: int, words: int = 80) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from academy.curation.earlier import SidesInMemory
-from academy.curation.split import Candidate, held_out, split
+from academy.curation.split.previous_splits import SidesInMemory
+from academy.curation.split.sides import Candidate, held_out, split
 from academy.curation.spool import SOURCES, hash64
 
 GIT, LESSON = SOURCES.index("git"), SOURCES.index("lesson")

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from academy.curation.errors import UploadRefused
-from academy.curation.upload_formats import check, detect
-from academy.curation.uploads import read_upload, validate_upload
+from academy.curation.uploads.formats import check, detect
+from academy.curation.uploads.rows import read_upload, validate_upload
 
 TURNS = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
 GOOD: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from academy.embedded.runfile import (
     started_at,
     write_run,
 )
-from academy.filelock import FileLock, is_held
+from academy.host.filelock import FileLock, is_held
 
 
 def a_run(**changes: object) -> Run:
@@ -59,7 +59,7 @@ def test_a_damaged_or_foreign_file_is_no_run(tmp_path: Path) -> None:
 def test_a_lock_ends_with_its_holder_however_it_dies(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
-        "import sys, signal; from pathlib import Path; from academy.filelock import FileLock;"
+        "import sys, signal; from pathlib import Path; from academy.host.filelock import FileLock;"
         "lock = FileLock(Path(sys.argv[1])); print(lock.acquire(), flush=True); signal.pause()"
     )
     holder = subprocess.Popen(

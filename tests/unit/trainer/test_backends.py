@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from academy.trainer.batches import collate
-from academy.trainer.encoding import ChatEncoder, Encoded, Example
+from academy.recipes.recipe import Recipe
+from academy.trainer.data.batches import collate
+from academy.trainer.data.encoding import ChatEncoder, Encoded, Example
+from academy.trainer.data.rows import Row
 from academy.trainer.hardware import detect
-from academy.trainer.model import AnswerModel, load_model, load_tokenizer
+from academy.trainer.model.model import AnswerModel, load_model, load_tokenizer
+from academy.trainer.model.unsloth import start_backend
 from academy.trainer.objective import Objective
-from academy.trainer.rows import Row
 from academy.trainer.tiny import make_tiny_model
-from academy.trainer.unsloth_model import start_backend
-from academy.training.recipe import Recipe
 
 NO_UNSLOTH = not torch.cuda.is_available() or importlib.util.find_spec("unsloth") is None
 BACKENDS = [

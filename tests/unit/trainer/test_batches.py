@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from academy.trainer.batches import Plan, collate
-from academy.trainer.encoding import Encoded
-from academy.training.recipe import Recipe
+from academy.recipes.recipe import Recipe
+from academy.trainer.data.batches import Plan, collate
+from academy.trainer.data.encoding import Encoded
 
 
 def encoded(name: str, tokens: list[int], learnt: list[int]) -> Encoded:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from academy.trainer.encoding import CUT_MARK, ChatEncoder, Encoded, EncodedPair
-from academy.trainer.model import load_tokenizer
-from academy.trainer.rows import PreferenceRow, Row
+from academy.trainer.data.encoding import CUT_MARK, ChatEncoder, Encoded, EncodedPair
+from academy.trainer.data.rows import PreferenceRow, Row
+from academy.trainer.model.model import load_tokenizer
 from academy.trainer.spec import BadDataset, BadSpec
 
 PLAIN = (

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from academy.recipes.recipe import Hardware, Recipe
 from academy.trainer.checkpoints import Counters
-from academy.trainer.encoding import ChatEncoder
+from academy.trainer.data.encoding import ChatEncoder
+from academy.trainer.data.rows import Row
 from academy.trainer.fit import Fit, fit, learning_rate
-from academy.trainer.model import load_model, load_tokenizer
+from academy.trainer.model.model import load_model, load_tokenizer
 from academy.trainer.objective import Objective
 from academy.trainer.report import Report
-from academy.trainer.rows import Row
 from academy.trainer.stop import Cancelled, StopRequest
-from academy.training.recipe import Hardware, Recipe
 
 
 def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> Fit:

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from academy.trainer.lora_linear import fuse
+from academy.trainer.model.lora_linear import fuse
 
 #: Sums in another order; in bfloat16 the inner product is rounded, too, as autocast rounds it.
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}

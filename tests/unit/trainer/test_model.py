@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from academy.errors import DigestMismatch
+from academy.recipes.recipe import Hardware, Recipe
 from academy.trainer.adapter import save_adapter, start_from
-from academy.trainer.batches import collate
-from academy.trainer.encoding import ChatEncoder, Encoded
+from academy.trainer.data.batches import collate
+from academy.trainer.data.encoding import ChatEncoder, Encoded
+from academy.trainer.data.rows import Row
 from academy.trainer.evaluation import evaluate
-from academy.trainer.model import AnswerModel, load_config, load_model, load_tokenizer
+from academy.trainer.model.model import AnswerModel, load_config, load_model, load_tokenizer
 from academy.trainer.objective import Objective
-from academy.trainer.ranks import Ranks
-from academy.trainer.rows import Row
+from academy.trainer.ranks.ranks import Ranks
 from academy.trainer.spec import AdapterRef, BadSpec, Spec
-from academy.training.recipe import Hardware, Recipe
 
 CPU = Hardware("cpu", bf16=False)
 BASE_DIGEST = "sha256:1"

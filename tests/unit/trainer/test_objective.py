@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+from academy.recipes.recipe import Hardware, Recipe
 from academy.trainer.checkpoints import Counters
-from academy.trainer.encoding import ChatEncoder, EncodedPair, Example
+from academy.trainer.data.encoding import ChatEncoder, EncodedPair, Example
+from academy.trainer.data.rows import PreferenceRow
 from academy.trainer.evaluation import evaluate, with_reference
 from academy.trainer.fit import Fit, fit
-from academy.trainer.model import AnswerModel, load_model, load_tokenizer
+from academy.trainer.model.model import AnswerModel, load_model, load_tokenizer
 from academy.trainer.objective import Objective, preference_loss
-from academy.trainer.ranks import Ranks
+from academy.trainer.ranks.ranks import Ranks
 from academy.trainer.report import Report
-from academy.trainer.rows import PreferenceRow
 from academy.trainer.stop import StopRequest
-from academy.training.recipe import Hardware, Recipe
 
 DPO = Recipe(method="dpo", dpo_beta=0.5, learning_rate=1e-3)
 

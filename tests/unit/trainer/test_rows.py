@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from academy.trainer.rows import PreferenceRow, Row, choose_rows, halve, read_rows
+from academy.trainer.data.rows import PreferenceRow, Row, choose_rows, halve, read_rows
 from academy.trainer.spec import BadDataset
 
 GOOD = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from academy.trainer.rows_apart import keep_rows_apart
+from academy.trainer.model.rows_apart import keep_rows_apart
 
 SHAPE = {
     "hidden_size": 32,

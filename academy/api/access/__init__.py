@@ -1,0 +1,1 @@
+"""Endpoints of keys and tickets."""

@@ -1,0 +1,1 @@
+"""Endpoints of what datasets are made from and of datasets: lessons, runs, uploads, curation."""

@@ -1,0 +1,79 @@
+"""Recording what clients send: one object as JSON or many as NDJSON, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from flask import Response, request
+
+from academy.api.data.lessons_shapes import LessonSent, TaskSent
+from academy.api.data.runs_shapes import RunSent
+from academy.errors import InvalidRequest
+from academy.store.engine import Session
+from academy.web.idempotency import Answer, once
+from academy.web.strict_json import (
+    MOST_ERRORS,
+    NDJSON_TYPES,
+    NotJson,
+    body_of,
+    ndjson_lines,
+    parse,
+    require_media_type,
+    validate,
+)
+
+Sent = TypeVar("Sent", LessonSent, TaskSent, RunSent)
+#: PostgreSQL takes at most 65,535 values in one statement.
+_ROWS_AT_ONCE = 2000
+
+
+def record(
+    model: type[Sent], add: Callable[[Session, Sequence[dict[str, Any]]], int], noun: str
+) -> Response:
+    """Record the rows of the body, `noun`s, by `add`, which returns how many were new."""
+    rows = [each.row() for each in _read(model)]
+
+    def work(session: Session) -> Answer:
+        added = sum(
+            add(session, rows[start : start + _ROWS_AT_ONCE])
+            for start in range(0, len(rows), _ROWS_AT_ONCE)
+        )
+        many = "" if added == 1 else "s"
+        return Answer(
+            {
+                "success": True,
+                "message": f"{added} {noun}{many} recorded, {len(rows) - added} known before",
+                "received": len(rows),
+                "added": added,
+                "known": len(rows) - added,
+                "ids": [row["id"] for row in rows],
+            }
+        )
+
+    return once(work).response()
+
+
+def _read(model: type[Sent]) -> list[Sent]:
+    """The rows of the body. Every bad line of NDJSON is reported with its number."""
+    require_media_type(request, "application/json", *NDJSON_TYPES)
+    raw = body_of(request)
+    if request.mimetype not in NDJSON_TYPES:
+        return [validate(raw, parse(raw), model)]
+    found: list[Sent] = []
+    errors: list[dict[str, Any]] = []
+    for number, line in ndjson_lines(raw):
+        try:
+            found.append(validate(line, parse(line), model))
+        except (InvalidRequest, NotJson) as error:
+            errors.extend({**each, "line": number} for each in error.errors)
+            if len(errors) >= MOST_ERRORS:
+                break
+    if errors:
+        first = errors[0]
+        raise InvalidRequest(
+            detail=f"Line {first['line']}: {first['detail']} Nothing was recorded.", errors=errors
+        )
+    if not found:
+        raise InvalidRequest(detail="The body holds no line.")
+    return found

@@ -1,0 +1,1 @@
+"""Endpoints of jobs of every kind: their list, their status, logs and streams."""

@@ -1,0 +1,207 @@
+"""Jobs: what is shown of them, and what lists of them ask for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from academy.api.jobs.launches_shapes import LaunchShown, launch_body
+from academy.lifecycle import JobKind, Status
+from academy.settings import Settings
+from academy.store.jobs.tables import Job
+from academy.web.paging import PageQuery
+from academy.web.shapes import Done, Sent, Shown
+
+
+class JobsQuery(PageQuery):
+    """Which jobs."""
+
+    status: Status | None = Field(None, description="only jobs in this state")
+    kind: JobKind | None = Field(None, description="only jobs of this kind")
+    role: str | None = Field(None, max_length=63, description="only jobs of this role")
+
+
+class Failure(Shown):
+    """Why a job failed, and what to do."""
+
+    code: str
+    message: str
+    next_step: str
+
+
+class JobShown(Shown):
+    """A job as lists show it."""
+
+    job_id: str
+    kind: JobKind
+    status: Status
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    parameters: dict[str, Any]
+    priority: int
+    role: str | None
+    dataset_id: str | None
+    base_model: str | None
+    adapter_id: str | None
+    adapter_path: str | None
+    attempt: int
+    worker: str | None
+    progress: float | None = Field(description="share of the work that is done, 0 to 1")
+    launch: LaunchShown | None = Field(description="how its trainer is launched")
+    failure: Failure | None
+
+
+class JobsPage(Shown):
+    """A part of the jobs, newest first."""
+
+    count: int
+    jobs: list[JobShown]
+    has_more: bool
+    next: str | None
+
+
+class Metrics(Shown):
+    """The figures of a training."""
+
+    latest: dict[str, Any] = Field(description="the newest metrics event's fields")
+    best_loss: float | None
+    average_loss: float | None
+    first_loss: float | None
+
+
+class JobStatus(JobShown):
+    """A job with its newest log lines and figures."""
+
+    logs: str = Field(description="the last lines of the log")
+    stage: str | None
+    eta_seconds: float | None
+    metrics: Metrics
+    crashes: int
+    obstacle: str | None = Field(description="why no live worker can take a job that waits")
+    result: dict[str, Any] | None
+    last_event_id: str | None = Field(description="where a watcher can go on: ?after=")
+
+
+class TrainingStarted(Done):
+    """A training was queued."""
+
+    job_id: str
+    status: Status
+    parameters: dict[str, Any]
+    dataset_id: str
+    base_model: str
+
+
+class JobMoved(Done):
+    """What a request to cancel, pause or resume led to."""
+
+    job_id: str
+    status: Status
+
+
+class TransitionShown(Shown):
+    """A change of a job's status."""
+
+    from_status: Status | None
+    to_status: Status
+    reason: str
+    attempt: int
+    fence: int
+    worker_id: str | None
+    detail: dict[str, Any] | None
+    at: datetime
+
+
+class JobHistory(Shown):
+    """Every change of a job's status, oldest first."""
+
+    job_id: str
+    transitions: list[TransitionShown]
+
+
+class MetricsQuery(Sent):
+    """How much of the series."""
+
+    points: int | None = Field(
+        None, ge=2, le=10_000, description="about so many points at most, evenly chosen"
+    )
+
+
+class Series(Shown):
+    """The figures of a training over its steps."""
+
+    job_id: str
+    count: int = Field(description="points there are before choosing")
+    metrics: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+
+
+class CheckpointList(Shown):
+    """The checkpoints that a training wrote."""
+
+    job_id: str
+    checkpoints: list[dict[str, Any]]
+    latest: dict[str, Any] | None = Field(description="the one that a retry would resume from")
+
+
+def job_body(job: Job, settings: Settings) -> dict[str, Any]:
+    """The fields of `JobShown`."""
+    result, progress = job.result or {}, job.progress or {}
+    key = result.get("adapter_key")
+    return {
+        "job_id": job.id,
+        "kind": job.kind,
+        "status": job.status,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "parameters": job.parameters,
+        "priority": job.priority,
+        "role": job.role,
+        "dataset_id": job.dataset_id or result.get("dataset_id"),
+        "base_model": job.base_model,
+        "adapter_id": result.get("adapter_id"),
+        "adapter_path": f"{settings.artifacts_url}/{key}" if key else None,
+        "attempt": job.attempt,
+        "worker": job.worker_id,
+        "progress": 1.0 if job.status == Status.FINISHED else progress.get("progress"),
+        "launch": launch_body(job, settings),
+        "failure": None
+        if job.failure_code is None
+        else {
+            "code": job.failure_code,
+            "message": job.failure_message or "",
+            "next_step": job.failure_next_step or "",
+        },
+    }
+
+
+def status_body(
+    job: Job,
+    settings: Settings,
+    lines: list[str],
+    last_event_id: str | None,
+    obstacle: str | None,
+) -> dict[str, Any]:
+    """The fields of `JobStatus`."""
+    progress = dict(job.progress or {})
+    figures = ("stage", "first_loss", "best_loss", "average_loss")
+    return {
+        **job_body(job, settings),
+        "logs": "\n".join(lines),
+        "stage": progress.get("stage"),
+        "eta_seconds": None if job.finished_at is not None else progress.get("eta_seconds"),
+        "metrics": {
+            "latest": {name: each for name, each in progress.items() if name not in figures},
+            "best_loss": progress.get("best_loss"),
+            "average_loss": progress.get("average_loss"),
+            "first_loss": progress.get("first_loss"),
+        },
+        "crashes": job.crashes,
+        "obstacle": obstacle,
+        "result": job.result,
+        "last_event_id": last_event_id,
+    }

@@ -1,0 +1,1 @@
+"""Endpoints for whoever runs Academy: status, workers, schedules, shares, probes."""

@@ -1,0 +1,79 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for whoever keeps the service running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from apiflask import APIBlueprint
+from flask import Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from academy.access.keys import Role
+from academy.store.engine import StoreError
+from academy.store.migrate import SchemaMismatch, require_in_order
+from academy.web.permissions import allows
+from academy.web.shapes import Shown, text_answer
+from academy.web.state import State, state
+
+blueprint = APIBlueprint("probes", __name__, tag="Probes")
+
+
+class Alive(Shown):
+    """The process answers."""
+
+    status: str = "alive"
+
+
+class Ready(Shown):
+    """Whether each thing that requests need is there."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+@blueprint.get("/healthz")
+@allows(None)
+@blueprint.output(Alive)
+def healthz() -> dict[str, Any]:
+    """Whether the process is alive; looks at nothing else."""
+    return {"status": "alive"}
+
+
+@blueprint.get("/readyz")
+@allows(None)
+@blueprint.output(Ready)
+def readyz() -> Response:
+    """Whether PostgreSQL, its schema and Redis are in order; 503 if one is not."""
+    checks = {**_database(state()), "redis": _redis(state())}
+    ready = all(each == "ok" for each in checks.values())
+    answer = jsonify({"ready": ready, "checks": checks})
+    answer.status_code = 200 if ready else 503
+    return answer
+
+
+@blueprint.get("/metrics")
+@allows(Role.VIEWER)
+@blueprint.doc(responses=text_answer("Prometheus' text format.", "text/plain"))
+def metrics() -> Response:
+    """Requests, jobs, queues and workers, for Prometheus."""
+    return Response(generate_latest(state().figures), content_type=CONTENT_TYPE_LATEST)
+
+
+def _database(current: State) -> dict[str, str]:
+    # The answer is open to anybody, so it says what is wrong but no address.
+    try:
+        require_in_order(current.settings.database_url)
+    except SchemaMismatch as error:
+        return {"postgres": "ok", "migrations": str(error)}
+    except StoreError as error:
+        return {"postgres": f"away ({type(error).__name__})", "migrations": "unknown"}
+    return {"postgres": "ok", "migrations": "ok"}
+
+
+def _redis(current: State) -> str:
+    try:
+        current.redis.ping()
+    except redis.RedisError as error:
+        return f"away ({type(error).__name__})"
+    return "ok"

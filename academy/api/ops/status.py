@@ -1,0 +1,93 @@
+"""``/status``: everything at a glance."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from typing import Any
+
+from apiflask import APIBlueprint
+
+import academy
+from academy.access.keys import Role
+from academy.api.ops.gpus import local_gpus
+from academy.api.ops.status_shapes import SystemStatus
+from academy.api.ops.workers import live_workers
+from academy.lifecycle import JobKind, Status
+from academy.queues import CURATION, GPU, QUEUES
+from academy.store.data import lessons
+from academy.store.jobs import jobs
+from academy.web.permissions import allows
+from academy.web.state import State, state
+
+blueprint = APIBlueprint("status", __name__, tag="Status")
+
+
+@blueprint.get("/status")
+@allows(Role.VIEWER)
+@blueprint.output(SystemStatus)
+def system_status() -> dict[str, Any]:
+    """Components, GPUs, lessons, jobs, configuration, workers and versions."""
+    current = state()
+    settings = current.settings
+    with current.sessions() as session:
+        counts = jobs.counts(session, JobKind.TRAINING)
+        depths = jobs.queue_depths(session)
+        total_lessons = lessons.count(session)
+        workers = live_workers(session, settings)
+    runtimes = _runtimes(current)
+    queues_served = {each["queue"] for each in workers}
+    worker_gpus = [
+        {**gpu, "worker": each["id"], "host": each["host"]}
+        for each in workers
+        for gpu in each["gpus"]
+    ]
+    devices = _distinct([*local_gpus(), *worker_gpus])
+    return {
+        "enabled": True,
+        "components": {
+            "professor": importlib.util.find_spec("academy.learning") is not None,
+            "dataset_curator": CURATION in queues_served,
+            "gpu_habitat": GPU in queues_served,
+            "lessons_store": True,  # the count above came from it
+            "model_manager": any(each["ready"] for each in runtimes),
+        },
+        "gpu": {
+            "available": bool(devices),
+            "enabled": any(each["gpus"] for each in workers if each["queue"] == GPU),
+            "devices": devices,
+        },
+        "lessons": {"total_lessons": total_lessons},
+        "jobs": {"total": sum(counts.values()), **{each: counts.get(each, 0) for each in Status}},
+        "config": {
+            "min_lessons": settings.min_lessons,
+            "training_interval_hours": settings.training_interval_hours,
+            "default_base_model": settings.base_model,
+            "min_train_rows": settings.min_train_rows,
+            "lease_seconds": settings.lease_seconds,
+            "max_body_bytes": settings.max_body_bytes,
+        },
+        "workers": workers,
+        "queues": {queue: depths.get(queue, 0) for queue in QUEUES},
+        "runtimes": runtimes,
+        "watchers": len(current.watchers),
+        "versions": {"academy": academy.__version__, "python": platform.python_version()},
+    }
+
+
+def _runtimes(current: State) -> list[dict[str, Any]]:
+    found = []
+    for url, health in current.gateway.health():
+        found.append(
+            {"url": url, "ready": health.ready, "state": health.state, "detail": health.detail}
+        )
+    return found
+
+
+def _distinct(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each device once: a worker on the API's own machine reports the same ones."""
+    found: dict[str, dict[str, Any]] = {}
+    for index, device in enumerate(devices):
+        identity = str(device.get("uuid") or index)
+        found[identity] = {**device, **found.get(identity, {})}
+    return list(found.values())

@@ -1,0 +1,53 @@
+"""What the whole installation is doing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from academy.api.ops.workers_shapes import WorkerShown
+from academy.web.shapes import Shown
+
+
+class Components(Shown):
+    """Which parts are there and answer."""
+
+    professor: bool
+    dataset_curator: bool = Field(description="a worker of the queue 'curation' is alive")
+    gpu_habitat: bool = Field(description="a worker of the queue 'gpu' is alive")
+    lessons_store: bool
+    model_manager: bool = Field(description="a model server is ready")
+
+
+class Gpu(Shown):
+    """The GPUs of this machine and of the workers."""
+
+    available: bool
+    enabled: bool = Field(description="whether a live worker trains on one")
+    devices: list[dict[str, Any]]
+
+
+class Runtime(Shown):
+    """A model server."""
+
+    url: str
+    ready: bool
+    state: str
+    detail: str
+
+
+class SystemStatus(Shown):
+    """The state of the whole installation."""
+
+    enabled: bool
+    components: Components
+    gpu: Gpu
+    lessons: dict[str, int]
+    jobs: dict[str, int] = Field(description="trainings: in all, and by status")
+    config: dict[str, Any]
+    workers: list[WorkerShown]
+    queues: dict[str, int] = Field(description="jobs that wait in each queue")
+    runtimes: list[Runtime]
+    watchers: int = Field(description="open event streams of this process")
+    versions: dict[str, str]

@@ -1,0 +1,1 @@
+"""Endpoints of trainings: their requests, the preflight, sweeps."""

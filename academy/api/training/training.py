@@ -1,0 +1,159 @@
+"""``/train``: starting a training and steering it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from apiflask import APIBlueprint
+from flask import Response
+
+from academy.access.keys import Role
+from academy.api.jobs.jobs_shapes import (
+    CheckpointList,
+    JobMoved,
+    JobStatus,
+    MetricsQuery,
+    Series,
+    TrainingStarted,
+    status_body,
+)
+from academy.events.closing import close_events
+from academy.events.history import checkpoints, last_lines, series
+from academy.lifecycle import TERMINAL, JobKind, Status
+from academy.store.engine import Session
+from academy.store.jobs import jobs, slots, transitions
+from academy.store.jobs.tables import Job
+from academy.training.request import TrainingRequest
+from academy.web.idempotency import Answer, once, publish_hints
+from academy.web.permissions import allows, principal
+from academy.web.state import state
+
+logger = logging.getLogger(__name__)
+
+blueprint = APIBlueprint("training", __name__, tag="Training")
+
+_CANCEL_MESSAGES = {
+    Status.CANCELLED: "Training job cancelled",
+    Status.CANCELLING: "Training job is being cancelled: its worker was asked to stop",
+}
+
+
+@blueprint.post("/train")
+@allows(Role.OPERATOR)
+@blueprint.input(TrainingRequest, arg_name="wanted")
+@blueprint.output(TrainingStarted, status_code=202)
+def start_training(wanted: TrainingRequest) -> Response:
+    """Queue a training; a GPU worker takes it as soon as one is free."""
+    from academy.training.submission import submit_training
+
+    def work(session: Session) -> Answer:
+        job = submit_training(session, state().settings, wanted, principal().name)
+        body = {
+            "success": True,
+            "job_id": job.id,
+            "message": "Training started successfully",
+            "status": job.status,
+            "parameters": job.parameters,
+            "dataset_id": job.dataset_id,
+            "base_model": job.base_model,
+        }
+        return Answer(body, 202, {"Location": f"/api/v1/academy/train/{job.id}/status"})
+
+    answer = once(work)
+    publish_hints()
+    return answer.response()
+
+
+@blueprint.get("/train/<job_id>/status")
+@allows(Role.VIEWER)
+@blueprint.output(JobStatus)
+def training_status(job_id: str) -> dict[str, Any]:
+    """Where a job is: state, progress, figures, the last log lines, and why it failed."""
+    with state().sessions() as session:
+        job = jobs.get(session, job_id)
+        obstacle = slots.why_waiting(session, job, state().settings.lease_seconds)
+    tail = last_lines(state(), job)
+    return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
+
+
+@blueprint.delete("/train/<job_id>")
+@allows(Role.OPERATOR)
+@blueprint.output(JobMoved)
+def cancel_training(job_id: str) -> dict[str, Any]:
+    """Cancel a job; answers at once with the state that it has reached."""
+    job = _move(job_id, transitions.request_cancel)
+    if job.status in TERMINAL:
+        end_events(job.id)
+    return _moved(job, _CANCEL_MESSAGES[Status(job.status)])
+
+
+@blueprint.post("/train/<job_id>/pause")
+@allows(Role.OPERATOR)
+@blueprint.output(JobMoved)
+def pause_training(job_id: str) -> dict[str, Any]:
+    """Pause a job; a running one writes a checkpoint first."""
+    job = _move(job_id, transitions.request_pause)
+    done = job.status == Status.PAUSED
+    return _moved(job, "Job paused" if done else "Job pauses after its next checkpoint")
+
+
+@blueprint.post("/train/<job_id>/resume")
+@allows(Role.OPERATOR)
+@blueprint.output(JobMoved)
+def resume_training(job_id: str) -> dict[str, Any]:
+    """Let a paused job go on from its checkpoint."""
+    job = _move(job_id, transitions.request_resume)
+    publish_hints()
+    return _moved(job, "Job queued again; it goes on from its last checkpoint")
+
+
+@blueprint.get("/train/<job_id>/metrics")
+@allows(Role.VIEWER)
+@blueprint.input(MetricsQuery, location="query", arg_name="query")
+@blueprint.output(Series)
+def training_metrics(job_id: str, query: MetricsQuery) -> dict[str, Any]:
+    """The figures of a training over its steps, thinned out on request."""
+    _require_training(job_id)
+    return series(state(), job_id, query.points)
+
+
+@blueprint.get("/train/<job_id>/checkpoints")
+@allows(Role.VIEWER)
+@blueprint.output(CheckpointList)
+def training_checkpoints(job_id: str) -> dict[str, Any]:
+    """The checkpoints that a training wrote, with their digests."""
+    job = _require_training(job_id)
+    return {
+        "job_id": job_id,
+        "checkpoints": checkpoints(state(), job_id),
+        "latest": job.checkpoint,
+    }
+
+
+def _move(job_id: str, transition: Callable[[Session, str], Job]) -> Job:
+    with state().sessions.begin() as session:
+        return transition(session, job_id)
+
+
+def _moved(job: Job, message: str) -> dict[str, Any]:
+    return {"success": True, "message": message, "job_id": job.id, "status": job.status}
+
+
+def _require_training(job_id: str) -> Job:
+    with state().sessions() as session:
+        return jobs.get(session, job_id, JobKind.TRAINING)
+
+
+def end_events(job_id: str) -> None:
+    """Nobody holds the job, so its watchers are told here that it is over."""
+    try:
+        close_events(state().sessions, state().redis, job_id)
+    except redis.RedisError as error:
+        logger.warning(
+            "The keeper will end the events of a cancelled job: %s",
+            type(error).__name__,
+            extra={"job_id": job_id},
+        )

@@ -1,0 +1,1 @@
+"""A dataset as a folder: how it is written, described, compared and shown."""

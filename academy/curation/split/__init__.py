@@ -1,0 +1,1 @@
+"""Which rows are held out, and that none of them is trained on."""

@@ -1,0 +1,1 @@
+"""Files that users bring: their formats, their check, and where they are kept."""

@@ -1,0 +1,138 @@
+"""Which processes `academy up` runs, and the environment that each of them gets."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from academy.basemodels.folders import ModelFolder
+from academy.embedded.children import Plan
+from academy.errors import AcademyError
+from academy.host.gpus import own_gpus
+from academy.queues import CURATION, GPU
+from academy.settings import Settings
+
+#: A worker that is told to stop lets its trainer write a checkpoint first.
+_WORKER_GRACE_SECONDS = 45.0
+_API_GRACE_SECONDS = 20.0
+_RUNTIME_DRAIN_SECONDS = 10.0
+
+
+class TooManySlots(AcademyError):
+    """{slots} slots were asked for, but there are {gpus} GPUs, and a job has its GPU for itself."""
+
+    code = "too_many_slots"
+    next_step = "Ask for as many slots as there are GPUs, or leave the number out."
+
+
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our modules.
+
+    ``-P`` keeps the working directory off the import path: a user's own ``workers`` folder there
+    must not be run in the place of ours.
+    """
+    return (sys.executable, "-P", "-m", name, *arguments)
+
+
+def environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment with exactly these settings in it, for a child process."""
+    inherited = dict(os.environ if environ is None else environ)
+    for each in dataclasses.fields(Settings):
+        # A setting put back to its default has to hide the variable that changed it.
+        inherited.pop(f"ACADEMY_{each.name.upper()}", None)
+    return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
+
+
+def app_plans(settings: Settings, *, gpu_slots: int | None) -> list[Plan]:
+    """API, keeper and the workers, in the order in which they are started."""
+    health = f"{local_address(settings.host, settings.port)}/readyz"
+    return [
+        _plan(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
+        _plan(settings, "keeper", "workers.keeper"),
+        *worker_plans(settings, CURATION, 1),
+        *worker_plans(settings, GPU, gpu_slots),
+    ]
+
+
+def worker_plans(settings: Settings, queue: str, slots: int | None = None) -> list[Plan]:
+    """The workers of one queue: a process takes one job at a time.
+
+    The queue ``gpu`` has one for each GPU, which is named to it by UUID, or one on a machine
+    without. With fewer `slots` the GPUs are dealt out among them. Raises `TooManySlots`,
+    `GpuMissing` and `GpusUnknown`.
+    """
+    devices = own_gpus() if queue == GPU else []
+    slots = slots or max(1, len(devices))
+    if devices and slots > len(devices):
+        raise TooManySlots(slots=slots, gpus=len(devices))
+    plans = []
+    for index in range(slots):
+        name = f"worker-{queue}" if slots == 1 else f"worker-{queue}-{index + 1}"
+        plan = _plan(settings, name, "workers", queue, grace=_WORKER_GRACE_SECONDS)
+        env = dict(plan.env)
+        if devices:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(devices[index::slots])
+        plans.append(dataclasses.replace(plan, env=env, may_end=True))
+    return plans
+
+
+def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:
+    """The embedded model server on loopback."""
+    return _plan(
+        settings,
+        "runtime",
+        "academy.runtime",
+        *runtime_arguments(settings, model, "127.0.0.1", port),
+        *("--drain-seconds", f"{_RUNTIME_DRAIN_SECONDS:g}"),
+        grace=_RUNTIME_DRAIN_SECONDS + 5,
+        health=f"127.0.0.1:{port}/health",
+    )
+
+
+def runtime_arguments(
+    settings: Settings, model: ModelFolder, host: str, port: int
+) -> tuple[str, ...]:
+    """What the model server is told. It loads adapters from our own folders only.
+
+    It asks for no key, so whoever reaches it could otherwise make it read any folder.
+    """
+    roots = [settings.home]
+    if "://" not in settings.artifacts_url:
+        roots.append(Path(settings.artifacts_url).absolute())
+    return (
+        *("--model", str(model.path), "--name", model.name),
+        *("--host", host, "--port", str(port)),
+        *(word for root in roots for word in ("--adapter-root", str(root))),
+        *("--log-level", settings.log_level),
+    )
+
+
+def _plan(
+    settings: Settings, name: str, *command: str, grace: float = 10.0, health: str = ""
+) -> Plan:
+    return Plan(
+        name=name,
+        command=module(*command),
+        env=environment(settings),
+        log=log_folder(settings) / f"{name}.log",
+        grace_seconds=grace,
+        health=health,
+        essential=name == "api",
+    )
+
+
+def local_address(host: str, port: int) -> str:
+    """``host:port`` as a client on this machine reaches a server that listens on `host`."""
+    if host in {"0.0.0.0", ""}:
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def log_folder(settings: Settings) -> Path:
+    """Where every process of the stack writes its log."""
+    return settings.home / "logs"

@@ -1,0 +1,1 @@
+"""What the machine gives: processes, locks, GPUs. Knows nothing of Academy but its errors."""

@@ -1,0 +1,1 @@
+"""What is asked of a training, and what that takes in memory and time."""

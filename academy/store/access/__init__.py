@@ -1,0 +1,1 @@
+"""Keys, tickets and the answers kept for repeated requests."""

@@ -1,0 +1,1 @@
+"""Lessons, tasks, runs, datasets, and on which side of the split a group lies."""

@@ -1,0 +1,1 @@
+"""The archive of job events, and the figures that dashboards draw."""

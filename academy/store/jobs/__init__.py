@@ -1,0 +1,1 @@
+"""Jobs, their transitions and claims, and the workers that carry them out."""

@@ -1,0 +1,1 @@
+"""Adapters, aliases, and what names an artifact."""

@@ -1,0 +1,1 @@
+"""Jobs to come: schedules and sweeps."""

@@ -1,0 +1,1 @@
+"""Trials of one search: what is asked, which values come next, when a trial is stopped."""

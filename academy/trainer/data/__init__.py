@@ -1,0 +1,1 @@
+"""The rows of a training: read, told apart by their use, encoded, laid into batches."""

@@ -1,0 +1,1 @@
+"""The processes of one training: where they meet, how they start and end together."""

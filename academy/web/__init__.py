@@ -1,0 +1,1 @@
+"""HTTP plumbing that API and dashboard share. No endpoint lives here."""

@@ -1,0 +1,83 @@
+"""What ``/metrics`` tells Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from academy.settings import Settings
+from academy.store.engine import Sessions
+from academy.store.jobs import jobs, workers
+from academy.web.watchers import Watchers
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Stock(Collector):
+    """What the database says at the moment it is asked."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, watchers: Watchers) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._watchers = watchers
+
+    def collect(self) -> Iterable[Metric]:
+        """Jobs by status, queue depths, live workers, open event streams."""
+        with self._sessions() as session:
+            counts = jobs.counts(session)
+            depths = jobs.queue_depths(session)
+            live = workers.alive(session, seen_within_seconds=self._settings.lease_seconds)
+        of_status = GaugeMetricFamily("academy_jobs", "Jobs in each status", labels=["status"])
+        for status, count in counts.items():
+            of_status.add_metric([status], count)
+        waiting = GaugeMetricFamily("academy_queue_depth", "Jobs that wait", labels=["queue"])
+        for queue, depth in depths.items():
+            waiting.add_metric([queue], depth)
+        alive = GaugeMetricFamily("academy_workers", "Live workers", labels=["queue"])
+        for queue in sorted({each.queue for each in live}):
+            alive.add_metric([queue], sum(each.queue == queue for each in live))
+        streams = GaugeMetricFamily(
+            "academy_watchers", "Open event streams of this process", value=len(self._watchers)
+        )
+        return [of_status, waiting, alive, streams]
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering it asks no database."""
+        return []
+
+
+def install(app: Flask, stock: Stock) -> CollectorRegistry:
+    """Count and time the requests of `app`; the registry that has all figures."""
+    registry = CollectorRegistry()
+    registry.register(stock)
+    answers = Counter(
+        "academy_http_requests", "Answers", ["method", "route", "status"], registry=registry
+    )
+    seconds = Histogram(
+        "academy_http_request_seconds",
+        "Time until an answer's headers",
+        ["method", "route"],
+        buckets=_BUCKETS,
+        registry=registry,
+    )
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        # The route and not the path: ids would make a series each.
+        route = request.url_rule.rule if request.url_rule else "none"
+        answers.labels(request.method, route, response.status_code).inc()
+        began = getattr(g, "began", None)
+        if began is not None:
+            seconds.labels(request.method, route).observe(time.perf_counter() - began)
+        return response
+
+    return registry

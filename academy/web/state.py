@@ -1,0 +1,48 @@
+"""What one API process holds for as long as it lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from flask import current_app
+from prometheus_client import CollectorRegistry
+
+from academy.events.hub import Hub
+from academy.jobs.hints import HintPublisher
+from academy.registry.gateway import Gateway
+from academy.settings import Settings
+from academy.store.engine import Sessions
+from academy.web.key_cache import KnownKeys
+from academy.web.sockets import Texts
+from academy.web.watchers import Watchers
+
+
+@dataclass(frozen=True)
+class State:
+    """The settings and the connections that all requests of this process share."""
+
+    settings: Settings
+    sessions: Sessions
+    redis: redis.Redis
+    hub: Hub
+    hints: HintPublisher
+    known_keys: KnownKeys
+    gateway: Gateway
+    watchers: Watchers
+    texts: Texts
+    figures: CollectorRegistry
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.hub.close()
+        self.hints.close()
+        self.gateway.close()
+        self.redis.close()
+        self.sessions.kw["bind"].dispose()
+
+
+def state() -> State:
+    """The state of the application that answers the current request."""
+    found: State = current_app.extensions["academy"]
+    return found

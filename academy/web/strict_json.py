@@ -1,0 +1,296 @@
+"""Reading what clients send, strictly, and saying exactly what is wrong with it.
+
+JSON here has no NaN, no infinity, no repeated names, no lone surrogates and no NUL (which
+PostgreSQL cannot store). Numbers are not made from strings. Registering `StrictModels` makes
+APIFlask's ``input`` decorator do all of this for every pydantic model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeVar
+
+from apiflask.schema_adapters.pydantic import PydanticAdapter
+from apiflask.schema_adapters.registry import registry
+from flask import Request
+from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from academy.errors import AcademyError, InvalidRequest
+from academy.web.field_words import describe_field
+
+NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+Model = TypeVar("Model", bound=BaseModel)
+
+#: A report names at most this many errors.
+MOST_ERRORS = 100
+
+
+class NotJson(AcademyError):
+    """The body is not JSON: {why}."""
+
+    code = "not_json"
+    status = 400
+    next_step = "Send one JSON object in UTF-8 and 'Content-Type: application/json'."
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        found: dict[str, Any] = {"pointer": "", "detail": self.fields["why"], "allowed": "JSON"}
+        found |= {name: self.fields[name] for name in ("line", "column") if name in self.fields}
+        return [found]
+
+
+class WrongMediaType(AcademyError):
+    """The body is declared as {given!r}, but this takes {allowed}."""
+
+    code = "unsupported_media_type"
+    status = 415
+    next_step = "Set the Content-Type header to one of those."
+
+
+class BodyIncomplete(AcademyError):
+    """The body ended after {received} of {declared} bytes."""
+
+    code = "body_incomplete"
+    status = 400
+    next_step = "Send the whole request again; nothing of it was done."
+
+
+class StrictModels(PydanticAdapter):
+    """APIFlask's adapter for pydantic models, with strict JSON and errors by JSON pointer."""
+
+    def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:
+        if location == "json":
+            return read_model(request, self.model_class)
+        if location in {"query", "querystring"}:
+            return read_query(request, self.model_class)
+        return super().validate_input(request, location, **kwargs)
+
+
+registry.register("pydantic", StrictModels)
+
+
+def body_of(request: Request) -> bytes:
+    """The whole body. Raises `BodyIncomplete`, or `RequestEntityTooLarge`.
+
+    Werkzeug gives what it got where a connection broke off, and cuts a chunked body at the limit;
+    half of a body may well be valid, so both are told apart from a whole one here.
+    """
+    raw = request.get_data(cache=True)
+    declared, limit = request.content_length, request.max_content_length
+    if declared is not None and len(raw) < declared:
+        raise BodyIncomplete(received=len(raw), declared=declared)
+    if declared is None and limit is not None and len(raw) >= limit:
+        raise RequestEntityTooLarge
+    return raw
+
+
+def read_model(request: Request, model: type[Model]) -> Model:
+    """The request's JSON body as `model`; an empty body is the empty object.
+
+    Raises `WrongMediaType`, `NotJson` or `InvalidRequest`.
+    """
+    raw = body_of(request)
+    if not raw.strip():
+        raw = b"{}"
+    else:
+        require_media_type(request, "application/json")
+    return validate(raw, parse(raw), model)
+
+
+def read_query(request: Request, model: type[Model]) -> Model:
+    """The request's query string as `model`; see `read_texts`."""
+    return read_texts(request.args, model, "query parameter")
+
+
+def read_texts(texts: MultiDict[str, str], model: type[Model], noun: str) -> Model:
+    """Named texts as `model`; they become numbers where the model has them.
+
+    Raises `InvalidRequest`, which calls them by `noun`.
+    """
+    repeated = [name for name, values in texts.lists() if len(values) > 1]
+    if repeated:
+        raise InvalidRequest(
+            detail=f"The {noun} {repeated[0]!r} is there more than once.",
+            errors=[{"pointer": f"/{repeated[0]}", "detail": "repeated", "allowed": "once"}],
+        )
+    given = texts.to_dict()
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        _refuse(error, given, model, noun)
+
+
+def require_media_type(request: Request, *allowed: str) -> None:
+    """Raise `WrongMediaType` unless the body is declared as one of `allowed`."""
+    given = request.mimetype
+    if given in allowed or (given.endswith("+json") and "application/json" in allowed):
+        return
+    raise WrongMediaType(given=given or "nothing", allowed=" or ".join(allowed))
+
+
+def validate(raw: bytes, parsed: Any, model: type[Model]) -> Model:
+    """JSON text, and what `parse` made of it, as `model`. Raises `InvalidRequest`.
+
+    pydantic reads the text again because only in JSON does strictness let an array be a tuple.
+    """
+    try:
+        return model.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        _refuse(error, parsed, model, "field")
+
+
+def parse(raw: bytes) -> Any:
+    """Strict JSON. Raises `NotJson`, with the line and column where that is known."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(why=f"byte {error.start} is not UTF-8") from None
+    try:
+        found = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
+    except json.JSONDecodeError as error:
+        raise NotJson(
+            why=f"{error.msg} at line {error.lineno}, column {error.colno}",
+            line=error.lineno,
+            column=error.colno,
+        ) from None
+    except RecursionError:
+        raise NotJson(why="it is nested too deeply") from None
+    except ValueError as error:  # an integer with thousands of digits
+        raise NotJson(why=str(error)) from None
+    if "\\u" in text:
+        _require_storable(found)
+    return found
+
+
+def ndjson_lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers from 1."""
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def pointer_of(location: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def errors_of(
+    error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
+) -> list[dict[str, Any]]:
+    """What pydantic found in `given`, for people: pointer, what was wrong, what is allowed."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in error.errors(include_url=False)[:MOST_ERRORS]:
+        location = _location(each["loc"], given, is_missing=each["type"] == "missing")
+        pointer = pointer_of(location)
+        if pointer not in found:
+            found[pointer] = _one_error(each, location, model, noun) | {"pointer": pointer}
+    return list(found.values())
+
+
+def _one_error(
+    each: Any, location: tuple[int | str, ...], model: type[BaseModel], noun: str
+) -> dict[str, Any]:
+    name = str(location[-1]) if location else ""
+    if each["type"] == "extra_forbidden":
+        known = sorted(_names(model)) if len(location) == 1 else []
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return {
+            "detail": f"There is no {noun} {name!r}{hint}",
+            "allowed": ", ".join(known) or "only documented fields",
+        }
+    if each["type"] == "missing":
+        return {
+            "detail": f"The {noun} {name!r} is missing.",
+            "allowed": describe_field(model, location) or "a value",
+        }
+    allowed = describe_field(model, location)
+    message = str(each["msg"]).removeprefix("Value error, ")
+    value = _shown(each.get("input"))
+    if not location:
+        return {"detail": message, "allowed": allowed or "a JSON object"}
+    return {
+        "detail": f"{'.'.join(map(str, location))} is {value}: {message[:1].lower()}{message[1:]}.",
+        "allowed": allowed or message,
+    }
+
+
+def _refuse(error: ValidationError, given: Any, model: type[BaseModel], noun: str) -> NoReturn:
+    errors = errors_of(error, given, model, noun)
+    first = errors[0]["detail"].rstrip(".")
+    more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
+    raise InvalidRequest(detail=f"{first}{more}.", errors=errors) from None
+
+
+def _location(
+    location: tuple[int | str, ...], given: Any, *, is_missing: bool
+) -> tuple[int | str, ...]:
+    """The part of pydantic's location that is in the input.
+
+    pydantic also names the members of a union that it tried; those are no fields.
+    """
+    path: list[int | str] = []
+    for part in location:
+        inside = (isinstance(given, dict) and part in given) or (
+            isinstance(given, list) and isinstance(part, int) and part < len(given)
+        )
+        if inside:
+            given = given[part]
+            path.append(part)
+        elif is_missing and part == location[-1]:
+            path.append(part)
+    return tuple(path)
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJson(why=f"it holds {name}, which JSON does not have")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise NotJson(why=f"the number {text[:40]} is too large")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJson(why=f"the name {twice!r} is there twice in one object")
+    return found
+
+
+def _require_storable(value: Any, location: tuple[int | str, ...] = ()) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds a NUL character")
+        if any("\ud800" <= each <= "\udfff" for each in value):
+            raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds half a character")
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            _require_storable(name, (*location, name))
+            _require_storable(each, (*location, name))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _require_storable(each, (*location, index))
