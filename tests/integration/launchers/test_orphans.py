@@ -22,7 +22,10 @@ from academy.training.launchers.orphans import OrphanSweep, remove_orphans
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from tests.integration.launchers.trainings import IMAGE, Trainings
-from workers.keeper import Keeper
+from workers.keeper.duty import Context
+from workers.keeper.publish_hints import PublishHints
+from workers.keeper.reap_leases import ReapLeases
+from workers.keeper.remove_orphans import RemoveOrphans
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -48,17 +51,17 @@ def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
         stderr=subprocess.STDOUT,
     )
     try:
-        keeper = Keeper(settings, sessions)
-        keeper.publish_hints()
+        context = Context.of(settings, sessions)
+        PublishHints(context).do()
         eventually(lambda: step(sessions, job_id), "a step of the worker's training", 120)
         [container] = of_job(engine, job_id)
         assert container["State"] == "running"
         worker.kill()
         # The lifeline: the engine ends its standard input, and the trainer ends itself.
         eventually(lambda: of_job(engine, job_id)[0]["State"] == "exited", "the trainer's end")
-        assert keeper.remove_orphans() == 0  # its lease has not run out: it may still be alive
-        eventually(keeper.reap, "the end of the lease")
-        assert keeper.remove_orphans() == 1
+        assert RemoveOrphans(context).do() == 0  # its lease has not run out: it may still be alive
+        eventually(ReapLeases(context).do, "the end of the lease")
+        assert RemoveOrphans(context).do() == 1
         assert of_job(engine, job_id) == []
     finally:
         end_group(worker, grace_seconds=0)

@@ -18,7 +18,7 @@ from academy.store.engine import Sessions
 from academy.store.jobs import jobs
 from academy.store.plans import schedules
 from academy.store.plans.schedule_tables import Schedule
-from workers.keeper import Keeper
+from workers.keeper.loop import Keeper
 
 Keep = Callable[..., None]
 Show = Callable[[str], Schedule]

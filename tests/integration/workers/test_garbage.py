@@ -20,7 +20,6 @@ from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
-from workers.keeper import Keeper
 
 GRACE = 1000.0
 
@@ -119,14 +118,3 @@ def test_a_store_in_memory_is_swept_alike(
     assert garbage.collect(remote, sessions, grace_seconds=GRACE) == []
     assert garbage.collect(remote, sessions, grace_seconds=0.0) == [key]
     assert not remote.holds(key)
-
-
-def test_the_keeper_collects_and_does_not_list_the_store_at_each_sweep(
-    store: ArtifactStore, settings: Settings, sessions: Sessions, tmp_path: Path
-) -> None:
-    key = publish(store, tmp_path, "adapters", "a")
-    grow_old(store)
-    keeper = Keeper(replace(settings, artifact_grace_seconds=GRACE), sessions)
-    keeper.sweep()
-    assert not store.holds(key)
-    assert keeper.collect_garbage() == 0

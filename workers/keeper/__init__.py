@@ -1,0 +1,1 @@
+"""The keeper: duties that make every promise come true in the end, one a file, and their loop."""

@@ -1,0 +1,39 @@
+"""``python -m workers.keeper``: keep until SIGTERM or SIGINT. Run one, two or more."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from academy import logs
+from academy.settings import Settings
+from academy.store.engine import make_sessions
+from academy.store.migrate import require_in_order
+from workers.keeper.loop import Keeper
+from workers.starting import refused_clearly
+
+log = logging.getLogger("workers.keeper")
+
+
+def main() -> None:
+    """Keep until SIGTERM or SIGINT."""
+    settings = Settings.from_env()
+    logs.setup("keeper", settings.log_level)
+    with refused_clearly():
+        require_in_order(settings.database_url)
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    sessions = make_sessions(settings, pool_size=2)
+    log.info("keeper started")
+    Keeper(settings, sessions).run(stopping)
+    log.info("keeper stopped")
+
+
+if __name__ == "__main__":
+    main()
