@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from academy.schedules.request import ScheduleRequest
+from academy.schedules.request import REQUESTS, ScheduleRequest
 from academy.schedules.timing import Timing
 from academy.store.engine import Session
 from academy.store.plans import schedules
 from academy.store.plans.schedule_tables import Schedule
+from academy.validation.reading import read
 
 
 def create(
@@ -16,8 +17,9 @@ def create(
 ) -> Schedule:
     """Keep a new schedule. An interval begins now, so its first time is one interval away.
 
-    Raises `Conflict` if there is one of that name.
+    Raises `Conflict` if there is one of that name, and `InvalidRequest`.
     """
+    wanted = _checked(wanted)
     now = schedules.clock(session)
     next_at = wanted.timing.after(now, due=now)
     return schedules.create(
@@ -30,8 +32,9 @@ def replace(
 ) -> Schedule:
     """Change a schedule. Its next time stays if its timing does and it was enabled all along.
 
-    Raises `NotFound`.
+    Raises `NotFound`, and `InvalidRequest`.
     """
+    wanted = _checked(wanted)
     row = schedules.get(session, name, locked=True)
     values = _columns(wanted)
     if timing_of(row) != wanted.timing or not row.enabled:
@@ -44,6 +47,17 @@ def replace(
 def timing_of(row: Schedule) -> Timing:
     """When a schedule is due."""
     return Timing(row.every_seconds, row.cron, row.time_zone)
+
+
+def _checked(wanted: ScheduleRequest) -> ScheduleRequest:
+    """The same with its request read as the job's POST reads its body; left-out fields stay out.
+
+    Raises `InvalidRequest`, with pointers below ``/request``.
+    """
+    model = REQUESTS[wanted.kind]
+    request = read(wanted.request, model, below="/request", where="In request")
+    given = request.model_dump(mode="json", exclude_unset=True)
+    return wanted.model_copy(update={"request": given})
 
 
 def _columns(wanted: ScheduleRequest) -> dict[str, Any]:

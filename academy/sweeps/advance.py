@@ -6,12 +6,9 @@ transaction. So any number of keepers, killed at any moment, begin each trial ex
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 from typing import Any
-
-from pydantic import ValidationError
 
 from academy.errors import AcademyError, Conflict, InvalidRequest
 from academy.events import figures
@@ -24,9 +21,11 @@ from academy.store.plans import sweeps
 from academy.store.plans.sweep_tables import Sweep
 from academy.store.plans.sweeps import Trial
 from academy.sweeps.request import SweepRequest
+from academy.sweeps.rules import require_sound
 from academy.sweeps.search import Tried, next_values
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
+from academy.validation.reading import read
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +40,11 @@ def create_sweep(
 ) -> Sweep:
     """Keep a sweep and begin its first trials, all in the caller's transaction.
 
-    Raises what `submit_training` raises, and `InvalidRequest` where there is nothing to compare
-    trials by or the budget holds no trial. The dataset and the base model are those of now, also
-    for trials that begin when there are newer ones.
+    Raises what `require_sound` and `submit_training` raise, and `InvalidRequest` where there is
+    nothing to compare trials by or the budget holds no trial. The dataset and the base model are
+    those of now, also for trials that begin when there are newer ones.
     """
+    require_sound(request)
     values = next_values(request, [])
     assert values is not None  # a sweep has one trial at least
     first = submit_training(session, settings, _training(request.training, values), created_by)
@@ -280,10 +280,4 @@ def _steps(training: dict[str, Any], values: dict[str, Any], rows: int) -> int:
 
 def _training(training: dict[str, Any], values: dict[str, Any]) -> TrainingRequest:
     """A trial as ``POST /train`` would read it; raises `InvalidRequest`."""
-    try:
-        # From JSON, because only there does strictness let a list be a tuple.
-        return TrainingRequest.model_validate_json(json.dumps(training | values), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise InvalidRequest(detail=f"With {values}: {where}: {first['msg']}.") from error
+    return read(training | values, TrainingRequest, below="/training", where=f"With {values}")

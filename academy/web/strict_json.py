@@ -7,7 +7,6 @@ APIFlask's ``input`` decorator do all of this for every pydantic model.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Iterator
@@ -21,13 +20,10 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from academy.errors import AcademyError, InvalidRequest
-from academy.web.field_words import describe_field
+from academy.validation.reading import pointer_of, refuse, validate
 
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 Model = TypeVar("Model", bound=BaseModel)
-
-#: A report names at most this many errors.
-MOST_ERRORS = 100
 
 
 class NotJson(AcademyError):
@@ -122,7 +118,7 @@ def read_texts(texts: MultiDict[str, str], model: type[Model], noun: str) -> Mod
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        _refuse(error, given, model, noun)
+        refuse(error, given, model, noun)
 
 
 def require_media_type(request: Request, *allowed: str) -> None:
@@ -131,17 +127,6 @@ def require_media_type(request: Request, *allowed: str) -> None:
     if given in allowed or (given.endswith("+json") and "application/json" in allowed):
         return
     raise WrongMediaType(given=given or "nothing", allowed=" or ".join(allowed))
-
-
-def validate(raw: bytes, parsed: Any, model: type[Model]) -> Model:
-    """JSON text, and what `parse` made of it, as `model`. Raises `InvalidRequest`.
-
-    pydantic reads the text again because only in JSON does strictness let an array be a tuple.
-    """
-    try:
-        return model.model_validate_json(raw, strict=True)
-    except ValidationError as error:
-        _refuse(error, parsed, model, "field")
 
 
 def parse(raw: bytes) -> Any:
@@ -177,88 +162,6 @@ def ndjson_lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if line.strip():
             yield number, line
-
-
-def pointer_of(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
-
-
-def errors_of(
-    error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
-) -> list[dict[str, Any]]:
-    """What pydantic found in `given`, for people: pointer, what was wrong, what is allowed."""
-    found: dict[str, dict[str, Any]] = {}
-    for each in error.errors(include_url=False)[:MOST_ERRORS]:
-        location = _location(each["loc"], given, is_missing=each["type"] == "missing")
-        pointer = pointer_of(location)
-        if pointer not in found:
-            found[pointer] = _one_error(each, location, model, noun) | {"pointer": pointer}
-    return list(found.values())
-
-
-def _one_error(
-    each: Any, location: tuple[int | str, ...], model: type[BaseModel], noun: str
-) -> dict[str, Any]:
-    name = str(location[-1]) if location else ""
-    if each["type"] == "extra_forbidden":
-        known = sorted(_names(model)) if len(location) == 1 else []
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return {
-            "detail": f"There is no {noun} {name!r}{hint}",
-            "allowed": ", ".join(known) or "only documented fields",
-        }
-    if each["type"] == "missing":
-        return {
-            "detail": f"The {noun} {name!r} is missing.",
-            "allowed": describe_field(model, location) or "a value",
-        }
-    allowed = describe_field(model, location)
-    message = str(each["msg"]).removeprefix("Value error, ")
-    value = _shown(each.get("input"))
-    if not location:
-        return {"detail": message, "allowed": allowed or "a JSON object"}
-    return {
-        "detail": f"{'.'.join(map(str, location))} is {value}: {message[:1].lower()}{message[1:]}.",
-        "allowed": allowed or message,
-    }
-
-
-def _refuse(error: ValidationError, given: Any, model: type[BaseModel], noun: str) -> NoReturn:
-    errors = errors_of(error, given, model, noun)
-    first = errors[0]["detail"].rstrip(".")
-    more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
-    raise InvalidRequest(detail=f"{first}{more}.", errors=errors) from None
-
-
-def _location(
-    location: tuple[int | str, ...], given: Any, *, is_missing: bool
-) -> tuple[int | str, ...]:
-    """The part of pydantic's location that is in the input.
-
-    pydantic also names the members of a union that it tried; those are no fields.
-    """
-    path: list[int | str] = []
-    for part in location:
-        inside = (isinstance(given, dict) and part in given) or (
-            isinstance(given, list) and isinstance(part, int) and part < len(given)
-        )
-        if inside:
-            given = given[part]
-            path.append(part)
-        elif is_missing and part == location[-1]:
-            path.append(part)
-    return tuple(path)
-
-
-def _names(model: type[BaseModel]) -> set[str]:
-    return set(model.model_fields)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -11,16 +11,15 @@ from academy.api.data.lessons_shapes import LessonSent, TaskSent
 from academy.api.data.runs_shapes import RunSent
 from academy.errors import InvalidRequest
 from academy.store.engine import Session
+from academy.validation.reading import MOST_ERRORS, validate
 from academy.web.idempotency import Answer, once
 from academy.web.strict_json import (
-    MOST_ERRORS,
     NDJSON_TYPES,
     NotJson,
     body_of,
     ndjson_lines,
     parse,
     require_media_type,
-    validate,
 )
 
 Sent = TypeVar("Sent", LessonSent, TaskSent, RunSent)

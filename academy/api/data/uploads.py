@@ -17,12 +17,13 @@ from academy.basemodels import folders
 from academy.curation.request import CurationRequest
 from academy.errors import InvalidRequest
 from academy.store.engine import Session
+from academy.validation.reading import errors_of
 from academy.web.file_bodies import Received, received
 from academy.web.idempotency import Answer, once, publish_hints
 from academy.web.offload import aside
 from academy.web.permissions import allows, principal
 from academy.web.state import state
-from academy.web.strict_json import errors_of, read_texts
+from academy.web.strict_json import read_texts
 
 blueprint = APIBlueprint("uploads", __name__, tag="Datasets")
 

@@ -13,7 +13,6 @@ from academy.api.ops.schedules_shapes import (
     ScheduleShown,
     SchedulesPage,
     ScheduleWanted,
-    checked,
     schedule_body,
 )
 from academy.schedules import keeping
@@ -34,7 +33,7 @@ blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
 @blueprint.output(ScheduleShown, status_code=201)
 def create_schedule(wanted: ScheduleWanted) -> Response:
     """Keep a schedule; the keepers submit its job whenever it is due."""
-    kept = checked(ScheduleRequest.model_construct(**_without_name(wanted)))
+    kept = ScheduleRequest.model_construct(**_without_name(wanted))
 
     def work(session: Session) -> Answer:
         row = keeping.create(session, wanted.name, kept, principal().name)
@@ -75,9 +74,8 @@ def show_schedule(name: str) -> dict[str, Any]:
 @blueprint.output(ScheduleShown)
 def replace_schedule(name: str, wanted: ScheduleRequest) -> dict[str, Any]:
     """Replace a schedule. Its next time stays if only what it submits changed."""
-    kept = checked(wanted)
     with state().sessions.begin() as session:
-        return schedule_body(keeping.replace(session, name, kept, principal().name))
+        return schedule_body(keeping.replace(session, name, wanted, principal().name))
 
 
 @blueprint.delete("/schedules/<name>")

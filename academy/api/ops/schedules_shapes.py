@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from academy.api.jobs.jobs_shapes import Failure
-from academy.errors import InvalidRequest
 from academy.lifecycle import JobKind
-from academy.schedules.request import REQUESTS, Missed, Overlap, ScheduleRequest
+from academy.schedules.request import Missed, Overlap, ScheduleRequest
 from academy.schedules.skipping import SkipCode
 from academy.store.plans.schedule_tables import Schedule
 from academy.web.shapes import Done, Shown
-from academy.web.strict_json import validate
 
 
 class ScheduleWanted(ScheduleRequest):
@@ -74,20 +71,6 @@ class ScheduleGone(Done):
     """A schedule that was deleted."""
 
     name: str
-
-
-def checked(wanted: ScheduleRequest) -> ScheduleRequest:
-    """The same with its request read as the job's POST reads its body; left-out fields stay out.
-
-    Raises `InvalidRequest`, with pointers below ``/request``.
-    """
-    try:
-        raw = json.dumps(wanted.request).encode()
-        read = validate(raw, wanted.request, REQUESTS[wanted.kind])
-    except InvalidRequest as error:
-        inside = [each | {"pointer": f"/request{each['pointer']}"} for each in error.errors]
-        raise InvalidRequest(detail=f"In request: {error}", errors=inside) from None
-    return wanted.model_copy(update={"request": read.model_dump(mode="json", exclude_unset=True)})
 
 
 def schedule_body(row: Schedule) -> dict[str, Any]:

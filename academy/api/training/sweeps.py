@@ -12,7 +12,6 @@ from academy.api.training.sweeps_shapes import (
     SweepShown,
     SweepsPage,
     SweepStarted,
-    checked,
     summary_body,
     sweep_body,
 )
@@ -35,7 +34,6 @@ blueprint = APIBlueprint("sweeps", __name__, tag="Training")
 @blueprint.output(SweepStarted, status_code=202)
 def start_sweep(wanted: SweepRequest) -> Response:
     """Begin a sweep: its first trials are queued at once, the keepers begin the others."""
-    wanted = checked(wanted)
 
     def work(session: Session) -> Answer:
         sweep = create_sweep(session, state().settings, wanted, principal().name)

@@ -1,9 +1,7 @@
-"""Sweeps: how what is sent is checked, and what is shown of them."""
+"""Sweeps: what is shown of them."""
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -11,17 +9,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from academy.api.jobs.jobs_shapes import Failure
-from academy.errors import InvalidRequest
 from academy.events.closing import failure_of
 from academy.lifecycle import Status
 from academy.store.engine import Session
 from academy.store.plans.sweep_tables import Sweep
 from academy.store.plans.sweeps import Trial
 from academy.sweeps.advance import loss_of, request_of, steps_of
-from academy.sweeps.request import KNOBS, MOST_TRIALS, NOT_KNOBS, SweepRequest
-from academy.training.request import TrainingRequest
 from academy.web.shapes import Done, Shown
-from academy.web.strict_json import validate
 
 SweepStatus = Literal["running", "finished", "failed", "cancelled"]
 
@@ -91,18 +85,6 @@ class SweepsPage(Shown):
     next: str | None
 
 
-def checked(wanted: SweepRequest) -> SweepRequest:
-    """The same, after the recipe itself has looked at every value; raises `InvalidRequest`."""
-    _read(wanted.training, "/training", "In training")
-    errors = [error for name in wanted.knobs for error in _errors_of(wanted, name)]
-    if not errors:
-        errors = _errors_of_whole(wanted)
-    if errors:
-        more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
-        raise InvalidRequest(detail=f"{errors[0]['detail'].rstrip('.')}{more}.", errors=errors)
-    return wanted
-
-
 def summary_body(sweep: Sweep) -> dict[str, Any]:
     """The fields of `SweepSummary`."""
     request = request_of(sweep)
@@ -152,65 +134,3 @@ def _trial_body(session: Session, trial: Trial) -> dict[str, Any]:
         "stopped_because": trial.row.stopped_because,
         "failure": failure_of(job),
     }
-
-
-def _errors_of(wanted: SweepRequest, name: str) -> list[dict[str, Any]]:
-    """What is wrong with one knob: its name, or values that the recipe refuses."""
-    pointer = f"/knobs/{name.replace('~', '~0').replace('/', '~1')}"
-    if name not in KNOBS:
-        why = "says how to train, not what is learnt" if name in NOT_KNOBS else "is no knob"
-        close = difflib.get_close_matches(name, KNOBS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        detail = f"{name!r} {why}{hint}"
-        return [{"pointer": pointer, "detail": detail, "allowed": ", ".join(KNOBS)}]
-    if name in wanted.training:
-        detail = f"{name!r} is in training, too, so it is not clear what it shall be"
-        return [{"pointer": pointer, "detail": detail, "allowed": "in knobs or in training"}]
-    knob = wanted.knobs[name]
-    if knob.values is None:
-        given = [(f"{pointer}/low", knob.low), (f"{pointer}/high", knob.high)]
-    else:
-        given = [(f"{pointer}/values/{at}", value) for at, value in enumerate(knob.values)]
-    errors = []
-    for where, value in given:
-        try:
-            _read({name: value}, "", "")
-        except InvalidRequest as error:
-            # A rule about two fields at once, such as patience and interval, is looked at below.
-            own = [each for each in error.errors if each["pointer"].startswith(f"/{name}")]
-            errors += [each | {"pointer": where} for each in own]
-    return errors
-
-
-def _errors_of_whole(wanted: SweepRequest) -> list[dict[str, Any]]:
-    """What is wrong with the knobs together: too many combinations, or one that is refused."""
-    size = wanted.size
-    if wanted.method == "grid" and size is None:
-        ranges = [name for name, knob in wanted.knobs.items() if knob.values is None]
-        detail = f"a grid needs lists of values, but {ranges[0]!r} is a range"
-        allowed = "values, or the method 'random' or 'tpe'"
-        return [{"pointer": f"/knobs/{ranges[0]}", "detail": detail, "allowed": allowed}]
-    if wanted.method == "grid" and size is not None and size > wanted.max_trials:
-        detail = f"the grid has {size} combinations, but max_trials is {wanted.max_trials}"
-        allowed = f"a grid of at most max_trials combinations; max_trials may be {MOST_TRIALS}"
-        return [{"pointer": "/knobs", "detail": detail, "allowed": allowed}]
-    if wanted.early_stopping == "median" and "eval_interval_steps" not in wanted.training:
-        detail = "early_stopping is 'median', but trials are not evaluated on the way"
-        allowed = "training.eval_interval_steps, or early_stopping 'none'"
-        return [{"pointer": "/early_stopping", "detail": detail, "allowed": allowed}]
-    for number in range(min(size or 0, MOST_TRIALS)):
-        values = wanted.combination(number)
-        try:
-            _read(wanted.training | values, "/knobs", f"With {values}")
-        except InvalidRequest as error:
-            return [each | {"pointer": "/knobs", "detail": str(error)} for each in error.errors[:1]]
-    return []
-
-
-def _read(body: dict[str, Any], pointer: str, where: str) -> None:
-    """Read a training's body as ``POST /train`` does; its errors get `pointer` before theirs."""
-    try:
-        validate(json.dumps(body).encode(), body, TrainingRequest)
-    except InvalidRequest as error:
-        inside = [each | {"pointer": f"{pointer}{each['pointer']}"} for each in error.errors]
-        raise InvalidRequest(detail=f"{where}: {error}", errors=inside) from None

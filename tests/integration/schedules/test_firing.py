@@ -9,6 +9,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from academy.errors import InvalidRequest
 from academy.lifecycle import JobKind
 from academy.schedules import keeping
 from academy.schedules.firing import fire_due
@@ -96,9 +97,18 @@ def test_a_refused_submission_is_kept_with_its_reason_and_comes_again(
 def test_a_request_that_this_version_no_longer_takes_is_refused_not_fatal(
     settings: Settings, sessions: Sessions, keep: Keep, show: Show
 ) -> None:
-    keep("old", request={"repositories": [], "an_option_of_old": 1})
+    keep("old")
+    with sessions.begin() as session:
+        row = schedules.get(session, "old", locked=True)
+        row.request = {"repositories": [], "an_option_of_old": 1}
     assert fire_due(sessions, settings) == 0
     assert "an_option_of_old" in str(show("old").last_refusal)
+
+
+def test_a_request_that_its_endpoint_would_refuse_is_refused_whoever_keeps_it(keep: Keep) -> None:
+    with pytest.raises(InvalidRequest, match=r"^In request: lessons_limit is -1: .*") as refused:
+        keep("wrong", request={"lessons_limit": -1})
+    assert [each["pointer"] for each in refused.value.errors] == ["/request/lessons_limit"]
 
 
 def test_after_an_absence_one_job_is_submitted_for_all_missed_times(

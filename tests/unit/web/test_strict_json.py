@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from academy.errors import InvalidRequest
-from academy.web.field_words import describe_field
-from academy.web.strict_json import NotJson, ndjson_lines, parse, pointer_of, validate
+from academy.validation.field_words import describe_field
+from academy.validation.reading import pointer_of, validate
+from academy.web.strict_json import NotJson, ndjson_lines, parse
 
 
 class Inner(BaseModel):

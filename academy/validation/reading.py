@@ -1,0 +1,131 @@
+"""Reading what is asked for into a model, and saying exactly what is wrong with it.
+
+Whoever asks is read alike: a client over HTTP, a schedule that is due, a trial of a sweep.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from academy.errors import InvalidRequest
+from academy.validation.field_words import describe_field
+
+Model = TypeVar("Model", bound=BaseModel)
+
+#: A report names at most this many errors.
+MOST_ERRORS = 100
+
+
+def read(body: dict[str, Any], model: type[Model], *, below: str = "", where: str = "") -> Model:
+    """A JSON object as `model`, as strictly as its own endpoint reads it.
+
+    Raises `InvalidRequest`. `below` is the JSON pointer at which the object lies in what was sent,
+    and `where` says so in words before the first error.
+    """
+    try:
+        return validate(json.dumps(body).encode(), body, model)
+    except InvalidRequest as error:
+        if not where:
+            raise
+        inside = [each | {"pointer": f"{below}{each['pointer']}"} for each in error.errors]
+        raise InvalidRequest(detail=f"{where}: {error}", errors=inside) from None
+
+
+def validate(raw: bytes, parsed: Any, model: type[Model]) -> Model:
+    """JSON text, and the Python objects that it stands for, as `model`. Raises `InvalidRequest`.
+
+    pydantic reads the text itself because only in JSON does strictness let an array be a tuple.
+    """
+    try:
+        return model.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        refuse(error, parsed, model)
+
+
+def refuse(
+    error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
+) -> NoReturn:
+    """Raise `InvalidRequest` for what pydantic found in `given`."""
+    errors = errors_of(error, given, model, noun)
+    first = errors[0]["detail"].rstrip(".")
+    more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
+    raise InvalidRequest(detail=f"{first}{more}.", errors=errors) from None
+
+
+def errors_of(
+    error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
+) -> list[dict[str, Any]]:
+    """What pydantic found in `given`, for people: pointer, what was wrong, what is allowed."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in error.errors(include_url=False)[:MOST_ERRORS]:
+        location = _location(each["loc"], given, is_missing=each["type"] == "missing")
+        pointer = pointer_of(location)
+        if pointer not in found:
+            found[pointer] = _one_error(each, location, model, noun) | {"pointer": pointer}
+    return list(found.values())
+
+
+def pointer_of(location: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def _one_error(
+    each: Any, location: tuple[int | str, ...], model: type[BaseModel], noun: str
+) -> dict[str, Any]:
+    name = str(location[-1]) if location else ""
+    if each["type"] == "extra_forbidden":
+        known = sorted(_names(model)) if len(location) == 1 else []
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return {
+            "detail": f"There is no {noun} {name!r}{hint}",
+            "allowed": ", ".join(known) or "only documented fields",
+        }
+    if each["type"] == "missing":
+        return {
+            "detail": f"The {noun} {name!r} is missing.",
+            "allowed": describe_field(model, location) or "a value",
+        }
+    allowed = describe_field(model, location)
+    message = str(each["msg"]).removeprefix("Value error, ")
+    value = _shown(each.get("input"))
+    if not location:
+        return {"detail": message, "allowed": allowed or "a JSON object"}
+    return {
+        "detail": f"{'.'.join(map(str, location))} is {value}: {message[:1].lower()}{message[1:]}.",
+        "allowed": allowed or message,
+    }
+
+
+def _location(
+    location: tuple[int | str, ...], given: Any, *, is_missing: bool
+) -> tuple[int | str, ...]:
+    """The part of pydantic's location that is in the input.
+
+    pydantic also names the members of a union that it tried; those are no fields.
+    """
+    path: list[int | str] = []
+    for part in location:
+        inside = (isinstance(given, dict) and part in given) or (
+            isinstance(given, list) and isinstance(part, int) and part < len(given)
+        )
+        if inside:
+            given = given[part]
+            path.append(part)
+        elif is_missing and part == location[-1]:
+            path.append(part)
+    return tuple(path)
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 80 else text[:77] + "…"
