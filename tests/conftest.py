@@ -1,4 +1,4 @@
-"""Real servers for the tests: one PostgreSQL and one Valkey for each test run.
+"""Real servers for the tests: one PostgreSQL and one Valkey for each process of a test run.
 
 A test asks for `database_url` (a migrated database of its own), `valkey_url` (an empty Valkey),
 `postgres_url` (the bare server) or `free_port`.
@@ -16,9 +16,9 @@ import psycopg
 import pytest
 import redis
 
-from academy.embedded import program
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
+from tests.ports import next_port
 
 # Celery's configuration wants the broker's address when it is first imported. Each test names its
 # own broker; this one only lets the import through, and must not reach the environment of the
@@ -84,8 +84,8 @@ def valkey_url(valkey_server: str) -> str:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on."""
-    return program.free_port()
+    """A port on 127.0.0.1 that nobody listens on and that no other test gets."""
+    return next_port()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from academy.host.processes import Account, spawn
 
 LOOPBACK = "127.0.0.1"
 _LARGEST_LOG_BYTES = 20 << 20
+_LOWEST_PORT = 20_000
+_USUAL_FIRST_OUTGOING_PORT = 32_768  # of Linux
+_KEPT_PORT_SECONDS = 2.0
 
 
 class ServerFailed(AcademyError):
@@ -88,23 +91,48 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that nobody listens on; another program may still take it before you do."""
-    with socket.socket() as probe:
+    """A port that nobody listens on; another program may still take it before you do.
+
+    It lies outside the range from which the system gives ports to outgoing connections, so that
+    none of them takes it while its server is away for a restart.
+    """
+    below = _first_outgoing_port()
+    for _ in range(100 if below > _LOWEST_PORT else 0):
+        port = _LOWEST_PORT + secrets.randbelow(below - _LOWEST_PORT)
+        if port_is_free(port, host):
+            return port
+    with socket.socket() as probe:  # no such port on this machine: any is better than none
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def choose_port(folder: Path, asked: int | None, name: str) -> int:
-    """The port asked for, else that of the last run, else a free one. Raises `PortTaken`."""
+    """The port asked for, else that of the last run, else a free one. Raises `PortTaken`.
+
+    The server of a run that was killed may still be ending, so its port is waited for a little.
+    """
     if asked:
         if not port_is_free(asked):
             raise PortTaken(name=name, host=LOOPBACK, port=asked)
         return asked
     kept = folder / "port"
     last = kept.read_text().strip() if kept.exists() else ""
-    if last.isdecimal() and port_is_free(int(last)):
-        return int(last)
-    return free_port()
+    if not last.isdecimal():
+        return free_port()
+    deadline = time.monotonic() + _KEPT_PORT_SECONDS
+    while not port_is_free(int(last)):
+        if time.monotonic() > deadline:
+            return free_port()
+        time.sleep(0.02)
+    return int(last)
+
+
+def _first_outgoing_port() -> int:
+    """Where the range of ports for outgoing connections begins."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:  # the system does not tell
+        return _USUAL_FIRST_OUTGOING_PORT
 
 
 def running_address(folder: Path, name: str, variable: str) -> tuple[str, int]:

@@ -129,9 +129,14 @@ def cpu_seconds_of_group(group: int) -> float:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with this id runs (a zombie does not)."""
+    """Whether a process with this id runs (a zombie does not).
+
+    A killed process shows as a zombie when its first thread has ended; its files and ports are
+    given back by the last one, so it is alive until then.
+    """
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
 

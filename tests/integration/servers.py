@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from academy.embedded.program import free_port
 from academy.host.processes import spawn
+from tests.ports import next_port
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Served:
 
 def start_model_server(model: Path, log: Path, options: Sequence[str] = ()) -> Served:
     """Start `python -m academy.runtime` with a model named ``tiny``."""
-    port = free_port()
+    port = next_port()
     command = [sys.executable, "-m", "academy.runtime", "--model", str(model), "--name", "tiny"]
     command += ["--port", str(port), *options]
     with log.open("wb") as stream:

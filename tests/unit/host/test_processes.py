@@ -9,9 +9,10 @@ import sys
 import threading
 from typing import Any
 
+import psutil
 import pytest
 
-from academy.host.processes import Account, end_group, spawn, wait_until_gone
+from academy.host.processes import Account, end_group, is_alive, spawn, wait_until_gone
 
 _SHOW = "grep -E '^(Uid|Gid|Groups|CapEff|SigIgn):' /proc/self/status"
 _REACH = 1 << 1  # CAP_DAC_OVERRIDE
@@ -102,3 +103,23 @@ def test_another_account_dies_with_the_thread_that_started_it_too() -> None:
     process, said = started[0]
     assert said == ["here"]
     assert process.wait(timeout=10) == -signal.SIGKILL
+
+
+def test_a_process_lives_until_its_last_thread_has_ended() -> None:
+    # The first thread ends alone (the system call exit): it shows as a zombie that holds its files.
+    code = (
+        "import ctypes, sys, threading\n"
+        "threading.Thread(target=sys.stdin.read).start()\n"
+        "print('begun', flush=True)\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60}.get(__import__('os').uname().machine, 93), 0)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+        first = psutil.Process(process.pid)
+        while first.status() != psutil.STATUS_ZOMBIE:
+            pass
+        assert is_alive(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet reaped
+        assert not is_alive(process.pid)
