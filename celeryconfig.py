@@ -19,7 +19,7 @@ from academy.settings import Settings
 
 # The address comes from ACADEMY_REDIS_URL, like every setting of Academy; without one Celery would
 # silently look for RabbitMQ on this machine.
-broker_url = Settings.from_env().redis_url
+broker_url = Settings.from_env().redis.url
 if not broker_url:
     raise BadSetting(name="ACADEMY_REDIS_URL", value="", allowed="a redis:// or rediss:// URL")
 

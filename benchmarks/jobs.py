@@ -83,11 +83,11 @@ class Academy(Side):
         root = str(Path(__file__).parents[1])
         env = {**settings.environ(), "PYTHONPATH": root}
         super().__init__("academy", commands + [worker] * WORKERS, env, folder / "academy.log")
-        self._database = psycopg.connect(settings.database_url, autocommit=True)
-        url = f"http://127.0.0.1:{settings.port}"
+        self._database = psycopg.connect(settings.postgres.url, autocommit=True)
+        url = f"http://127.0.0.1:{settings.api.port}"
         _until(lambda: _answers(f"{url}/readyz"), "the API")
         key = (settings.home / "admin.key").read_text().strip()
-        self._port = settings.port
+        self._port = settings.api.port
         self._headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=0"}
         self._headers["Content-Type"] = "application/json"
         #: A connection of each thread. The client runs on the same cores, so it is a plain one.
@@ -188,7 +188,7 @@ def main() -> None:
 def _compare_sides(url: str, redis_url: str, folder: Path) -> dict[str, dict[str, float]]:
     academy_url, peer_url = _database(url, "bench_academy"), _database(url, "bench_peers")
     migrate.upgrade(academy_url)
-    settings = Settings(
+    settings = Settings().changed(
         home=folder / "home",
         database_url=academy_url,
         redis_url=redis_url,
@@ -275,7 +275,7 @@ def _compare_queues(url: str) -> dict[str, Any]:
                 (ROLES * 2 - 1, length),
             )
             connection.execute("VACUUM ANALYZE jobs")
-        sessions[length] = make_sessions(Settings(database_url=database))
+        sessions[length] = make_sessions(Settings().changed(database_url=database))
     for number in range(CLAIMS + 20):
         for length, make in sessions.items():
             began = time.perf_counter()

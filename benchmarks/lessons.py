@@ -65,13 +65,13 @@ def main() -> None:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(work(Settings(**read_settings(options.child)))))
+        print(json.dumps(work(read_settings(options.child))))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         postgres, valkey = EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")
         try:
-            settings = Settings(
+            settings = Settings().changed(
                 home=folder / "home",
                 database_url=postgres.start(),
                 redis_url=valkey.start(),
@@ -88,8 +88,8 @@ def main() -> None:
 
 def measure(settings: Settings, lessons: int) -> dict[str, Any]:
     """One whole curation, then those that are cancelled."""
-    migrate.upgrade(settings.database_url)
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+    migrate.upgrade(settings.postgres.url)
+    with psycopg.connect(settings.postgres.url, autocommit=True) as connection:
         connection.execute("SELECT setseed(0.5)")
         connection.execute(WORDS)
         connection.execute(FILL, (lessons,))
@@ -137,7 +137,7 @@ def curate(
             session, Job(id=job_id, kind=JobKind.CURATION, queue="curation", parameters=request)
         )
     file = settings.home.parent / "settings.json"
-    file.write_text(json.dumps(vars(settings), default=str))
+    file.write_text(json.dumps(settings.environ()))
     began = time.monotonic()
     child = subprocess.Popen(
         [sys.executable, __file__, f"--child={file}"], stdout=subprocess.PIPE, text=True
@@ -179,7 +179,7 @@ def work(settings: Settings) -> dict[str, Any]:
 
     sessions = make_sessions(settings, pool_size=4)
     with sessions.begin() as session:
-        job = transitions.claim(session, "curation", "bench", settings.lease_seconds)
+        job = transitions.claim(session, "curation", "bench", settings.jobs.lease_seconds)
     if job is None:
         raise RuntimeError("nothing to claim")
     began = time.monotonic()
@@ -197,10 +197,9 @@ def work(settings: Settings) -> dict[str, Any]:
     }
 
 
-def read_settings(path: str) -> dict[str, Any]:
+def read_settings(path: str) -> Settings:
     """The settings that `curate` wrote."""
-    values: dict[str, Any] = json.loads(Path(path).read_text())
-    return {**values, "home": Path(values["home"])}
+    return Settings.from_env(json.loads(Path(path).read_text()))
 
 
 def datasets(settings: Settings, sessions: Sessions) -> int:
@@ -209,7 +208,7 @@ def datasets(settings: Settings, sessions: Sessions) -> int:
     A cancel may come when the folder is published and the row is not written yet.
     """
     garbage.collect(ArtifactStore(settings), sessions, grace_seconds=0.0)
-    with psycopg.connect(settings.database_url) as connection:
+    with psycopg.connect(settings.postgres.url) as connection:
         row = connection.execute("SELECT count(*) FROM datasets").fetchone()
     found = len(list((settings.home / "artifacts" / "datasets").iterdir()))
     assert row is not None

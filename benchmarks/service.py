@@ -83,7 +83,7 @@ class Stack:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        url = f"http://127.0.0.1:{settings.port}"
+        url = f"http://127.0.0.1:{settings.api.port}"
         wait_for(lambda: answers(f"{url}/readyz"), "the API", 60)
         key = (settings.home / "admin.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}
@@ -115,7 +115,7 @@ def stack(folder: Path, **changed: Any) -> Iterator[Stack]:
     postgres, valkey = EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")
     children: list[subprocess.Popen[bytes]] = []
     try:
-        settings = Settings(
+        settings = Settings().changed(
             home=folder / "home",
             database_url=postgres.start(),
             redis_url=valkey.start(),
@@ -123,7 +123,7 @@ def stack(folder: Path, **changed: Any) -> Iterator[Stack]:
             log_level="WARNING",
             **changed,
         )
-        migrate.upgrade(settings.database_url)
+        migrate.upgrade(settings.postgres.url)
         with (folder / "log").open("wb") as log:
             for module in ("academy.api", "workers.keeper", "workers curation", "workers gpu"):
                 children.append(
@@ -151,13 +151,13 @@ def measure_log() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_tiny_model(folder / "models" / "tiny")
-        command = f"python {NOISY}"
-        changed = {"models": str(folder / "models"), "base_model": "tiny"}
+        command = ("python", str(NOISY))
+        changed = {"models": (folder / "models",), "base_model": "tiny"}
         with stack(folder, trainer_command=command, **changed) as made:
             started = made.http.post("/train", json={"max_steps": 1})
             started.raise_for_status()
             job_id = started.json()["job_id"]
-            waits = follow(made.settings.redis_url, job_id)
+            waits = follow(made.settings.redis.url, job_id)
             job = wait_until_over(made, job_id)
     rounds = job["result"]["summary"]["rounds"]
     slower = [1 - each["loud"] / each["quiet"] for each in rounds]
@@ -250,7 +250,7 @@ def bare_seconds(made: Stack, job: dict[str, Any], folder: Path) -> float:
     with sessions() as session:
         dataset = datasets.get(session, job["dataset_id"])
     sessions.kw["bind"].dispose()
-    model = folders.find(settings.base_model, settings.model_folders)
+    model = folders.find(settings.models.base, settings.model_folders)
     spec = {
         "schema_version": 1,
         "job_id": "bare",

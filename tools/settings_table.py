@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
+from itertools import groupby
 from pathlib import Path
 
-from academy.settings import Settings
+from academy.settings import Settings, places
+from academy.settings.rules import Rule
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- settings -->", "<!-- end of settings -->"
 
 
 def table() -> str:
-    """The settings as a Markdown table: variable, default, meaning."""
-    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for each in dataclasses.fields(Settings):
-        default = f"`{each.default}`" if str(each.default) else ""
-        meaning = str(each.metadata["doc"]).replace("|", "\\|")
-        lines.append(f"| `ACADEMY_{each.name.upper()}` | {default} | {meaning} |")
-    return "\n".join(lines)
+    """The settings as a Markdown table for each group: variable, default, meaning."""
+    return "\n\n".join(
+        "\n".join(
+            [heading(group), "", "| variable | default | meaning |", "| --- | --- | --- |", *rows]
+        )
+        for group, rows in (
+            (group, [row(place.rule) for place in members])
+            for group, members in groupby(places(), key=lambda place: place.group)
+        )
+    )
+
+
+def heading(group: str) -> str:
+    """What stands above a group's table: ``**Docker** · The containers that train.``"""
+    if not group:
+        return "**Academy** · The whole installation."
+    return f"**{group.capitalize()}** · {inspect.getdoc(getattr(Settings, group))}"
+
+
+def row(rule: Rule) -> str:
+    """One setting's row."""
+    default = rule.write(rule.default)
+    shown = f"`{default}`" if default else ""
+    return f"| `{rule.variable}` | {shown} | {rule.doc.replace('|', chr(92) + '|')} |"
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def main() -> None:
     from workers.starting import refused_clearly
 
     with refused_clearly():
-        require_in_order(settings.database_url)
+        require_in_order(settings.postgres.url)
         if queue == queues.GPU:
             own_address(settings)  # a wrong one is refused now, and not in a training at night
         # SIGTERM is the one way out, whoever asks for the drain.

@@ -55,7 +55,7 @@ class WorkerProcess:
         self.queue = queue
         self.sessions: Sessions = make_sessions(settings, pool_size=4)
         self.events = EventSender(settings, self.sessions)
-        host = settings.host_name or socket.gethostname()
+        host = settings.host.name or socket.gethostname()
         self.id = f"{host}-{queue}-{os.getpid()}-{secrets.token_hex(2)}"
         self.devices = tuple(own_gpus()) if queue == GPU else ()
         self.draining = threading.Event()
@@ -88,7 +88,7 @@ class WorkerProcess:
         self.events.close()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(self.settings.postgres_timeout_seconds + 5)
+                thread.join(self.settings.postgres.timeout_seconds + 5)
         try:
             with self.sessions.begin() as session:
                 workers.stopped(session, self.id)
@@ -113,8 +113,8 @@ class WorkerProcess:
             self.devices,
             gone=frozenset(health.gone),
             used=frozenset(health.used),
-            lease_seconds=self.settings.lease_seconds,
-            wide_wait_seconds=self.settings.wide_wait_seconds,
+            lease_seconds=self.settings.jobs.lease_seconds,
+            wide_wait_seconds=self.settings.host.wide_wait_seconds,
         )
         try:
             if not self.devices and not self._gangs_wait:
@@ -163,7 +163,7 @@ class WorkerProcess:
         return True
 
     def _claim(self, session: Session, offer: Offer) -> Job | None:
-        lease = self.settings.lease_seconds
+        lease = self.settings.jobs.lease_seconds
         return transitions.claim(
             session, self.queue, self.id, lease, offer, revision=self._revision
         )
@@ -171,7 +171,7 @@ class WorkerProcess:
     def _look_for_parts(self) -> None:
         """Begin a part within a second or so; a worker that waits for hints looks for nothing."""
         ask_at = 0.0
-        while not self._stopped.wait(self.settings.heartbeat_seconds / 10):
+        while not self._stopped.wait(self.settings.jobs.heartbeat_seconds / 10):
             try:
                 with one_statement(self.sessions) as session:
                     self._gangs_wait = slots.gangs_wait(session, self.queue)
@@ -180,11 +180,11 @@ class WorkerProcess:
             if self.is_busy.is_set() or time.monotonic() < ask_at or self.part() is None:
                 continue
             # Said again later, as a connection to the broker that breaks now forgets it.
-            ask_at = time.monotonic() + self.settings.heartbeat_seconds
+            ask_at = time.monotonic() + self.settings.jobs.heartbeat_seconds
             self.intake.run_soon(self._take_part)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self.settings.heartbeat_seconds):
+        while not self._stopped.wait(self.settings.jobs.heartbeat_seconds):
             self._beat()
 
     def _beat(self) -> None:
@@ -219,7 +219,7 @@ class WorkerProcess:
         if not self.devices:
             return Health()
         try:
-            return look(self.devices, self.settings.foreign_gpu_bytes)
+            return look(self.devices, self.settings.host.foreign_gpu_bytes)
         except GpusUnknown as error:
             self._note(str(error))
             return None

@@ -48,9 +48,9 @@ def create_app(settings: Settings) -> APIFlask:
         static_folder=None,  # type: ignore[arg-type]  # Flask takes None, APIFlask passes it on
     )
     app.json = Json(app)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes
     app.config["SOCK_SERVER_OPTIONS"] = {
-        "ping_interval": settings.ping_seconds,
+        "ping_interval": settings.events.ping_seconds,
         "max_message_size": 65536,
     }
     sessions = make_sessions(settings, pool_size=_POOL)

@@ -41,7 +41,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.setup("api", settings.log_level)
-        require_in_order(settings.database_url)
+        require_in_order(settings.postgres.url)
         path = bootstrap_admin_key(settings)
         logger.info("The admin key lies in %s.", path)
     except AcademyError as error:
@@ -63,9 +63,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
 
     def load_config(self) -> None:
         """Tell gunicorn how to serve."""
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        host = self._settings.api.host
+        host = f"[{host}]" if ":" in host else host
         for name, value in {
-            "bind": f"{host}:{self._settings.port}",
+            "bind": f"{host}:{self._settings.api.port}",
             "worker_class": "academy.api.server.Worker",
             "workers": 1,
             "worker_connections": 10_000,

@@ -1,7 +1,7 @@
 """The base models on this machine: where they lie, what they are called, and their digest.
 
 A base model is a folder with ``config.json`` and safetensors weights inside one of
-`Settings.model_folders`; its name is its path relative to that folder, so ``llama`` and
+`settings.model_folders`; its name is its path relative to that folder, so ``llama`` and
 ``org/llama`` are both names. Nothing here loads a model or imports torch.
 """
 

@@ -109,15 +109,15 @@ def check_docker_image(settings: Settings) -> Finding:
     from academy.training.launchers import engine
 
     with engine.connected(settings) as client:
-        found = engine.image_id(client, settings.docker_image)
-    return Finding("training image", State.OK, f"{settings.docker_image} ({found[:19]})")
+        found = engine.image_id(client, settings.docker.image)
+    return Finding("training image", State.OK, f"{settings.docker.image} ({found[:19]})")
 
 
 def _for_docker(name: str, check: Check) -> tuple[str, Check]:
     """A check whose error is its finding; necessary only where trainings start in containers."""
 
     def look(settings: Settings) -> Finding:
-        by_default = settings.launcher == "docker"
+        by_default = settings.training.launcher == "docker"
         try:
             return dataclasses.replace(check(settings), necessary=by_default)
         except AcademyError as error:
@@ -183,7 +183,7 @@ def check_models(settings: Settings) -> Finding:
 
     names = [each.name for each in folders.available(settings.model_folders)]
     try:
-        found = folders.find(settings.base_model, settings.model_folders)
+        found = folders.find(settings.models.base, settings.model_folders)
     except BaseModelUnavailable as error:
         others = f" There are: {', '.join(names)}." if names else ""
         return Finding("model cache", State.MISSING, f"{error}{others}", "Run `make setup`.")
@@ -241,7 +241,7 @@ def database_url(settings: Settings) -> str:
     from academy.embedded.program import NoServer
 
     try:
-        return settings.database_url or embedded_postgres_url(settings.home / "postgres")
+        return settings.postgres.url or embedded_postgres_url(settings.home / "postgres")
     except NoServer:
         return ""
 
@@ -252,7 +252,7 @@ def redis_url(settings: Settings) -> str:
     from academy.embedded.valkey import embedded_valkey_url
 
     try:
-        return settings.redis_url or embedded_valkey_url(settings.home / "valkey")
+        return settings.redis.url or embedded_valkey_url(settings.home / "valkey")
     except NoServer:
         return ""
 

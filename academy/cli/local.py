@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,9 +50,9 @@ def up(
 
     settings = Settings.from_env()
     if host is not None:
-        settings = replace(settings, host=host)
+        settings = settings.changed(host=host)
     if port is not None:
-        settings = replace(settings, port=port)
+        settings = settings.changed(port=port)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_file = settings.home / "logs" / "up.log"
     log_file.parent.mkdir(exist_ok=True)

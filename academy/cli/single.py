@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, NoReturn
 
@@ -25,11 +24,11 @@ def migrate() -> None:
     from academy.store.migrate import upgrade
 
     settings = Settings.from_env()
-    if not settings.database_url:
+    if not settings.postgres.url:
         url = embedded_postgres_url(settings.home / "postgres")
-        settings = replace(settings, database_url=url)
+        settings = settings.changed(database_url=url)
     logs.setup("migrate", settings.log_level)
-    state = upgrade(settings.database_url)
+    state = upgrade(settings.postgres.url)
     typer.echo(f"The schema is at revision {state.current}.")
     typer.echo(f"The admin key lies in {bootstrap_admin_key(settings)}.")
 
@@ -89,7 +88,7 @@ def runtime(
     from academy.embedded.programs import runtime_arguments
 
     settings = Settings.from_env()
-    found = folders.find(model or settings.base_model, settings.model_folders)
+    found = folders.find(model or settings.models.base, settings.model_folders)
     _become(settings, "academy.runtime", *runtime_arguments(settings, found, host, port))
 
 
@@ -107,8 +106,7 @@ def _with_servers(settings: Settings) -> Settings:
     from academy.embedded.valkey import embedded_valkey_url
 
     home = settings.home
-    return replace(
-        settings,
-        database_url=settings.database_url or embedded_postgres_url(home / "postgres"),
-        redis_url=settings.redis_url or embedded_valkey_url(home / "valkey"),
+    return settings.changed(
+        database_url=settings.postgres.url or embedded_postgres_url(home / "postgres"),
+        redis_url=settings.redis.url or embedded_valkey_url(home / "valkey"),
     )

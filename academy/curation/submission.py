@@ -46,7 +46,7 @@ def submit_curation(
 
 def _local(request: CurationRequest, settings: Settings) -> tuple[str, ...] | None:
     """The repositories to be opened now: where remote ones are allowed, these are only checked."""
-    if request.repositories is None or not settings.allow_git_remotes:
+    if request.repositories is None or not settings.git.remotes:
         return request.repositories
     from academy.curation.git.remote import check_address
     from academy.curation.git.repository import is_remote

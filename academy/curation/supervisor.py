@@ -98,14 +98,14 @@ def _uploads(attempt: Attempt, request: CurationRequest) -> Iterator[Row]:
     return kept.rows_of(
         attempt.store,
         request.uploads,
-        max_bytes=attempt.settings.max_upload_bytes,
+        max_bytes=attempt.settings.api.max_upload_bytes,
         pairs=request.makes_pairs,
     )
 
 
 def _with_remotes(attempt: Attempt, request: CurationRequest) -> CurationRequest:
     """The request with every remote repository fetched, and the path of its copy in its place."""
-    if not request.repositories or not attempt.settings.allow_git_remotes:
+    if not request.repositories or not attempt.settings.git.remotes:
         return request
     from academy.curation.git import remote
     from academy.curation.git.repository import is_remote
@@ -115,7 +115,7 @@ def _with_remotes(attempt: Attempt, request: CurationRequest) -> CurationRequest
         if is_remote(path):
             message = f"Fetching {path}."
             attempt.events.emit("log", level="info", message=message)
-            seconds = attempt.settings.git_remote_seconds
+            seconds = attempt.settings.git.remote_seconds
             path = str(remote.fetch(path, _mirrors(attempt), seconds, attempt.check))
         paths.append(path)
     return request.model_copy(update={"repositories": tuple(paths)})

@@ -123,7 +123,7 @@ def _page() -> Response:
         may_activate=principal.role.includes(Role.ADMIN),
         curation=curation_form(),
         training=training_form(),
-        base_model=state().settings.base_model,
+        base_model=state().settings.models.base,
     )
 
 

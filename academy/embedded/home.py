@@ -19,15 +19,15 @@ class NoKey(AcademyError):
 
 def client_of(settings: Settings) -> Client:
     """A client of the running home, or of ACADEMY_URL. Raises `NoKey`."""
-    return Client(address_of(settings), settings.api_key or key_of_home(settings.home))
+    return Client(address_of(settings), settings.api.key or key_of_home(settings.home))
 
 
 def address_of(settings: Settings) -> str:
     """ACADEMY_URL, else the address of the running home, else what the settings say."""
-    if settings.url:
-        return settings.url
+    if settings.api.url:
+        return settings.api.url
     run = running(settings.home)
-    return run.url if run is not None else f"http://{settings.host}:{settings.port}"
+    return run.url if run is not None else f"http://{settings.api.host}:{settings.api.port}"
 
 
 def key_of_home(home: Path) -> str:

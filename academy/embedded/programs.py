@@ -13,7 +13,7 @@ from academy.embedded.children import Plan
 from academy.errors import AcademyError
 from academy.host.gpus import own_gpus
 from academy.queues import CURATION, GPU
-from academy.settings import Settings
+from academy.settings import Settings, places
 
 #: A worker that is told to stop lets its trainer write a checkpoint first.
 _WORKER_GRACE_SECONDS = 45.0
@@ -40,15 +40,15 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
 def environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Our environment with exactly these settings in it, for a child process."""
     inherited = dict(os.environ if environ is None else environ)
-    for each in dataclasses.fields(Settings):
+    for place in places():
         # A setting put back to its default has to hide the variable that changed it.
-        inherited.pop(f"ACADEMY_{each.name.upper()}", None)
+        inherited.pop(place.rule.variable, None)
     return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
 
 
 def app_plans(settings: Settings, *, gpu_slots: int | None) -> list[Plan]:
     """API, keeper and the workers, in the order in which they are started."""
-    health = f"{local_address(settings.host, settings.port)}/readyz"
+    health = f"{local_address(settings.api.host, settings.api.port)}/readyz"
     return [
         _plan(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
         _plan(settings, "keeper", "workers.keeper"),

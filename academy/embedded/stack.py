@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from academy.basemodels import folders
 from academy.client import Client
@@ -107,11 +107,11 @@ class Stack:
                 lock.release()
 
     def _start(self) -> None:
-        host = self.settings.host
-        port = self.settings.port or free_port(host)
+        host = self.settings.api.host
+        port = self.settings.api.port or free_port(host)
         if not port_is_free(port, host):
             raise PortTaken(name="The API", host=host, port=port)
-        self.settings = replace(self.settings, port=port)
+        self.settings = self.settings.changed(port=port)
         self._note("starting")
         self._start_servers()
         self._migrate()
@@ -146,14 +146,14 @@ class Stack:
 
     def _start_servers(self) -> None:
         home, asked = self.settings.home, lambda: bool(self._signals)
-        if not self.settings.database_url:
+        if not self.settings.postgres.url:
             postgres = EmbeddedPostgres(home / "postgres", interrupted=asked)
             url = self._start_server("postgres", postgres)
-            self.settings = replace(self.settings, database_url=url)
-        if not self.settings.redis_url:
+            self.settings = self.settings.changed(database_url=url)
+        if not self.settings.redis.url:
             valkey = EmbeddedValkey(home / "valkey", interrupted=asked)
             url = self._start_server("valkey", valkey)
-            self.settings = replace(self.settings, redis_url=url)
+            self.settings = self.settings.changed(redis_url=url)
 
     def _start_server(self, name: str, server: Server) -> str:
         self._signals.check()
@@ -183,12 +183,12 @@ class Stack:
 
     def _runtime_plans(self) -> list[Plan]:
         """The embedded model server, if it is to run; its address goes into the settings."""
-        if self.settings.runtime_url != Settings.runtime_url:
-            return self._skip(f"runtime: using yours at {self.settings.runtime_url}")
+        if self.settings.serving.urls != Settings.serving.urls:
+            return self._skip(f"runtime: using yours at {', '.join(self.settings.serving.urls)}")
         if not self.with_runtime:
             return self._skip("runtime: not wanted (--no-runtime)")
         try:
-            model = folders.find(self.settings.base_model, self.settings.model_folders)
+            model = folders.find(self.settings.models.base, self.settings.model_folders)
         except BaseModelUnavailable as error:
             return self._skip(f"runtime: skipped. {error} Run `make setup`, or set ACADEMY_MODELS.")
         folder = self.settings.home / "runtime"
@@ -196,7 +196,7 @@ class Stack:
         port = choose_port(folder, None, "The runtime")
         (folder / "port").write_text(f"{port}\n")
         self._ports["runtime"] = port
-        self.settings = replace(self.settings, runtime_url=f"http://127.0.0.1:{port}")
+        self.settings = self.settings.changed(runtime_url=(f"http://127.0.0.1:{port}",))
         return [runtime_plan(self.settings, model, port)]
 
     def _skip(self, line: str) -> list[Plan]:
@@ -242,8 +242,8 @@ class Stack:
             started=started_at(os.getpid()) or 0.0,
             state=state,
             url=self._url,
-            host=self.settings.host,
-            port=self.settings.port,
+            host=self.settings.api.host,
+            port=self.settings.api.port,
             ports=self._ports,
             children=pids,
         )
@@ -251,7 +251,7 @@ class Stack:
 
     @property
     def _url(self) -> str:
-        return f"http://{local_address(self.settings.host, self.settings.port)}"
+        return f"http://{local_address(self.settings.api.host, self.settings.api.port)}"
 
     def _already_running(self) -> AlreadyRunning:
         home, run = self.settings.home, running(self.settings.home)

@@ -91,7 +91,7 @@ class Hub:
         self._thread: threading.Thread | None = None
         self._closing = False
         # Missing events reach the archive within its interval, or never.
-        self._patience = 2 * settings.archive_seconds + 1
+        self._patience = 2 * settings.events.archive_seconds + 1
 
     def __enter__(self) -> Hub:
         return self
@@ -129,7 +129,7 @@ class Hub:
                     if batch[-1].is_last:
                         return
                     # Everything of one tick goes into one frame.
-                    time.sleep(self._settings.tick_seconds)
+                    time.sleep(self._settings.events.tick_seconds)
                 elif self._closing or (feed.over and cursor >= feed.last):
                     return
                 elif not self._wait(feed, cursor):
@@ -140,7 +140,7 @@ class Hub:
     def _wait(self, feed: Feed, cursor: EventId) -> bool:
         with feed.changed:
             return feed.changed.wait_for(
-                lambda: feed.last > cursor or feed.over, timeout=self._settings.ping_seconds
+                lambda: feed.last > cursor or feed.over, timeout=self._settings.events.ping_seconds
             )
 
     def _replay(self, feed: Feed, cursor: EventId) -> list[Event]:

@@ -124,7 +124,7 @@ class EventSender:
         if any(writer.ended_at is not None for writer in writers):
             return _TOGETHER_SECONDS
         if any(writer.is_archivable for writer in writers):
-            return self._settings.archive_seconds / 2
+            return self._settings.events.archive_seconds / 2
         return _LEFTOVERS_SECONDS if any(writer.leftovers for writer in writers) else None
 
     def _open_writers(self) -> list[EventWriter]:
@@ -138,7 +138,7 @@ class EventSender:
             return True
         if writer.ended_at is None:
             return False
-        is_over = time.monotonic() - writer.ended_at > self._settings.blind_seconds
+        is_over = time.monotonic() - writer.ended_at > self._settings.jobs.blind_seconds
         if is_over:
             log.error("events are left to the keeper", extra=_about(writer))
         return is_over
@@ -168,7 +168,7 @@ class EventSender:
                 (together and writer.ended_at is not None)
                 or stopping
                 or writer.waiting >= archive.CHUNK
-                or now - writer.archived_at >= self._settings.archive_seconds
+                or now - writer.archived_at >= self._settings.events.archive_seconds
             )
         ]
         if not due:

@@ -21,7 +21,7 @@ LONGEST_STREAM = 100_000
 def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:
     """A client whose every wait ends; it reconnects by itself, and never repeats a command."""
     return redis.Redis.from_url(
-        settings.redis_url,
+        settings.redis.url,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(timeout_seconds, 5.0),
         socket_keepalive=True,

@@ -126,7 +126,7 @@ class Attempt:
             try:
                 return write()
             except StoreError:
-                over = time.monotonic() - began > self.settings.blind_seconds
+                over = time.monotonic() - began > self.settings.jobs.blind_seconds
                 if over or self.hold.wanted == Stop.LOST:
                     raise
                 log.warning("recording waits for Postgres", extra={"job_id": self.job.id})
@@ -178,7 +178,7 @@ def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None
         why = error.why
         attempt.events.emit("log", level="warning", message=why.message)
         return attempt.record(
-            lambda session: transitions.stopped(session, claim, why, settings.retry_seconds)
+            lambda session: transitions.stopped(session, claim, why, settings.jobs.retry_seconds)
         )
     except StaleFence:
         raise
@@ -195,8 +195,8 @@ def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None
                 session,
                 claim,
                 failure,
-                max_crashes=settings.max_crashes,
-                retry_seconds=settings.retry_seconds,
+                max_crashes=settings.jobs.max_crashes,
+                retry_seconds=settings.jobs.retry_seconds,
             )
         )
     try:

@@ -40,7 +40,7 @@ class HintSender:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = app.connection_for_write(
-            url=settings.redis_url, transport_options=_PUBLISH_TIMEOUTS
+            url=settings.redis.url, transport_options=_PUBLISH_TIMEOUTS
         )
         self._lock = threading.Lock()
         self._client = stream.shared(settings)

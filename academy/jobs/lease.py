@@ -77,7 +77,7 @@ class Hold:
 
     def __exit__(self, *_: object) -> None:
         self.release()
-        self._thread.join(self._settings.postgres_timeout_seconds + 5)
+        self._thread.join(self._settings.postgres.timeout_seconds + 5)
 
     def release(self) -> None:
         """The job was given up or ended; its lease is no longer ours to keep."""
@@ -92,17 +92,17 @@ class Hold:
 
     def _run(self) -> None:
         # Between renewals the status is only read, so that a cancel is heard sooner.
-        look = self._settings.heartbeat_seconds / 10
+        look = self._settings.jobs.heartbeat_seconds / 10
         heard_at = renewed_at = time.monotonic()
         while not self._released.wait(look):
             renewal_is_due = (
-                time.monotonic() - renewed_at >= self._settings.heartbeat_seconds - look / 2
+                time.monotonic() - renewed_at >= self._settings.jobs.heartbeat_seconds - look / 2
             )
             try:
                 with self._sessions.begin() as session:
                     if renewal_is_due:
                         status = self._lease.renew(
-                            session, self.claim, self._settings.lease_seconds, self.progress
+                            session, self.claim, self._settings.jobs.lease_seconds, self.progress
                         )
                         renewed_at = time.monotonic()
                     else:
@@ -121,7 +121,7 @@ class Hold:
                     type(error).__name__,
                     extra={"job_id": self.claim.job_id, "blind_seconds": round(blind, 1)},
                 )
-                if blind > self._settings.blind_seconds:
+                if blind > self._settings.jobs.blind_seconds:
                     self._wanted = Stop.LOST
                     return
                 continue

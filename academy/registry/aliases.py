@@ -68,10 +68,10 @@ def activate(
         seen = adapters.alias(session, alias)
     if expected_generation is None:
         expected_generation = seen.generation if seen else 0
-    if adapter.base_model != settings.base_model:
+    if adapter.base_model != settings.models.base:
         raise InvalidRequest(
             detail=f"The adapter {adapter_id!r} belongs to the base model {adapter.base_model!r},"
-            f" but {settings.base_model!r} is being served."
+            f" but {settings.models.base!r} is being served."
         )
     _load_everywhere(settings, adapter)
     return _move(
@@ -97,12 +97,12 @@ def resolve(session: Session, settings: Settings, model: str) -> Resolved:
 
     An alias that was never moved, as ``default`` at first, means the base model. Raises `NotFound`.
     """
-    if model == settings.base_model:
-        return Resolved(settings.base_model, None, None)
+    if model == settings.models.base:
+        return Resolved(settings.models.base, None, None)
     alias = adapters.alias(session, model)
     if alias is not None or model == DEFAULT_ALIAS:
         adapter_id = alias.adapter_id if alias else None
-        return Resolved(adapter_id or settings.base_model, adapter_id, model)
+        return Resolved(adapter_id or settings.models.base, adapter_id, model)
     try:
         adapter = adapters.get(session, model)
     except NotFound:
@@ -122,7 +122,7 @@ def _load_everywhere(settings: Settings, adapter: Adapter) -> None:
     reference = AdapterRef(adapter.id, folder, adapter.digest)
     loaded = 0
     states = []
-    for url in settings.runtime_urls:
+    for url in settings.serving.urls:
         driver = EmbeddedDriver(url)
         try:
             health = driver.health()

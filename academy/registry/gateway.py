@@ -30,7 +30,7 @@ class Gateway:
         self._sessions = sessions
         timeouts = Timeouts(connect=2.0, probe=2.0)
         self._drivers: list[tuple[str, RuntimeDriver]] = [
-            (url, EmbeddedDriver(url, timeouts)) for url in settings.runtime_urls
+            (url, EmbeddedDriver(url, timeouts)) for url in settings.serving.urls
         ]
         self._turn = itertools.count()
 

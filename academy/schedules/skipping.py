@@ -63,7 +63,7 @@ def nothing_new(
     dataset = dataset_of(session, request.dataset_id)
     # Two schedules that are due together would each find no training: one waits for the other.
     datasets.lock(session, dataset.id)
-    base_model = request.base_model or settings.base_model
+    base_model = request.base_model or settings.models.base
     earlier = jobs.training_on(session, dataset.id, base_model, request.role)
     if earlier is None:
         return None

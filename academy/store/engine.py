@@ -68,9 +68,9 @@ def make_engine(
 
     Raises `BadSetting` if the URL is not one of PostgreSQL.
     """
-    timeout = settings.postgres_timeout_seconds
+    timeout = settings.postgres.timeout_seconds
     engine = create_engine(
-        sqlalchemy_url(settings.database_url),
+        sqlalchemy_url(settings.postgres.url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=timeout,
@@ -120,7 +120,7 @@ def _idle_seconds(settings: Settings) -> float:
     A worker that stands still in the middle of one keeps its job's row locked, and the keeper
     cannot give the job to another before that lock is gone; so it goes when the lease does.
     """
-    return min(60.0, max(5.0, settings.lease_seconds))
+    return min(60.0, max(5.0, settings.jobs.lease_seconds))
 
 
 class _Bounded(psycopg.Connection[Any]):

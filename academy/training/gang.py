@@ -53,7 +53,7 @@ class Gang:
         """
         if not self._others:
             return
-        seconds = self._attempt.settings.gang_seconds
+        seconds = self._attempt.settings.gang.seconds
         deadline = time.monotonic() + seconds
         while True:
             self._attempt.check()
@@ -116,7 +116,7 @@ class Gang:
         except StoreError as error:
             self._steady_since = None
             # Each such look took a whole time-out, in which the trainer's words were not heard.
-            self._look_at = time.monotonic() + settings.heartbeat_seconds
+            self._look_at = time.monotonic() + settings.jobs.heartbeat_seconds
             log.warning(
                 "the other hosts cannot be seen now: %s",
                 type(error).__name__,
@@ -124,7 +124,7 @@ class Gang:
             )
             return
         now = time.monotonic()
-        self._look_at = now + settings.heartbeat_seconds / 10
+        self._look_at = now + settings.jobs.heartbeat_seconds / 10
         self._steady_since = self._steady_since if self._steady_since is not None else now
         self._began |= {
             each.worker_id for each in self._members if each.status != MemberStatus.INVITED
@@ -135,7 +135,7 @@ class Gang:
         if self._steady_since is None:
             return
         steady = time.monotonic() - self._steady_since
-        is_known = steady > 2 * self._attempt.settings.heartbeat_seconds
+        is_known = steady > 2 * self._attempt.settings.jobs.heartbeat_seconds
         heard = {each.worker_id for each in self._members if not (is_known and each.is_silent)}
         if len(heard) == self._others:
             return
@@ -151,14 +151,14 @@ def own_address(settings: Settings) -> str:
     It is ``gang_address``, or else that from which this host talks to PostgreSQL. Raises
     `BadSetting` for one that is no address, and if there is none.
     """
-    wanted = settings.gang_address
+    wanted = settings.gang.address
     if wanted:
         try:
             return str(ipaddress.ip_address(wanted))
         except ValueError:
             name = "ACADEMY_GANG_ADDRESS"
             raise BadSetting(name=name, value=wanted, allowed="an IP address") from None
-    places = servers(settings.database_url) or [("127.0.0.1", 5432)]
+    places = servers(settings.postgres.url) or [("127.0.0.1", 5432)]
     refused = ""
     for host, port in places:
         try:

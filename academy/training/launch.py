@@ -100,16 +100,16 @@ def grant(launch: Launch, settings: Settings) -> Granted:
         ):
             if given:
                 raise LaunchRefused(detail=f"{name} is set, but the launcher is 'native'")
-    image = launch.image or settings.docker_image
-    if image != settings.docker_image and not _is_allowed(image, settings.docker_images):
+    image = launch.image or settings.docker.image
+    if image != settings.docker.image and not _is_allowed(image, settings.docker.images):
         raise LaunchRefused(
             detail=f"image is {image!r}, which ACADEMY_DOCKER_IMAGES does not allow"
         )
-    if launch.network and not settings.docker_network:
+    if launch.network and not settings.docker.network:
         raise LaunchRefused(detail="network is true, but ACADEMY_DOCKER_NETWORK is empty")
-    memory = _within("memory_bytes", wanted.memory_bytes, settings.trainer_memory_bytes)
-    cpu = _within("cpu_seconds", wanted.cpu_seconds, settings.trainer_cpu_seconds)
-    wall = _within("wall_seconds", wanted.wall_seconds, settings.job_timeout_seconds)
+    memory = _within("memory_bytes", wanted.memory_bytes, settings.training.memory_bytes)
+    cpu = _within("cpu_seconds", wanted.cpu_seconds, settings.training.cpu_seconds)
+    wall = _within("wall_seconds", wanted.wall_seconds, settings.jobs.timeout_seconds)
     return Granted(
         launcher,
         image,
@@ -117,15 +117,15 @@ def grant(launch: Launch, settings: Settings) -> Granted:
         Limits(
             memory_bytes=None if memory is None else int(memory),
             cpu_seconds=cpu,
-            wall_seconds=settings.job_timeout_seconds if wall is None else wall,
-            cpus=_within("cpus", wanted.cpus, settings.docker_cpus),
+            wall_seconds=settings.jobs.timeout_seconds if wall is None else wall,
+            cpus=_within("cpus", wanted.cpus, settings.docker.cpus),
         ),
     )
 
 
 def default_launcher(settings: Settings) -> Launcher:
     """The launcher of a training that names none."""
-    return "docker" if settings.launcher == "docker" else "native"
+    return "docker" if settings.training.launcher == "docker" else "native"
 
 
 def _within(name: str, wanted: float | None, most: float) -> float | None:
@@ -137,5 +137,5 @@ def _within(name: str, wanted: float | None, most: float) -> float | None:
     return wanted
 
 
-def _is_allowed(image: str, patterns: str) -> bool:
-    return any(fnmatchcase(image, each.strip()) for each in patterns.split(",") if each.strip())
+def _is_allowed(image: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(image, each) for each in patterns)

@@ -93,7 +93,7 @@ def _take_part(attempt: Attempt, part: Part) -> MemberStatus:
             "address": own_address(settings),
             "rendezvous": told["rendezvous"],
         }
-        with GpuWatch(part.devices, settings.heartbeat_seconds) as gpus:
+        with GpuWatch(part.devices, settings.jobs.heartbeat_seconds) as gpus:
             order = TrainerOrder(
                 part.claim, granted, spec, folder, gpus.environment, gpus=part.devices
             )
@@ -107,7 +107,7 @@ def _until_told(attempt: Attempt) -> dict[str, Any]:
         told = attempt.record(lambda session: gangs.told(session, attempt.claim))
         if told is not None:
             return told
-        time.sleep(attempt.settings.heartbeat_seconds / 10)
+        time.sleep(attempt.settings.jobs.heartbeat_seconds / 10)
 
 
 def _train(
@@ -137,7 +137,7 @@ def _watch(
             error = message
         wanted = attempt.hold.wanted
         if wanted is not None and kill_at is None:
-            kill_at = time.monotonic() + attempt.settings.pause_grace_seconds
+            kill_at = time.monotonic() + attempt.settings.jobs.pause_grace_seconds
         if wanted == Stop.DRAIN and not said:
             said = _ask_to_leave(attempt)
         if wanted == Stop.LOST or (kill_at is not None and time.monotonic() > kill_at):

@@ -38,14 +38,14 @@ def submit_training(
         # Kept with the job, since the default of a worker's host may be docker.
         launch = launch.model_copy(update={"launcher": granted.launcher})
     dataset = dataset_of(session, request.dataset_id)
-    if dataset.train_rows < settings.min_train_rows:
+    if dataset.train_rows < settings.training.min_rows:
         raise DatasetTooSmall(
             dataset_id=dataset.id,
             rows=dataset.train_rows,
-            needed=settings.min_train_rows,
-            missing=settings.min_train_rows - dataset.train_rows,
+            needed=settings.training.min_rows,
+            missing=settings.training.min_rows - dataset.train_rows,
         )
-    base_model = request.base_model or settings.base_model
+    base_model = request.base_model or settings.models.base
     folders.find(base_model, settings.model_folders)
     if request.init_adapter is not None:
         _require_same_shape(adapters.get(session, request.init_adapter), request, base_model)

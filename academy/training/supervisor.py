@@ -62,7 +62,7 @@ def _train(attempt: Attempt, folder: Path) -> TrainingResult:
     attempt.check()
     gang.wait_until_ready()
     devices = tuple(attempt.job.devices)  # as reserved by the claim
-    with GpuWatch(devices, attempt.settings.heartbeat_seconds) as gpus:
+    with GpuWatch(devices, attempt.settings.jobs.heartbeat_seconds) as gpus:
         order = TrainerOrder(attempt.claim, granted, spec, folder, gpus.environment, devices)
         with start_trainer(attempt.settings, order, attempt.events) as trainer:
             watch = _Watch(attempt, trainer, granted.limits, gpus, gang, going_on)
@@ -123,9 +123,9 @@ class _Watch:
                 self.stop_wanted = wanted
                 ask_at = time.monotonic()
                 grace = (
-                    settings.cancel_grace_seconds
+                    settings.jobs.cancel_grace_seconds
                     if wanted == Stop.CANCEL
-                    else settings.pause_grace_seconds
+                    else settings.jobs.pause_grace_seconds
                 )
                 kill_at = ask_at + grace
             if time.monotonic() > kill_at:

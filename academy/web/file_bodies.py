@@ -79,7 +79,7 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
     parent = settings.home / "work" / "uploads"
     parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(parent)
-    limit = settings.max_upload_bytes
+    limit = settings.api.max_upload_bytes
     is_form = request.mimetype == FORM
     # One byte more tells a file of just the right size from one that is too large.
     request.max_content_length = limit + (_FORM_BYTES if is_form else 1)

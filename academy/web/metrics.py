@@ -31,7 +31,7 @@ class Stock(Collector):
         with self._sessions() as session:
             counts = jobs.counts(session)
             depths = jobs.queue_depths(session)
-            live = workers.alive(session, seen_within_seconds=self._settings.lease_seconds)
+            live = workers.alive(session, seen_within_seconds=self._settings.jobs.lease_seconds)
         of_status = GaugeMetricFamily("academy_jobs", "Jobs in each status", labels=["status"])
         for status, count in counts.items():
             of_status.add_metric([status], count)

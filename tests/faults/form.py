@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from academy.settings import Settings
+from academy.settings import Settings, places
 
 #: What no setting shortens: starting a Python process, on a machine that does other things too.
 START_SECONDS = 4.0
@@ -46,8 +46,9 @@ class Form:
 
     def settings(self, settings: Settings) -> Settings:
         """Production values of every interval, divided by the scale."""
-        scaled = {name: getattr(Settings, name) / self.scale for name in _SCALED}
-        return replace(settings, **scaled)
+        rules = [place.rule for place in places() if place.rule.key in _SCALED]
+        scaled = {rule.key: rule.default / self.scale for rule in rules}
+        return settings.changed(**scaled)
 
 
 SHORT = Form("short", scale=20.0, times=1)

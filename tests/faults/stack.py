@@ -6,7 +6,6 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,17 +79,17 @@ class Stack:
         self.home = folder / "home"
         self.home.mkdir()
         common = form.settings(
-            Settings(
+            Settings().changed(
                 home=self.home,
                 database_url=database_url,
                 redis_url=self.valkey.start(),
-                models=str(folder / "models"),
+                models=(folder / "models",),
                 base_model="tiny",
-                trainer_command=f"{sys.executable} {_DOUBLE}",
+                trainer_command=(sys.executable, str(_DOUBLE)),
                 postgres_timeout_seconds=max(1.0, 10.0 / form.scale),
             )
         )
-        self.settings = replace(common, **changed)
+        self.settings = common.changed(**changed)
         self.sessions: Sessions = make_sessions(self.settings, pool_size=16)
         self.store = ArtifactStore(self.settings)
         self.programs: list[Program] = []
@@ -246,7 +245,7 @@ class Stack:
 
     def sql(self) -> psycopg.Connection[Any]:
         """A connection of the harness's own, past every proxy."""
-        return psycopg.connect(self.settings.database_url, autocommit=True, connect_timeout=10)
+        return psycopg.connect(self.settings.postgres.url, autocommit=True, connect_timeout=10)
 
     def logs(self, lines: int = 25) -> str:
         """The ends of all logs, for a failing test."""
@@ -272,7 +271,7 @@ class Stack:
         """
         number = len(self.programs)
         more = changed.pop("_env", {})
-        env = {**replace(self.settings, **changed).environ(), **more}
+        env = {**self.settings.changed(**changed).environ(), **more}
         program = Program(kind, module, env, self.folder / f"{kind}-{number}.log")
         self.programs.append(program)
         return program.start()

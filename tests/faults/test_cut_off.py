@@ -37,7 +37,7 @@ def crew(open_stack: Callable[..., Stack]) -> Iterator[Crew]:
     stack = open_stack()
     stack.keeper()
     proxies = [Proxy(stack.postgres.port) for _ in range(PAIRS)]
-    urls = [through(each, stack.settings.database_url) for each in proxies]
+    urls = [through(each, stack.settings.postgres.url) for each in proxies]
     behind = [stack.worker(database_url=url) for url in urls]
     yield Crew(stack, proxies, behind, stack.crew(PAIRS))
     stack.close()

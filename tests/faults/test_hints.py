@@ -31,7 +31,7 @@ def test_a_job_whose_hint_was_lost_starts(stack: Stack, form: Form, report: Repo
     limit = form.limit(75)
     row = report.row("hint lost between broker and claim", limit)
     workers = [each for each in stack.programs if each.name == "worker"]
-    with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as broker:
+    with redis.Redis.from_url(stack.settings.redis.url, socket_timeout=10) as broker:
         for _ in range(form.rounds(10)):
             # Nobody can take a hint while the workers stand still, so the loss is certain.
             until(stack.idle, limit, "the workers have nothing to do")

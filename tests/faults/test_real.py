@@ -42,7 +42,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 @pytest.fixture
 def real(open_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Stack]:
     """A stack whose trainer, base model and dataset are real, if small."""
-    stack = open_stack(trainer_command="python -m academy.trainer")
+    stack = open_stack(trainer_command=("python", "-m", "academy.trainer"))
     model = stack.folder / "models" / "tiny"
     shutil.rmtree(model)
     made = [sys.executable, "-m", "academy.trainer.tiny", str(model)]

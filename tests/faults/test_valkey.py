@@ -68,7 +68,7 @@ def restart_20_times(stack: Stack) -> None:
 
 
 def flush(stack: Stack) -> None:
-    with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as client:
+    with redis.Redis.from_url(stack.settings.redis.url, socket_timeout=10) as client:
         client.flushall()
 
 
@@ -103,7 +103,7 @@ def test_a_valkey_that_drops_every_packet_slows_no_client_and_is_found_again(
     row = report.row("Valkey half-open: consuming again", limit)
     # The fault lasts 15 s in which some 50 posts fit, so its p99 is the slowest post of all.
     posts = report.row("POST /train meanwhile, p99", 2.0)
-    hung = through(proxy, stack.settings.redis_url)
+    hung = through(proxy, stack.settings.redis.url)
     stack.keeper(redis_url=hung)
     stack.crew(1, redis_url=hung)
     api = Api(stack, redis_url=hung)
@@ -111,7 +111,7 @@ def test_a_valkey_that_drops_every_packet_slows_no_client_and_is_found_again(
     until(stack.is_(first, "finished"), 60, lambda: stack.logs())
     # It freezes while the worker takes hint after hint, so that one is half taken.
     stack.hint(300)
-    with redis.Redis.from_url(stack.settings.redis_url, socket_timeout=10) as broker:
+    with redis.Redis.from_url(stack.settings.redis.url, socket_timeout=10) as broker:
         until(lambda: broker.llen("gpu") < 250, 30, lambda: stack.logs(), poll=0.001)
     proxy.freeze()
     taken = []

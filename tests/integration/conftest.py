@@ -14,7 +14,7 @@ from academy.store.engine import Sessions, make_sessions
 @pytest.fixture
 def settings(database_url: str, valkey_url: str, tmp_path: Path) -> Settings:
     """Settings with the test's own database, an empty Valkey, a home, and short intervals."""
-    return Settings(
+    return Settings().changed(
         home=tmp_path / "home",
         database_url=database_url,
         redis_url=valkey_url,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from academy.errors import BadSetting
-from academy.settings import Settings
+from academy.settings import Settings, places
 
 
 def test_every_setting_stands_in_the_readme_with_its_default_and_meaning(repository: Path) -> None:
     readme = (repository / "README.md").read_text()
-    for each in dataclasses.fields(Settings):
-        default = f"`{each.default}`" if str(each.default) else ""
-        row = f"| `ACADEMY_{each.name.upper()}` | {default} | {each.metadata['doc']} |"
+    for _, _, rule in places():
+        written = rule.write(rule.default)
+        default = f"`{written}`" if written else ""
+        row = f"| `{rule.variable}` | {default} | {rule.doc} |"
         assert row in readme, f"run tools/settings_table.py; missing: {row}"
 
 
@@ -47,11 +47,12 @@ def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
 
 def test_overrides_win_over_the_environment(tmp_path: Path) -> None:
     found = Settings.from_env({"ACADEMY_PORT": "9000"}, port=1234, home=tmp_path)
-    assert (found.port, found.home) == (1234, tmp_path)
+    assert (found.api.port, found.home) == (1234, tmp_path)
 
 
 def test_every_setting_has_a_meaning_and_a_unit_in_its_name() -> None:
-    for each in dataclasses.fields(Settings):
-        assert each.metadata["doc"]
-        if isinstance(each.default, float):
-            assert each.name.endswith(("_seconds", "_hours"))
+    for _, field, rule in places():
+        assert rule.doc
+        if isinstance(rule.default, float):
+            assert rule.variable.endswith(("_SECONDS", "_HOURS"))
+            assert field.endswith(("seconds", "hours"))

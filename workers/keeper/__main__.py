@@ -21,7 +21,7 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup("keeper", settings.log_level)
     with refused_clearly():
-        require_in_order(settings.database_url)
+        require_in_order(settings.postgres.url)
     stopping = threading.Event()
 
     def stop(*_: object) -> None:

@@ -20,7 +20,7 @@ class CloseEvents:
 
     def do(self) -> int:
         """Of how many jobs the events were closed."""
-        after = min(_AFTER_SECONDS, self._context.settings.lease_seconds)
+        after = min(_AFTER_SECONDS, self._context.settings.jobs.lease_seconds)
         with self._context.sessions() as session:
             ended = jobs.with_open_events(session, finished_before_seconds=after)
             ids = [job.id for job in ended]

@@ -23,7 +23,7 @@ class CollectGarbage:
 
     def do(self) -> int:
         """How many artifacts were removed; 0 as well while it is not time again."""
-        grace = self._context.settings.artifact_grace_seconds
+        grace = self._context.settings.artifacts.grace_seconds
         now = time.monotonic()
         interval = min(_EVERY_SECONDS, grace)
         if self._collected_at is not None and now - self._collected_at < interval:

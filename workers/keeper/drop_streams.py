@@ -29,7 +29,7 @@ class DropStreams:
             with self._context.sessions() as session:
                 done = jobs.closed_streams(
                     session,
-                    closed_before_seconds=self._context.settings.stream_grace_seconds,
+                    closed_before_seconds=self._context.settings.events.stream_grace_seconds,
                     job_ids=names[start : start + _AT_ONCE],
                 )
             for job_id in done:

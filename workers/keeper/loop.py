@@ -43,7 +43,7 @@ class Keeper:
     """One keeper. `sweep` does everything once; `run` does it until told to stop."""
 
     def __init__(self, settings: Settings, sessions: Sessions) -> None:
-        self._seconds = settings.keeper_seconds
+        self._seconds = settings.jobs.keeper_seconds
         self._context = Context.of(settings, sessions)
         self._duties = [duty(self._context) for duty in DUTIES]
 

@@ -28,12 +28,12 @@ class ReapLeases:
         steady = self._context.steadiness.seconds()
         with self._context.sessions.begin() as session:
             uptime = leases.postgres_uptime_seconds(session)
-            if min(uptime, steady) < 2 * settings.heartbeat_seconds:
+            if min(uptime, steady) < 2 * settings.jobs.heartbeat_seconds:
                 return 0
             reaped = transitions.reap(
                 session,
-                max_crashes=settings.max_crashes,
-                retry_seconds=settings.retry_seconds,
+                max_crashes=settings.jobs.max_crashes,
+                retry_seconds=settings.jobs.retry_seconds,
             )
         if reaped:
             log.warning("leases ran out", extra={"jobs": reaped})

@@ -20,7 +20,7 @@ class RepeatHints:
 
     def do(self) -> int:
         """How many hints were missing."""
-        seconds = self._context.settings.hint_seconds
+        seconds = self._context.settings.jobs.hint_seconds
         with self._context.sessions() as session:
             ready = hints.claimable(session, older_than_seconds=seconds)
         repeated = self._context.hints.repeat(ready)

@@ -48,7 +48,7 @@ def upload_dataset(options: UploadOptions) -> Response:
         options = _options(file)
         if options.base_model is not None:
             folders.find(options.base_model, settings.model_folders)
-        report = check_upload(file.path, file.name, max_bytes=settings.max_upload_bytes)
+        report = check_upload(file.path, file.name, max_bytes=settings.api.max_upload_bytes)
         _require_pairs(options, report.format or "", file.name)
         submitted = once(
             lambda session: _submit(session, file, options, report.format or ""),

@@ -53,7 +53,7 @@ def show_job(job_id: str) -> dict[str, Any]:
     """One job of any kind, as ``/train/{id}/status`` shows it."""
     with state().sessions() as session:
         job = jobs.get(session, job_id)
-        obstacle = slots.why_waiting(session, job, state().settings.lease_seconds)
+        obstacle = slots.why_waiting(session, job, state().settings.jobs.lease_seconds)
     tail = last_lines(state(), job)
     return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
 

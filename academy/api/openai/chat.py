@@ -96,7 +96,7 @@ def _models(session: Session, settings: Settings) -> list[dict[str, Any]]:
     for alias in moved.values():
         created = int(alias.updated_at.timestamp())
         found.append(_model(alias.name, "alias", created, alias.adapter_id))
-    found.append(_model(settings.base_model, "base", 0, None))
+    found.append(_model(settings.models.base, "base", 0, None))
     for each in adapters.page(session, limit=_MOST_ADAPTERS):
         found.append(_model(each.id, "adapter", int(each.created_at.timestamp()), each.id))
     return found

@@ -63,7 +63,7 @@ def metrics() -> Response:
 def _database(current: State) -> dict[str, str]:
     # The answer is open to anybody, so it says what is wrong but no address.
     try:
-        require_in_order(current.settings.database_url)
+        require_in_order(current.settings.postgres.url)
     except SchemaMismatch as error:
         return {"postgres": "ok", "migrations": str(error)}
     except StoreError as error:

@@ -43,7 +43,7 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
 
 def live_workers(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """The fields of `WorkerShown` for each worker that is not silent for longer than a lease."""
-    found = workers.alive(session, seen_within_seconds=settings.lease_seconds)
+    found = workers.alive(session, seen_within_seconds=settings.jobs.lease_seconds)
     held = {each.worker_id: each.job_id for each in slots.holdings(session)}
     holders = slots.holders(session)
     return [_worker_body(each, held.get(each.id), holders) for each in found]

@@ -34,13 +34,13 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     """Look at a training without queueing it: tokens, memory, time, and who could take it."""
     settings = state().settings
     limit = grant(wanted.launch(), settings).limits.memory_bytes
-    base_model = wanted.base_model or settings.base_model
+    base_model = wanted.base_model or settings.models.base
     model = folders.find(base_model, settings.model_folders)
     with state().sessions() as session:
         dataset = dataset_of(session, wanted.dataset_id)
-        alive = workers.alive(session, seen_within_seconds=settings.lease_seconds)
+        alive = workers.alive(session, seen_within_seconds=settings.jobs.lease_seconds)
         finished = jobs.finished_trainings(session, base_model, limit=20)
-        fleet = slots.live_fleet(session, GPU, settings.lease_seconds)
+        fleet = slots.live_fleet(session, GPU, settings.jobs.lease_seconds)
     recipe = wanted.recipe()
     # Each worker is looked at for itself below; that there are hosts enough is seen only here.
     demand = Demand(GPU, recipe.gpus, recipe.hosts, recipe.device == "cuda")

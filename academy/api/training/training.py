@@ -74,7 +74,7 @@ def training_status(job_id: str) -> dict[str, Any]:
     """Where a job is: state, progress, figures, the last log lines, and why it failed."""
     with state().sessions() as session:
         job = jobs.get(session, job_id)
-        obstacle = slots.why_waiting(session, job, state().settings.lease_seconds)
+        obstacle = slots.why_waiting(session, job, state().settings.jobs.lease_seconds)
     tail = last_lines(state(), job)
     return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
 

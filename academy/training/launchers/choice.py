@@ -24,7 +24,7 @@ def start_trainer(settings: Settings, order: TrainerOrder, events: Emitter) -> T
     ``ACADEMY_LAUNCHER_FALLBACK`` names what may take its place; the job's log then says so.
     """
     if order.granted.launcher == "native":
-        return NativeTrainer(settings.trainer_command, order, events)
+        return NativeTrainer(settings.training.command, order, events)
     device = str(order.spec["recipe"].get("device", "auto"))
     return _in_habitat(settings, replace(order, gpus=()) if device == "cpu" else order, events)
 
@@ -32,7 +32,7 @@ def start_trainer(settings: Settings, order: TrainerOrder, events: Emitter) -> T
 def _in_habitat(settings: Settings, order: TrainerOrder, events: Emitter) -> Trainer:
     from academy.training.launchers.habitat import GPUHabitat  # loads the Docker client
 
-    instead = {each.strip() for each in settings.launcher_fallback.split(",")}
+    instead = settings.training.fallback
     habitat = GPUHabitat(settings)
     try:
         try:
@@ -46,7 +46,7 @@ def _in_habitat(settings: Settings, order: TrainerOrder, events: Emitter) -> Tra
         if "native" not in instead:
             raise
         _say(events, error, "Training in a process of this host instead")
-        return NativeTrainer(settings.trainer_command, order, events)
+        return NativeTrainer(settings.training.command, order, events)
 
 
 def _say(events: Emitter, error: AcademyError, instead: str) -> None:

@@ -67,7 +67,7 @@ def connected(settings: Settings) -> Iterator[docker.APIClient]:
 
 def connect(settings: Settings) -> docker.APIClient:
     """A client of the engine, to be closed. Raises `DockerUnavailable` or `DockerForbidden`."""
-    _knock(settings.docker_timeout_seconds)
+    _knock(settings.docker.timeout_seconds)
     spoken = _version_of(settings)
     if version_lt(spoken, _OLDEST_API):
         why = f"it speaks API {spoken}, but {_OLDEST_API} (Docker 20.10) is needed"
@@ -89,7 +89,7 @@ def _version_of(settings: Settings) -> str:
 
 
 def _client(settings: Settings, version: str) -> docker.APIClient:
-    seconds = math.ceil(settings.docker_timeout_seconds)
+    seconds = math.ceil(settings.docker.timeout_seconds)
     return docker.APIClient(version=version, timeout=seconds, **kwargs_from_env())
 
 

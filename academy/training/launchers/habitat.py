@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,17 +83,17 @@ class GPUHabitat:
         memory = limits.memory_bytes
         host = client.create_host_config(
             mounts=mounts,
-            network_mode=settings.docker_network if granted.network else "none",
+            network_mode=settings.docker.network if granted.network else "none",
             read_only=True,
             # Compilers of GPU kernels write libraries there and load them, so it is executable.
-            tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={settings.docker_tmp_bytes}"},
+            tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={settings.docker.tmp_bytes}"},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
             mem_limit=memory,
             memswap_limit=memory,  # the same number: no swap on top
             nano_cpus=None if limits.cpus is None else int(limits.cpus * 1e9),
-            pids_limit=settings.docker_pids,
-            shm_size=settings.docker_shm_bytes,
+            pids_limit=settings.docker.pids,
+            shm_size=settings.docker.shm_bytes,
             ulimits=[Ulimit(name="core", soft=0, hard=0)],
             device_requests=_devices(order),
             # What it prints is the job's log; the engine keeps no second copy on its disk.
@@ -102,7 +101,7 @@ class GPUHabitat:
         )
         made: dict[str, Any] = client.create_container(
             image,
-            entrypoint=shlex.split(settings.docker_command),
+            entrypoint=list(settings.docker.command),
             command=[str(_INSIDE / "spec.json"), "--out", str(_OUT), "--lifeline"],
             user=user,
             working_dir="/tmp",
@@ -129,13 +128,13 @@ def labels_of(order: TrainerOrder) -> dict[str, str]:
 
 def trainer_user(settings: Settings) -> str:
     """``uid:gid`` inside the container: the worker's own, or the configured one under root."""
-    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else settings.docker_user
+    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else settings.docker.user
 
 
 def extra_mounts(settings: Settings) -> list[Mount]:
     """The read-only mounts of ``ACADEMY_DOCKER_MOUNTS``. Raises `ContainerRefused`."""
     mounts = []
-    for each in filter(None, map(str.strip, settings.docker_mounts.split(","))):
+    for each in settings.docker.mounts:
         source, _, target = each.partition(":")
         if not (source.startswith("/") and target.startswith("/") and Path(source).exists()):
             why = f"ACADEMY_DOCKER_MOUNTS names {each!r}, which is no /existing/path:/in/container"

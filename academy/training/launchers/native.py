@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -23,12 +22,12 @@ from academy.training.launchers.output import TrainerOutput, lines_of
 class NativeTrainer:
     """A trainer in a process group of its own.
 
-    `command` is `Settings.trainer_command`, by default ``python -m academy.trainer``. Its output is
-    read in threads of its own, so a busy owner never stalls the trainer. Leaving it as a context
+    `command` is `settings.training.command`, by default ``python -m academy.trainer``. Its output
+    is read in threads of its own, so a busy owner never stalls the trainer. Leaving it as a context
     manager ends the whole group. Start it from a thread that lives as long as the trainer.
     """
 
-    def __init__(self, command: str, order: TrainerOrder, events: Emitter) -> None:
+    def __init__(self, command: Sequence[str], order: TrainerOrder, events: Emitter) -> None:
         spec = order.folder / "spec.json"
         spec.write_text(json.dumps(order.spec, indent=1))
         self._output = TrainerOutput(events, Path)
@@ -115,7 +114,7 @@ class NativeTrainer:
             self._output.add_noise(line)
 
 
-def command_words(command: str) -> list[str]:
-    """The command's words; ``python`` means our own interpreter, with our own packages."""
-    program, *arguments = shlex.split(command)
+def command_words(command: Sequence[str]) -> list[str]:
+    """The words that start it; ``python`` means our own interpreter, with our own packages."""
+    program, *arguments = command
     return [sys.executable if program == "python" else program, *arguments]

@@ -63,7 +63,7 @@ class OrphanSweep:
                 remove_orphans(self._sessions, self._settings)
             except StoreError as error:
                 log.warning("containers were not swept: %s", type(error).__name__)
-            if self._stopped.wait(self._settings.lease_seconds):
+            if self._stopped.wait(self._settings.jobs.lease_seconds):
                 return
 
 

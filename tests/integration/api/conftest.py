@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,13 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"")
-    return replace(
-        settings,
-        models=str(tmp_path / "models"),
+    return settings.changed(
+        models=(tmp_path / "models",),
         base_model="tiny",
         max_body_bytes=100_000,
-        repo_roots=str(tmp_path / "repositories"),
+        repo_roots=(tmp_path / "repositories",),
         # Nobody listens there, which is what most tests want; the others say their own.
-        runtime_url="http://127.0.0.1:9",
+        runtime_url=("http://127.0.0.1:9",),
     )
 
 
@@ -211,7 +210,7 @@ def ping_seconds() -> float:
 def served(
     settings: Settings, free_port: int, tmp_path: Path, ping_seconds: float
 ) -> Iterator[Served]:
-    settings = replace(settings, port=free_port, ping_seconds=ping_seconds)
+    settings = settings.changed(port=free_port, ping_seconds=ping_seconds)
     log = tmp_path / "api.log"
     with log.open("wb") as output:
         process = spawn(

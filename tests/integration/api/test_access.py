@@ -27,7 +27,7 @@ def test_the_first_start_writes_an_admin_key_that_works_and_stays(app, settings:
     assert [each["role"] for each in keys] == ["admin"]
     bootstrap_admin_key(settings)
     assert path.read_text().strip() == secret
-    with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+    with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
         assert secret not in str(connection.execute("SELECT * FROM api_keys").fetchall())
 
 

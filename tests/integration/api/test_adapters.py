@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ class TestWithAModelServer:
 
     @pytest.fixture
     def settings(self, settings: Settings, model_server: str) -> Settings:
-        return replace(settings, runtime_url=model_server)
+        return settings.changed(runtime_url=(model_server,))
 
     def test_a_swap_changes_the_answer_and_a_rollback_changes_it_back(
         self, served, trained, model_server

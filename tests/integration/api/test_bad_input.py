@@ -108,7 +108,7 @@ def contents(settings: Settings) -> Callable[[], dict[str, int]]:
     """Counts the rows of every table that a request could change."""
 
     def count() -> dict[str, int]:
-        with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+        with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
             return {
                 table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # type: ignore[index, arg-type]
                 for table in _TABLES

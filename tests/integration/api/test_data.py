@@ -72,7 +72,7 @@ def test_a_conversation_is_recorded(admin) -> None:
 @pytest.fixture
 def repository(settings: Settings) -> Path:
     """A git repository inside the allowed roots."""
-    folder = Path(settings.repo_roots) / "project"
+    folder = settings.git.roots[0] / "project"
     folder.mkdir(parents=True)
     subprocess.run(["git", "init", "-q", str(folder)], check=True, timeout=20)
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, max_upload_bytes=1 << 20)
+    return settings.changed(max_upload_bytes=1 << 20)
 
 
 def write(path: Path, count: int) -> Path:

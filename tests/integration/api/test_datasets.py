@@ -63,7 +63,7 @@ def test_a_dataset_is_verified_once_and_again_when_its_files_changed(
 
 
 def test_rows_are_shown_as_the_base_model_will_see_them(admin, curator, settings: Settings) -> None:
-    make_tiny_model(Path(settings.models) / "chatty")
+    make_tiny_model(settings.models.folders[0] / "chatty")
     made = upload(admin, rows_of(range(8)), "?split=0")
     where = f"/datasets/{made['dataset_id']}/rows?base_model=chatty"
     row = admin.get(where).json["rows"][0]

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -288,7 +287,7 @@ def test_the_api_says_why_it_cannot_start(settings: Settings, free_port: int) ->
         ({"database_url": "postgresql://a:b@127.0.0.1:9/c"}, "PostgreSQL"),
         ({"database_url": "mysql://x"}, "ACADEMY_DATABASE_URL"),
     ):
-        environ = replace(settings, port=free_port, **change).environ()  # type: ignore[arg-type]
+        environ = settings.changed(port=free_port, **change).environ()  # type: ignore[arg-type]
         done = subprocess.run(
             [sys.executable, "-m", "academy.api"],
             env={**os.environ, **environ},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(settings: Settings, models: Path) -> Settings:
     # A worker that was seen once stays alive for as long as a test takes.
-    return replace(settings, models=str(models), lease_seconds=60.0)
+    return settings.changed(models=(models,), lease_seconds=60.0)
 
 
 def _register(settings: Settings, sessions: Sessions, folder: Path, rows: list[Any]) -> str:

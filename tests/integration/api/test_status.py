@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 from academy.api.app import create_app
@@ -51,7 +50,7 @@ def test_the_probes_answer_anybody_and_tell_what_is_away(app, settings) -> None:
     assert http.get("/healthz").json == {"status": "alive"}
     ready = http.get("/readyz")
     assert (ready.status_code, ready.json["ready"]) == (200, True)
-    broken = create_app(replace(settings, redis_url="redis://127.0.0.1:9/0"))
+    broken = create_app(settings.changed(redis_url="redis://127.0.0.1:9/0"))
     answer = broken.test_client().get("/readyz")
     broken.extensions["academy"].close()
     assert answer.status_code == 503
@@ -61,7 +60,7 @@ def test_the_probes_answer_anybody_and_tell_what_is_away(app, settings) -> None:
 
 
 def test_a_database_that_is_away_is_503_with_the_time_to_try_again(settings) -> None:
-    app = create_app(replace(settings, database_url="postgresql://a:b@127.0.0.1:9/c"))
+    app = create_app(settings.changed(database_url="postgresql://a:b@127.0.0.1:9/c"))
     answer = app.test_client().get("/api/v1/academy/jobs", headers={"X-API-Key": "k"})
     app.extensions["academy"].close()
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")

@@ -53,7 +53,7 @@ def test_a_job_shows_how_it_is_launched(app, admin, dataset, settings) -> None:
     assert shown["limits"] == limits | {"cpu_seconds": None, "cpus": None}
     assert shown["refused"] is None
     # The settings have become stricter since.
-    stricter = replace(settings, trainer_memory_bytes=1 << 29)
+    stricter = settings.changed(trainer_memory_bytes=1 << 29)
     app.extensions["academy"] = replace(app.extensions["academy"], settings=stricter)
     [listed] = admin.get("/jobs").json["jobs"]
     assert "at most" in listed["launch"]["refused"]
@@ -126,7 +126,7 @@ def test_a_dataset_that_is_too_small_says_how_many_rows_are_missing(
         )
     answer = admin.post("/train", json={"dataset_id": "small"})
     assert (answer.status_code, answer.json["code"]) == (422, "dataset_too_small")
-    assert f"so {settings.min_train_rows - 3} are missing" in answer.json["detail"]
+    assert f"so {settings.training.min_rows - 3} are missing" in answer.json["detail"]
 
 
 def test_the_status_of_a_running_job_has_progress_figures_and_last_lines(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ PARQUET = "application/vnd.apache.parquet"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, max_upload_bytes=200_000)
+    return settings.changed(max_upload_bytes=200_000)
 
 
 def alpaca(count: int, start: int = 0) -> list[dict[str, Any]]:
@@ -114,7 +113,7 @@ def test_a_bad_line_stores_nothing_and_is_reported_with_its_place(
 
 def test_a_form_may_hold_a_file_of_just_the_size_that_is_allowed(admin, settings: Settings) -> None:
     rows = lines(alpaca(700))
-    rows += b" " * (settings.max_upload_bytes - len(rows) - 1) + b"\n"
+    rows += b" " * (settings.api.max_upload_bytes - len(rows) - 1) + b"\n"
     for data, kind in ((rows, NDJSON), _form(("file", "rows.jsonl", rows))):
         answer = send(admin, data, kind, Prefer="wait=0")
         assert (answer.status_code, answer.json["report"]["rows"]) == (202, 700), answer.text

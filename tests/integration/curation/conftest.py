@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -153,7 +152,7 @@ def carry(settings: Settings, sessions: Sessions) -> Callable[..., Job]:
     """Submits a curation and has `work` carried out as a worker would; the job as it ended."""
 
     def carry(work: Work, request: CurationRequest, **changed: Any) -> Job:
-        own = replace(settings, **changed)
+        own = settings.changed(**changed)
         with sessions.begin() as session:
             job_id = submit_curation(session, own, request, None).id
         with sessions.begin() as session:

@@ -156,9 +156,9 @@ def test_an_outage_in_the_middle_costs_no_lesson_and_doubles_none(
             seen.append(lesson.id)
             if len(seen) == 1_000:
                 record_lessons(sessions, sentence, range(90_000, 90_005))
-                _refuse_connections(settings.database_url, refuse=True)
+                _refuse_connections(settings.postgres.url, refuse=True)
                 back = threading.Timer(
-                    1.0, _refuse_connections, [settings.database_url], {"refuse": False}
+                    1.0, _refuse_connections, [settings.postgres.url], {"refuse": False}
                 )
                 back.start()
         return lambda session: transitions.finish(session, attempt.claim, {})
@@ -176,7 +176,7 @@ def test_a_database_that_stays_away_ends_in_a_failure_that_is_tried_again(
 ) -> None:
     assert FailureCode(SourceAway.code) in RETRIED
     record_lessons(sessions, sentence, range(10))
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+    with psycopg.connect(settings.postgres.url, autocommit=True) as connection:
         connection.execute("ALTER TABLE lessons RENAME TO lessons_elsewhere")
     job = carry(curate_job, NO_GIT, blind_seconds=1.0)
     assert (job.status, job.crashes) == (Status.QUEUED, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Academy-Dashboard": "1"}
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     # Nobody listens there: the dashboard needs no model server.
-    return replace(settings, base_model="tiny", runtime_url="http://127.0.0.1:9")
+    return settings.changed(base_model="tiny", runtime_url=("http://127.0.0.1:9",))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_only_a_hash_of_the_session_is_stored_and_a_used_ticket_is_no_session(
 ) -> None:
     mine = _sign_in(browser)
     secret = mine.http.get_cookie("academy_session").value
-    with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+    with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
         assert secret not in str(connection.execute("SELECT * FROM tickets").fetchall())
     other = app.test_client()
     other.set_cookie("academy_session", mine.ticket)
@@ -140,7 +140,7 @@ def test_revoking_the_key_ends_its_sessions(browser) -> None:
 
 def test_a_session_ends_after_twelve_hours(browser, settings) -> None:
     mine = _sign_in(browser)
-    with psycopg.connect(settings.database_url, connect_timeout=10, autocommit=True) as connection:
+    with psycopg.connect(settings.postgres.url, connect_timeout=10, autocommit=True) as connection:
         (hours,) = connection.execute(
             "SELECT max(extract(epoch FROM expires_at - now())) / 3600 FROM tickets"
         ).fetchone()

@@ -6,7 +6,6 @@ by a small reader of our own that puts in the variables.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from academy.settings import Settings
+from academy.settings import places
 
 ROOT = Path(__file__).parents[3]
 PROCESSES = {
@@ -115,7 +114,7 @@ def test_passwords_and_addresses_must_be_given_and_have_no_default(
 
 
 def test_every_academy_variable_is_a_setting(services: dict[str, Service]) -> None:
-    settings = {f"ACADEMY_{each.name.upper()}" for each in dataclasses.fields(Settings)}
+    settings = {each.rule.variable for each in places()}
     for name in PROCESSES:
         given = {each for each in services[name]["environment"] if each.startswith("ACADEMY_")}
         assert given - settings == set(), name

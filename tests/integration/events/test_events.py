@@ -152,9 +152,8 @@ def test_what_a_killed_writer_left_in_the_stream_is_archived_by_the_next(
 def test_events_wait_while_redis_is_away_and_are_archived_all_the_same(
     settings: Settings, sessions: Sessions, job_id: str
 ) -> None:
-    from dataclasses import replace
 
-    nowhere = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    nowhere = settings.changed(redis_url="redis://127.0.0.1:1/0")
     write(nowhere, sessions, job_id, 10, end=True)
     with sessions() as session:
         assert ids(archive.read(session, job_id, START, 100)) == expected(1, 11)
@@ -221,9 +220,8 @@ def test_a_message_that_is_no_text_stops_nothing(
 def test_a_later_attempt_is_archived_though_redis_is_away(
     settings: Settings, sessions: Sessions, job_id: str
 ) -> None:
-    from dataclasses import replace
 
-    nowhere = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    nowhere = settings.changed(redis_url="redis://127.0.0.1:1/0")
     write(nowhere, sessions, job_id, 10, attempt=2, end=False)
     with sessions() as session:
         assert ids(archive.read(session, job_id, START, 100)) == expected(2, 10)

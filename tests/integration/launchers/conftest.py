@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from signal import SIGTERM
 
@@ -119,15 +118,14 @@ def docker_host(engine: docker.APIClient, monkeypatch: pytest.MonkeyPatch) -> It
 def habitat(settings: Settings, docker_host: str) -> Settings:
     """Settings whose trainings start in a container that runs this checkout's trainer."""
     packages = Path(docker.__file__).parents[1]
-    return replace(
-        settings,
+    return settings.changed(
         launcher="docker",
         docker_image=IMAGE,
-        docker_command="env PYTHONPATH=/opt/academy:/opt/packages python3 -m academy.trainer",
-        docker_mounts=f"{ROOT}:/opt/academy,{packages}:/opt/packages",
+        docker_command=("env", "PYTHONPATH=/opt/academy:/opt/packages", *Settings().docker.command),
+        docker_mounts=(f"{ROOT}:/opt/academy", f"{packages}:/opt/packages"),
         docker_cpus=1,
         trainer_memory_bytes=2 << 30,
-        models=str(settings.home / "models"),
+        models=(settings.home / "models",),
         base_model="tiny",
     )
 

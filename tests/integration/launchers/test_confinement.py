@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +64,9 @@ def run(
 ) -> tuple[str, list[str]]:
     """Let a program of the test's train; the failure code of the attempt, and what it said."""
     (folder / "probe.py").write_text(program)
-    trainings.settings = replace(
-        trainings.settings,
-        docker_command="python3 /probe/probe.py",
-        docker_mounts=f"{folder}:/probe",
+    trainings.settings = trainings.settings.changed(
+        docker_command=("python3", "/probe/probe.py"),
+        docker_mounts=(f"{folder}:/probe",),
         **changed,
     )
     job = trainings.submit(network=bool(changed.get("docker_network")))
@@ -157,7 +155,7 @@ def test_weights_that_the_containers_user_may_not_read_are_named_before_the_star
 
 
 def test_a_mount_that_is_not_there_is_named(trainings: Trainings) -> None:
-    trainings.settings = replace(trainings.settings, docker_mounts="/no/such/folder:/opt/x")
+    trainings.settings = trainings.settings.changed(docker_mounts=("/no/such/folder:/opt/x",))
     job = trainings.carry_out(trainings.submit())
     assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.CONTAINER_REFUSED)
     assert "/no/such/folder" in str(job.failure_message)

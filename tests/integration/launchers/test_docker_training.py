@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -42,7 +41,7 @@ def test_a_drain_lets_the_container_write_a_checkpoint_that_the_next_one_goes_on
     with trainings.sessions() as session:
         assert jobs.transitions(session, job.id)[-1].reason == Reason.DRAINED
     with trainings.sessions.begin() as session:
-        again = transitions.claim(session, "gpu", "worker-2", trainings.settings.lease_seconds)
+        again = transitions.claim(session, "gpu", "worker-2", trainings.settings.jobs.lease_seconds)
     assert again is not None
     work = threading.Thread(target=trainings.carry_out, args=(again,))
     work.start()
@@ -73,7 +72,7 @@ def test_a_container_past_its_time_is_ended(trainings: Trainings) -> None:
 
 
 def test_an_image_that_is_not_there_fails_at_once_and_names_it(trainings: Trainings) -> None:
-    trainings.settings = replace(trainings.settings, docker_images="elsewhere/*")
+    trainings.settings = trainings.settings.changed(docker_images=("elsewhere/*",))
     job = trainings.carry_out(trainings.submit(image="elsewhere/trainer:1"))
     assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.IMAGE_MISSING)
     assert "elsewhere/trainer:1" in str(job.failure_message)
@@ -83,7 +82,7 @@ def test_an_image_that_is_not_there_fails_at_once_and_names_it(trainings: Traini
 def test_a_command_that_the_image_does_not_have_is_refused_by_the_engine(
     trainings: Trainings,
 ) -> None:
-    trainings.settings = replace(trainings.settings, docker_command="/no/such/program")
+    trainings.settings = trainings.settings.changed(docker_command=("/no/such/program",))
     job = trainings.carry_out(trainings.submit())
     assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.CONTAINER_REFUSED)
     assert "/no/such/program" in str(job.failure_message)
@@ -98,13 +97,12 @@ def test_without_an_engine_the_job_waits_for_it_or_runs_natively_where_policy_sa
     failure = trainings.failure(job.id)
     assert failure["code"] == FailureCode.DOCKER_UNAVAILABLE
     assert "/nowhere/docker.sock" in failure["message"] and "DOCKER_HOST" in failure["next_step"]
-    trainings.settings = replace(
-        trainings.settings,
-        launcher_fallback="native",
-        trainer_command="python -c 'raise SystemExit(7)'",
+    trainings.settings = trainings.settings.changed(
+        launcher_fallback=("native",),
+        trainer_command=("python", "-c", "raise SystemExit(7)"),
     )
     with trainings.sessions.begin() as session:
-        again = transitions.claim(session, "gpu", "worker-1", trainings.settings.lease_seconds)
+        again = transitions.claim(session, "gpu", "worker-1", trainings.settings.jobs.lease_seconds)
     assert again is not None
     trainings.carry_out(again)
     assert "status 7" in trainings.failure(job.id)["message"]
@@ -136,8 +134,8 @@ def test_gpus_that_the_engine_cannot_give_are_named_or_done_without_where_policy
     job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
     assert (job.status, job.failure_code) == (Status.FAILED, FailureCode.NVIDIA_RUNTIME_MISSING)
     assert "nvidia-ctk" in str(job.failure_next_step)
-    trainings.settings = replace(
-        trainings.settings, launcher_fallback="cpu", docker_command="python3 -c print(77)"
+    trainings.settings = trainings.settings.changed(
+        launcher_fallback=("cpu",), docker_command=("python3", "-c", "print(77)")
     )
     job = trainings.carry_out(trainings.submit(num_epochs=1), devices=["MIG-1"])
     said = trainings.said(job.id)

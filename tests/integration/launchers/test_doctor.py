@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from academy.cli.checks import Finding, State
@@ -23,7 +21,7 @@ def look(settings: Settings) -> list[Finding]:
 def test_an_engine_with_the_image_is_in_order_and_a_missing_runtime_is_named(
     docker_host: str, settings: Settings
 ) -> None:
-    engine, runtime, image = look(replace(settings, launcher="docker", docker_image=IMAGE))
+    engine, runtime, image = look(settings.changed(launcher="docker", docker_image=IMAGE))
     assert (engine.state, image.state) == (State.OK, State.OK)
     assert engine.necessary and image.necessary
     assert docker_host in engine.detail and "sha256:" in image.detail
@@ -34,7 +32,7 @@ def test_an_engine_with_the_image_is_in_order_and_a_missing_runtime_is_named(
 def test_an_image_that_is_not_there_is_named_as_a_job_names_it(
     docker_host: str, settings: Settings
 ) -> None:
-    *_, image = look(replace(settings, launcher="docker", docker_image="nobody/has:it"))
+    *_, image = look(settings.changed(launcher="docker", docker_image="nobody/has:it"))
     assert (image.state, image.necessary) == (State.MISSING, True)
     assert image.detail == str(ImageMissing(image="nobody/has:it"))
     assert image.todo == ImageMissing.next_step
@@ -45,7 +43,7 @@ def test_without_an_engine_only_those_who_train_in_containers_lack_something(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    engine, runtime, image = look(replace(settings, launcher=launcher))
+    engine, runtime, image = look(settings.changed(launcher=launcher))
     for each in (engine, runtime, image):
         assert each.state == State.MISSING
         assert DockerUnavailable.next_step in each.todo

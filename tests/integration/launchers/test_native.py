@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -22,7 +21,9 @@ from tests.integration.launchers.trainings import Trainings
 @pytest.fixture
 def natives(settings: Settings, sessions: Sessions, dataset: str, tmp_path: Path) -> Trainings:
     """Trainings by the native launcher; `trainer` in the test's folder is the program."""
-    changed = replace(settings, base_model="tiny", trainer_command=f"python {tmp_path}/trainer.py")
+    changed = settings.changed(
+        base_model="tiny", trainer_command=("python", f"{tmp_path}/trainer.py")
+    )
     return Trainings(changed, sessions, dataset)
 
 
@@ -96,7 +97,7 @@ def test_wall_time_past_its_limit_is_a_timeout(
 
 
 def test_a_request_for_more_than_is_allowed_makes_no_job(natives: Trainings) -> None:
-    natives.settings = replace(natives.settings, trainer_memory_bytes=1 << 30)
+    natives.settings = natives.settings.changed(trainer_memory_bytes=1 << 30)
     with pytest.raises(LaunchRefused, match="at most"):
         natives.submit(limits={"memory_bytes": 2 << 30})
     with pytest.raises(LaunchRefused, match="hosts is 2, but the launcher is 'docker'"):
@@ -112,7 +113,7 @@ def test_the_launcher_of_several_hosts_is_not_left_to_the_default_of_each(
     with natives.sessions.begin() as session:
         job = submit_training(session, natives.settings, request, None)
     launch = Launch.model_validate(natives.job(job.id).launch)
-    assert grant(launch, replace(natives.settings, launcher="docker")).launcher == "native"
+    assert grant(launch, natives.settings.changed(launcher="docker")).launcher == "native"
 
 
 def each_line(process: psutil.Process) -> str:

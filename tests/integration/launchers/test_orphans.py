@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
     request = TrainingRequest(dataset_id=dataset, num_epochs=100)
     with sessions.begin() as session:
         job_id = submit_training(session, habitat, request, None).id
-    settings = replace(habitat, lease_seconds=3.0)
+    settings = habitat.changed(lease_seconds=3.0)
     said = (tmp_path / "worker.log").open("wb")
     worker = spawn(
         [sys.executable, "-m", "workers", "gpu"],

@@ -31,7 +31,7 @@ class Trainings:
         with self.sessions.begin() as session:
             submit_training(session, self.settings, request, None)
         with self.sessions.begin() as session:
-            job = transitions.claim(session, "gpu", "worker-1", self.settings.lease_seconds)
+            job = transitions.claim(session, "gpu", "worker-1", self.settings.jobs.lease_seconds)
         assert job is not None
         return job
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -21,7 +20,7 @@ from academy.store.plans.schedule_tables import Schedule
 @pytest.fixture
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     (tmp_path / "repositories").mkdir()
-    return replace(settings, repo_roots=str(tmp_path / "repositories"))
+    return settings.changed(repo_roots=(tmp_path / "repositories",))
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def come_due(sessions: Sessions) -> Callable[[str], None]:
 @pytest.fixture
 def make_dataset(settings: Settings, sessions: Sessions) -> Callable[[str], None]:
     """Registers a dataset that is large enough, and a base model to train on it."""
-    model = settings.model_folders[0] / settings.base_model
+    model = settings.model_folders[0] / settings.models.base
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"")
@@ -61,7 +60,7 @@ def make_dataset(settings: Settings, sessions: Sessions) -> Callable[[str], None
                 digest=f"sha256:{name}",
                 key=f"datasets/{name}",
                 format="alpaca",
-                train_rows=settings.min_train_rows,
+                train_rows=settings.training.min_rows,
                 heldout_rows=1,
                 statistics={},
                 request={},

@@ -202,6 +202,6 @@ def test_the_keeper_submits_and_hints_in_one_sweep(
     keep("nightly")
     Keeper(settings, sessions).sweep()
     assert show("nightly").submitted == 1
-    with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+    with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
         waiting = connection.execute("SELECT count(*) FROM hints WHERE published_at IS NULL")
         assert waiting.fetchone() == (0,)

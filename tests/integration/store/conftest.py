@@ -72,7 +72,7 @@ class Site:
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
-    made = make_sessions(Settings(database_url=database_url))
+    made = make_sessions(Settings().changed(database_url=database_url))
     yield made
     made.kw["bind"].dispose()
 

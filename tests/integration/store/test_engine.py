@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -17,7 +16,7 @@ from academy.store.engine import StoreError, make_engine
 def test_a_server_that_falls_silent_in_the_middle_is_given_up_and_found_again(
     settings: Settings,
 ) -> None:
-    impatient = replace(settings, postgres_timeout_seconds=0.5)
+    impatient = settings.changed(postgres_timeout_seconds=0.5)
     engine = make_engine(impatient, statement_seconds=1)
     with engine.connect() as connection:
         backend = connection.scalar(text("SELECT pg_backend_pid()"))
@@ -39,7 +38,7 @@ def test_a_server_that_falls_silent_in_the_middle_is_given_up_and_found_again(
 def test_a_transaction_of_a_worker_that_stands_still_ends_with_its_lease(
     settings: Settings, lease_seconds: float, idle: str
 ) -> None:
-    engine = make_engine(replace(settings, lease_seconds=lease_seconds))
+    engine = make_engine(settings.changed(lease_seconds=lease_seconds))
     with engine.connect() as connection:
         found = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()
     engine.dispose()

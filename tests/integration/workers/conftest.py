@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,10 @@ class Yard:
     def __init__(self, settings: Settings, sessions: Sessions, folder: Path) -> None:
         self.folder = folder
         self.sessions = sessions
-        self.settings = replace(
-            settings,
-            models=str(folder / "models"),
+        self.settings = settings.changed(
+            models=(folder / "models",),
             base_model="tiny",
-            trainer_command=f"{sys.executable} {_DOUBLE}",
+            trainer_command=(sys.executable, str(_DOUBLE)),
             lease_seconds=20.0,  # nobody is to lose a lease because the machine is busy
             heartbeat_seconds=0.3,
             pause_grace_seconds=30.0,

@@ -29,7 +29,7 @@ def claimed(settings: Settings, sessions: Sessions) -> Job:
     with sessions.begin() as session:
         transitions.submit(session, job)
     with sessions.begin() as session:
-        found = transitions.claim(session, "gpu", "worker-1", settings.lease_seconds)
+        found = transitions.claim(session, "gpu", "worker-1", settings.jobs.lease_seconds)
     assert found is not None
     return found
 
@@ -125,11 +125,10 @@ def test_a_failure_is_recorded_by_its_code_and_retried_if_that_can_help(
 def test_a_cancel_is_heard_without_redis(
     settings: Settings, sessions: Sessions, claimed: Job
 ) -> None:
-    from dataclasses import replace
 
     with sessions.begin() as session:
         transitions.request_cancel(session, claimed.id)
-    blind = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    blind = settings.changed(redis_url="redis://127.0.0.1:1/0")
     assert run(blind, sessions, claimed, until_stopped) == Status.CANCELLED
 
 
@@ -153,7 +152,7 @@ def test_a_pause_and_a_drain_let_go_without_counting_a_crash(
     with sessions.begin() as session:
         transitions.request_resume(session, claimed.id)
     with sessions.begin() as session:
-        again = transitions.claim(session, "gpu", "worker-2", settings.lease_seconds)
+        again = transitions.claim(session, "gpu", "worker-2", settings.jobs.lease_seconds)
     assert again is not None
     draining = threading.Event()
     draining.set()
@@ -169,7 +168,7 @@ def test_a_job_that_was_taken_away_is_left_alone(
         with sessions.begin() as session:
             claim = Claim(claimed.id, claimed.fence, claimed.attempt, "worker-1")
             transitions.stopped(session, claim)
-            transitions.claim(session, "gpu", "worker-2", settings.lease_seconds)
+            transitions.claim(session, "gpu", "worker-2", settings.jobs.lease_seconds)
         return finish(attempt)
 
     assert run(settings, sessions, claimed, lose_it) is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def with_sources(settings: Settings, sessions: Sessions, tmp_path: Path) -> Sett
     ]
     with sessions.begin() as session:
         lessons.add_lessons(session, rows)
-    return replace(settings, repo_roots=str(repository))
+    return settings.changed(repo_roots=(repository,))
 
 
 @pytest.fixture

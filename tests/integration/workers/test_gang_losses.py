@@ -44,7 +44,7 @@ def led(settings: Settings, sessions: Sessions) -> Job:
 def unreachable(settings: Settings) -> Iterator[Sessions]:
     """A database at which nobody answers."""
     url = "postgresql://academy@127.0.0.1:1/academy"
-    made = make_sessions(replace(settings, database_url=url))
+    made = make_sessions(settings.changed(database_url=url))
     yield made
     made.kw["bind"].dispose()
 
@@ -92,7 +92,7 @@ def test_the_member_that_knows_the_cause_is_heard_before_one_that_only_lost_it(
 def test_a_member_that_never_began_costs_no_crash_and_the_job_waits(
     settings: Settings, sessions: Sessions, led: Job, had_begun: bool
 ) -> None:
-    settings = replace(settings, retry_seconds=600.0)
+    settings = settings.changed(retry_seconds=600.0)
 
     def lose(attempt: Attempt) -> None:
         gang = Gang(attempt)
@@ -100,7 +100,7 @@ def test_a_member_that_never_began_costs_no_crash_and_the_job_waits(
             with sessions.begin() as session:
                 gangs.take_up(session, part(led, "two"))
         assert gang.wanted is None
-        with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+        with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
             connection.execute(
                 "UPDATE gang_members SET lease_expires_at = clock_timestamp()"
                 " WHERE worker_id = 'two'"
@@ -126,7 +126,7 @@ def test_a_cancel_ends_a_job_whose_gang_did_not_begin(
     def lose(attempt: Attempt) -> None:
         with sessions.begin() as session:
             transitions.request_cancel(session, led.id)
-        with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+        with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
             connection.execute("DELETE FROM gang_members")
         assert Gang(attempt).wanted is None
 
@@ -150,7 +150,7 @@ def test_while_postgres_is_away_the_leader_looks_once_in_a_heart_beat(
             assert Gang(attempt).wanted is None
         raise failed.value
 
-    settings = replace(settings, heartbeat_seconds=10.0, lease_seconds=60.0)
+    settings = settings.changed(heartbeat_seconds=10.0, lease_seconds=60.0)
     assert run(settings, sessions, led, look) == Status.FAILED
     assert [each.message for each in caplog.records].count(
         "the other hosts cannot be seen now: OperationalError"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from academy.artifacts.store import ArtifactStore
+from academy.settings import Settings
 from academy.store.data import datasets
 from academy.store.models import adapters
 from academy.trainer.tiny import make_tiny_model
@@ -38,10 +38,9 @@ def real(yard: Yard, tmp_path: Path) -> Yard:
     """A yard whose workers train a tiny model by the real trainer."""
     make_tiny_model(tmp_path / "real" / "tiny")
     rows = make_dataset(tmp_path / "rows")
-    yard.settings = replace(
-        yard.settings,
-        models=str(tmp_path / "real"),
-        trainer_command="python -m academy.trainer",
+    yard.settings = yard.settings.changed(
+        models=(tmp_path / "real",),
+        trainer_command=Settings().training.command,
         min_train_rows=1,
     )
     store = ArtifactStore(yard.settings)

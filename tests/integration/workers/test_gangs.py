@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-from dataclasses import replace
 
 import psutil
 import pytest
@@ -78,7 +77,7 @@ def test_gangs_that_want_the_same_hosts_are_trained_on_both_one_after_the_other(
 def test_a_lost_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
     yard: Yard, lost: str
 ) -> None:
-    yard.settings = replace(yard.settings, lease_seconds=6.0)
+    yard.settings = yard.settings.changed(lease_seconds=6.0)
     programs = host(yard, "a"), host(yard, "b")
     yard.keeper()
     job_id = yard.submit(400, hosts=2)
@@ -150,7 +149,7 @@ def test_a_member_that_drains_costs_no_crash_and_no_step(yard: Yard) -> None:
 
 def test_a_host_that_does_not_get_ready_gives_the_job_back(yard: Yard) -> None:
     """A member that is given its part and then says nothing, as if its host had gone."""
-    yard.settings = replace(yard.settings, lease_seconds=6.0)
+    yard.settings = yard.settings.changed(lease_seconds=6.0)
     worker = host(yard, "a")
     alike = yard.worker_of(worker).versions
     job_id = yard.submit(5, hosts=2)

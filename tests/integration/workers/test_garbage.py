@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,7 +111,7 @@ def test_publishing_again_makes_it_young(
 def test_a_store_in_memory_is_swept_alike(
     settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
-    remote = ArtifactStore(replace(settings, artifacts=f"memory://{tmp_path.name}"))
+    remote = ArtifactStore(settings.changed(artifacts=f"memory://{tmp_path.name}"))
     key = publish(remote, tmp_path, "adapters", "a")
     assert remote.children("adapters") == [key]
     assert garbage.collect(remote, sessions, grace_seconds=GRACE) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,8 @@ def place(
     """A home with a tiny model and a data set of eight rows."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     make_tiny_model(tmp_path / "models" / "tiny")
-    place = replace(settings, models=str(tmp_path / "models"), base_model="tiny")
-    place = replace(place, min_train_rows=1)
+    place = settings.changed(models=(tmp_path / "models",), base_model="tiny")
+    place = place.changed(min_train_rows=1)
     rows = tmp_path / "dataset"
     rows.mkdir()
     for name in ("train", "heldout"):
@@ -71,7 +70,7 @@ def trained(settings: Settings, sessions: Sessions, **recipe: Any) -> str:
         request = TrainingRequest.model_validate(RECIPE | recipe)
         job_id = submit_training(session, settings, request, "a test").id
     with sessions.begin() as session:
-        job = transitions.claim(session, "gpu", "worker-1", settings.lease_seconds)
+        job = transitions.claim(session, "gpu", "worker-1", settings.jobs.lease_seconds)
     assert job is not None and job.id == job_id
     status = carry_out(settings, sessions, job, threading.Event(), train)
     said = [each.fields for each in replay.read_all(sessions, stream.connect(settings), job_id)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,13 @@ def test_a_broker_that_accepts_and_never_answers_is_given_up_soon() -> None:
         url = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
         began = time.monotonic()
         with pytest.raises(BrokerAway):
-            HintSender(replace(Settings(), redis_url=url)).send(["gpu"])
+            HintSender(Settings().changed(redis_url=url)).send(["gpu"])
         assert time.monotonic() - began < 3  # it hung, and was not waited for
 
 
 def test_a_broker_that_came_back_is_reached_over_a_new_connection(tmp_path: Path) -> None:
     server = EmbeddedValkey(tmp_path)
-    sender = HintSender(replace(Settings(), redis_url=server.start()))
+    sender = HintSender(Settings().changed(redis_url=server.start()))
     sender.send(["gpu"])
     server.stop()
     with pytest.raises(BrokerAway):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
 @pytest.fixture
 def process(settings: Settings, driver: Driver) -> Iterator[WorkerProcess]:
     """A process that has registered and whose next heart-beat is far away."""
-    calm = replace(settings, heartbeat_seconds=600.0, lease_seconds=600.0, host_name="b")
+    calm = settings.changed(heartbeat_seconds=600.0, lease_seconds=600.0, host_name="b")
     made = WorkerProcess(calm, "gpu", end=lambda: None)
     made.start()
     yield made

@@ -138,7 +138,7 @@ def test_a_worker_stops_claiming_when_the_schema_changes_and_goes_on_when_it_is_
     yard.until(lambda: "keeper started" in keeper.log.read_text(), "the keeper starts")
 
     def set_revision(revision: str) -> str:
-        with psycopg.connect(yard.settings.database_url, connect_timeout=10) as connection:
+        with psycopg.connect(yard.settings.postgres.url, connect_timeout=10) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
         assert row is not None
@@ -163,7 +163,7 @@ def test_a_worker_stops_claiming_when_the_schema_changes_and_goes_on_when_it_is_
 
 def test_a_worker_bears_what_is_no_hint_of_ours(yard: Yard) -> None:
     worker = yard.worker()
-    with redis.Redis.from_url(yard.settings.redis_url, socket_timeout=10) as client:
+    with redis.Redis.from_url(yard.settings.redis.url, socket_timeout=10) as client:
         client.lpush("gpu", _message("academy.unknown"))
         client.lpush("tpu", _message("academy.train"))  # nobody reads it
         yard.keeper()
@@ -175,7 +175,7 @@ def test_a_worker_bears_what_is_no_hint_of_ours(yard: Yard) -> None:
 def test_a_worker_that_breaks_off_does_not_end_as_if_it_was_drained(yard: Yard) -> None:
     """Celery gives up at what is no JSON at all; whoever supervises the worker starts it again."""
     worker = yard.worker()
-    with redis.Redis.from_url(yard.settings.redis_url, socket_timeout=10) as client:
+    with redis.Redis.from_url(yard.settings.redis.url, socket_timeout=10) as client:
         client.lpush("gpu", "no JSON")
     yard.until(lambda: not worker.is_running, "it ends")
     assert worker.status == 1 and "Unrecoverable error" in worker.log.read_text()

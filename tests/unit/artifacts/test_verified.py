@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from academy.settings import Settings
 
 
 def test_each_change_after_the_first_verification_is_found(tmp_path: Path) -> None:
-    store = ArtifactStore(replace(Settings(), home=tmp_path / "home"))
+    store = ArtifactStore(Settings().changed(home=tmp_path / "home"))
     made = tmp_path / "made"
     made.mkdir()
     (made / "rows.jsonl").write_text("one\n")

@@ -11,13 +11,13 @@ from academy.trainer.tiny import make_tiny_model
 
 def test_a_model_that_is_there_is_used_at_once(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "models" / NAME)
-    assert prepare(Settings(models=str(tmp_path / "models"))) == (folder, False)
+    assert prepare(Settings().changed(models=(tmp_path / "models",))) == (folder, False)
 
 
 def test_folders_that_cannot_be_written_to_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelNotPrepared, match="file/models"):
-        prepare(Settings(models=str(tmp_path / "file" / "models")))
+        prepare(Settings().changed(models=(tmp_path / "file" / "models",)))
 
 
 def test_the_tiny_model_is_the_same_every_time(

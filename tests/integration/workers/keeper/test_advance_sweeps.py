@@ -16,7 +16,7 @@ from workers.keeper.advance_sweeps import AdvanceSweeps
 def test_the_next_trial_begins_when_one_is_over(
     context, settings: Settings, sessions: Sessions
 ) -> None:
-    model = settings.model_folders[0] / settings.base_model
+    model = settings.model_folders[0] / settings.models.base
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"")
@@ -30,7 +30,7 @@ def test_the_next_trial_begins_when_one_is_over(
             digest="sha256:one",
             key="datasets/one",
             format="alpaca",
-            train_rows=settings.min_train_rows,
+            train_rows=settings.training.min_rows,
             heldout_rows=1,
             statistics={},
             request={},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from academy.artifacts.manifest import write_manifest
@@ -34,7 +33,7 @@ def test_the_store_is_not_listed_again_before_its_interval_is_over(
     settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
     store = ArtifactStore(settings)
-    duty = CollectGarbage(Context.of(replace(settings, artifact_grace_seconds=GRACE), sessions))
+    duty = CollectGarbage(Context.of(settings.changed(artifact_grace_seconds=GRACE), sessions))
     key = publish_old(store, tmp_path / "a", "a")
     assert duty.do() == 1
     assert not store.holds(key)
@@ -47,7 +46,7 @@ def test_a_short_grace_makes_it_listed_as_often(
     settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
     store = ArtifactStore(settings)
-    duty = CollectGarbage(Context.of(replace(settings, artifact_grace_seconds=0.0), sessions))
+    duty = CollectGarbage(Context.of(settings.changed(artifact_grace_seconds=0.0), sessions))
     for name in "ab":
         publish_old(store, tmp_path / name, name)
         assert duty.do() == 1
@@ -58,7 +57,7 @@ def test_a_sweep_of_the_keeper_collects(
 ) -> None:
     store = ArtifactStore(settings)
     key = publish_old(store, tmp_path / "a", "a")
-    keeper = Keeper(replace(settings, artifact_grace_seconds=GRACE), sessions)
+    keeper = Keeper(settings.changed(artifact_grace_seconds=GRACE), sessions)
     keeper.sweep()
     assert not store.holds(key)
     key = publish_old(store, tmp_path / "b", "b")

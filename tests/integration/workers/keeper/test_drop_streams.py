@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from academy.events import replay
 from academy.settings import Settings
 from academy.store.engine import Sessions
@@ -21,6 +19,6 @@ def test_an_archived_stream_is_dropped_after_its_grace(
         transitions.request_cancel(session, job_id)
     eventually(lambda: CloseEvents(context).do() == 1)
     assert DropStreams(context).do() == 0
-    impatient = Context.of(replace(settings, stream_grace_seconds=0.0), sessions)
+    impatient = Context.of(settings.changed(stream_grace_seconds=0.0), sessions)
     assert DropStreams(impatient).do() == 1
     assert replay.read_all(sessions, client, job_id)[-1].is_last

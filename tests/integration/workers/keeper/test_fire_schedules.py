@@ -23,7 +23,7 @@ def test_what_is_due_is_submitted_by_one_of_two_keepers(
         keeping.create(session, "nightly", request, "ci")
     one, other = FireSchedules(context), FireSchedules(Context.of(settings, sessions))
     assert (one.do(), other.do()) == (0, 0)
-    with psycopg.connect(settings.database_url, connect_timeout=10) as connection:
+    with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
         connection.execute("UPDATE schedules SET next_at = clock_timestamp()")
     assert sorted([one.do(), other.do()]) == [0, 1]
     with sessions() as session:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def test_every_file_of_the_keeper_is_a_duty_that_the_loop_does_and_has_a_test() 
 
 def test_a_sweep_survives_redis_being_away(settings: Settings, sessions: Sessions, submit) -> None:
     submit()
-    Keeper(replace(settings, redis_url="redis://127.0.0.1:1/0"), sessions).sweep()
+    Keeper(settings.changed(redis_url="redis://127.0.0.1:1/0"), sessions).sweep()
 
 
 def test_a_damaged_event_of_one_job_does_not_keep_the_others_from_being_reaped(

@@ -26,7 +26,7 @@ def test_a_failure_of_postgres_lets_the_two_heart_beats_begin_anew(
     context, sessions: Sessions, submit, eventually
 ) -> None:
     reap = ReapLeases(context)
-    eventually(lambda: context.steadiness.seconds() > 2 * context.settings.heartbeat_seconds)
+    eventually(lambda: context.steadiness.seconds() > 2 * context.settings.jobs.heartbeat_seconds)
     submit()
     with sessions.begin() as session:
         transitions.claim(session, "gpu", "w", 0.0)

@@ -68,4 +68,4 @@ def test_an_engine_that_hangs_is_given_up_in_time(door: Path) -> None:
         silent.bind(str(door))
         silent.listen()
         with pytest.raises(DockerUnavailable, match="timed out"):
-            engine.connect(Settings(docker_timeout_seconds=1.0))
+            engine.connect(Settings().changed(docker_timeout_seconds=1.0))

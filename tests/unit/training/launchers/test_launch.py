@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from pydantic import ValidationError
 
@@ -13,15 +11,15 @@ from academy.training.launch import Launch, LaunchRefused, LimitsWanted, grant
 from academy.training.request import TrainingRequest
 
 SETTINGS = Settings()
-DOCKER = replace(SETTINGS, launcher="docker")
+DOCKER = SETTINGS.changed(launcher="docker")
 
 
 def test_without_a_word_the_settings_decide() -> None:
     granted = grant(Launch(), SETTINGS)
     assert (granted.launcher, granted.image) == ("native", "academy:local")
     assert granted.limits.memory_bytes is None and granted.limits.cpu_seconds is None
-    assert granted.limits.wall_seconds == SETTINGS.job_timeout_seconds
-    full = replace(DOCKER, trainer_memory_bytes=1 << 30, trainer_cpu_seconds=60.0, docker_cpus=2)
+    assert granted.limits.wall_seconds == SETTINGS.jobs.timeout_seconds
+    full = DOCKER.changed(trainer_memory_bytes=1 << 30, trainer_cpu_seconds=60.0, docker_cpus=2)
     limits = grant(Launch(), full).limits
     assert (limits.memory_bytes, limits.cpu_seconds, limits.cpus) == (1 << 30, 60.0, 2)
 
@@ -33,17 +31,17 @@ def test_without_a_word_the_settings_decide() -> None:
         (Launch(network=True), SETTINGS, "network"),
         (Launch(limits=LimitsWanted(cpus=1.0)), SETTINGS, "limits.cpus"),
         (Launch(image="other:1"), DOCKER, "ACADEMY_DOCKER_IMAGES"),
-        (Launch(image="other:1"), replace(DOCKER, docker_images="our/*,else"), "other:1"),
+        (Launch(image="other:1"), DOCKER.changed(docker_images=("our/*", "else")), "other:1"),
         (Launch(network=True), DOCKER, "ACADEMY_DOCKER_NETWORK"),
         (
             Launch(limits=LimitsWanted(memory_bytes=2 << 30)),
-            replace(SETTINGS, trainer_memory_bytes=1 << 30),
+            SETTINGS.changed(trainer_memory_bytes=1 << 30),
             "limits.memory_bytes",
         ),
         (Launch(limits=LimitsWanted(wall_seconds=1e9)), SETTINGS, "limits.wall_seconds"),
         (
             Launch(limits=LimitsWanted(cpu_seconds=61)),
-            replace(SETTINGS, trainer_cpu_seconds=60.0),
+            SETTINGS.changed(trainer_cpu_seconds=60.0),
             "at most 60",
         ),
     ],
@@ -58,7 +56,7 @@ def test_what_policy_does_not_allow_is_refused_by_name(
 
 
 def test_what_policy_allows_is_granted() -> None:
-    settings = replace(SETTINGS, docker_images="our/*, other:1", docker_network="bridge")
+    settings = SETTINGS.changed(docker_images=("our/*", "other:1"), docker_network="bridge")
     for image in ("our/trainer:2", "other:1", "academy:local"):
         granted = grant(Launch(launcher="docker", image=image, network=True), settings)
         assert (granted.launcher, granted.image, granted.network) == ("docker", image, True)

@@ -1,0 +1,111 @@
+"""What this installation listens on and which servers it talks to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from academy.settings.rules import setting
+
+
+def _address(text: str) -> str:
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Api:
+    """The HTTP API and those who call it."""
+
+    host: str = setting("ACADEMY_HOST", "127.0.0.1", "address that the API listens on")
+    port: int = setting("ACADEMY_PORT", 8000, "port that the API listens on", low=1, high=65535)
+    key: str = setting("ACADEMY_API_KEY", "", "key that the CLI sends; empty: HOME/admin.key")
+    url: str = setting(
+        "ACADEMY_URL", "", "address of the API for the CLI; empty: that of the running home"
+    )
+    max_body_bytes: int = setting(
+        "ACADEMY_MAX_BODY_BYTES", 16 << 20, "largest request body", low=1024
+    )
+    max_upload_bytes: int = setting(
+        "ACADEMY_MAX_UPLOAD_BYTES", 512 << 20, "largest uploaded file", low=1024
+    )
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The database, which is the truth about every job."""
+
+    url: str = setting(
+        "ACADEMY_DATABASE_URL",
+        "",
+        "PostgreSQL of your own (postgresql://…); empty: the embedded one under the home",
+    )
+    timeout_seconds: float = setting(
+        "ACADEMY_POSTGRES_TIMEOUT_SECONDS",
+        10.0,
+        "longest wait for a connection to PostgreSQL",
+        low=0.5,
+    )
+
+
+@dataclass(frozen=True)
+class Redis:
+    """The broker of hints and the live part of the events."""
+
+    url: str = setting(
+        "ACADEMY_REDIS_URL",
+        "",
+        "Redis or Valkey of your own (redis://…); empty: the embedded one under the home",
+    )
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Where datasets, checkpoints and adapters are kept."""
+
+    url: str = setting(
+        "ACADEMY_ARTIFACTS", "", "artifact store: a folder or an fsspec URL; empty: HOME/artifacts"
+    )
+    grace_seconds: float = setting(
+        "ACADEMY_ARTIFACT_GRACE_SECONDS",
+        7 * 86400.0,
+        "age at which what nobody names any more leaves the artifact store, checkpoints of jobs "
+        "that are over among it",
+        low=1,
+    )
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The model servers behind the gateway."""
+
+    urls: tuple[str, ...] = setting(
+        "ACADEMY_RUNTIME_URL",
+        ("http://127.0.0.1:8100",),
+        "addresses of the model servers, separated by ','",
+        separator=",",
+        element=_address,
+    )
+
+
+@dataclass(frozen=True)
+class Events:
+    """The live events of jobs and their archive."""
+
+    tick_seconds: float = setting(
+        "ACADEMY_TICK_SECONDS",
+        0.1,
+        "interval at which live events are sent to watchers",
+        low=0.01,
+        high=5,
+    )
+    ping_seconds: float = setting(
+        "ACADEMY_PING_SECONDS", 20.0, "interval of keep-alive pings to watchers", low=0.1
+    )
+    archive_seconds: float = setting(
+        "ACADEMY_ARCHIVE_SECONDS", 5.0, "longest time until events reach the archive", low=0.05
+    )
+    stream_grace_seconds: float = setting(
+        "ACADEMY_STREAM_GRACE_SECONDS",
+        3600.0,
+        "time that a finished job's live stream is kept in Redis",
+        low=1,
+    )
