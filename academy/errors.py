@@ -3,12 +3,24 @@
 Each class is one kind of failure. Its docstring is the message template: ``str(error)`` is the
 docstring with the keyword arguments put in. `code` is the stable name that HTTP answers, job
 failures and the CLI carry; `status` is the HTTP status; `next_step` says the way out.
+
+Whatever failed, it is shown in one shape, `failure_body`: in jobs and their events, in transitions,
+sweeps and schedules, by the trainer, and in the middle of a stream.
 """
 
 from __future__ import annotations
 
 import inspect
 from typing import Any, ClassVar
+
+
+def failure_body(code: str, message: str | None, next_step: str | None) -> dict[str, str]:
+    """A failure as clients see it and as rows keep it: ``code``, ``message`` and ``next_step``.
+
+    All three are always there and always texts. Where nothing more can be said the text is empty,
+    and never null: whoever shows a failure joins them and need not look.
+    """
+    return {"code": str(code), "message": message or "", "next_step": next_step or ""}
 
 
 class AcademyError(Exception):
@@ -22,6 +34,10 @@ class AcademyError(Exception):
         self.fields = fields
         template = inspect.cleandoc(type(self).__doc__ or "")
         super().__init__(template.format(**fields))
+
+    def failure(self) -> dict[str, str]:
+        """This error as a failure; see `failure_body`."""
+        return failure_body(self.code, str(self), self.next_step)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.fields))

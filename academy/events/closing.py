@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 
+from academy.errors import failure_body
 from academy.events import archive, stream
 from academy.events.event import Event, EventId, timestamp
 from academy.store.engine import Sessions
@@ -57,12 +58,8 @@ def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
         jobs.close_events(session, job_id)
 
 
-def failure_of(job: Job) -> dict[str, str | None] | None:
-    """Why a job failed, as clients see it; None if it did not."""
+def failure_of(job: Job) -> dict[str, str] | None:
+    """Why a job failed, as clients see it (`failure_body`); None if it did not."""
     if job.failure_code is None:
         return None
-    return {
-        "code": job.failure_code,
-        "message": job.failure_message,
-        "next_step": job.failure_next_step,
-    }
+    return failure_body(job.failure_code, job.failure_message, job.failure_next_step)

@@ -213,7 +213,7 @@ def _let_go(attempt: Attempt) -> Status:
     return attempt.record(lambda session: transitions.stopped(session, attempt.claim))
 
 
-def _failure_of(attempt: Attempt, status: Status) -> dict[str, str | None] | None:
+def _failure_of(attempt: Attempt, status: Status) -> dict[str, str] | None:
     if status != Status.FAILED:
         return None
     return failure_of(attempt.record(lambda session: jobs.get(session, attempt.job.id)))

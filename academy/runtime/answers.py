@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from academy.errors import AcademyError
 from academy.runtime.generation import Finished
+from academy.wire.openai_error import error_of
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,6 @@ def usage(finished: Finished) -> dict[str, int]:
     }
 
 
-def event(body: dict[str, Any]) -> str:
-    """One server-sent event."""
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
-
-
 def problem(error: AcademyError) -> dict[str, Any]:
-    """OpenAI's error object. `fields` lets a driver raise the same error on its side."""
-    errors = getattr(error, "errors", [])
-    return {
-        "error": {
-            "message": str(error),
-            "type": "invalid_request_error" if error.status < 500 else "server_error",
-            "param": errors[0]["pointer"].strip("/").replace("/", ".") if errors else None,
-            "code": error.code,
-            "next_step": error.next_step,
-            "fields": error.fields,
-        }
-    }
+    """OpenAI's error. With `next_step` and `fields` a driver raises the same one on its side."""
+    return {"error": {**error_of(error), "next_step": error.next_step, "fields": error.fields}}

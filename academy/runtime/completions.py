@@ -10,13 +10,14 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from academy.errors import AcademyError
-from academy.runtime.answers import Head, event, problem
+from academy.runtime.answers import Head, problem
 from academy.runtime.bodies import json_body
 from academy.runtime.chat import ChatRequest, parse_chat
 from academy.runtime.connection import client_is_gone
 from academy.runtime.engine import Engine
 from academy.runtime.generation import Finished, Generation, Piece
 from academy.runtime.prompts import ask_for
+from academy.wire.sse import DONE, HEADERS, json_event
 
 #: Which version answered: the adapter's name, or ``base``.
 ADAPTER_HEADER = "X-Academy-Adapter"
@@ -45,9 +46,7 @@ def completions(engine: Engine) -> Blueprint:
         if chat.stream:
             # The first event is awaited here, so that a refusal still has its own status.
             first = next(events)
-            response = Response(_stream(events, first, head, chat), mimetype="text/event-stream")
-            response.headers["Cache-Control"] = "no-cache"
-            response.headers["X-Accel-Buffering"] = "no"
+            response = Response(_stream(events, first, head, chat), headers=HEADERS)
         else:
             response = jsonify(_whole(events, head))
         response.headers[ADAPTER_HEADER] = generation.ask.adapter or "base"
@@ -75,18 +74,18 @@ def _stream(
     later = chat.wants_usage
     with closing(events):  # type: ignore[type-var]  # it is a generator
         try:
-            yield event(head.chunk({"role": "assistant", "content": ""}, usage_null=later))
+            yield json_event(head.chunk({"role": "assistant", "content": ""}, usage_null=later))
             each = first
             while isinstance(each, Piece):
-                yield event(head.chunk({"content": each.text}, usage_null=later))
+                yield json_event(head.chunk({"content": each.text}, usage_null=later))
                 each = next(events)
-            yield event(head.chunk({}, each.reason, usage_null=later))
+            yield json_event(head.chunk({}, each.reason, usage_null=later))
             if later:
-                yield event(head.usage_chunk(each))
-            yield "data: [DONE]\n\n"
+                yield json_event(head.usage_chunk(each))
+            yield DONE
         except AcademyError as error:
             # The status was sent long ago; OpenAI's clients raise on an event with an error.
-            yield event(problem(error))
+            yield json_event(problem(error))
 
 
 def _events(generation: Generation, environ: dict[str, Any]) -> Iterator[Piece | Finished]:

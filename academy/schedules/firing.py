@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from academy.curation.request import CurationRequest
 from academy.curation.submission import submit_curation
-from academy.errors import AcademyError, InvalidRequest
+from academy.errors import AcademyError, InvalidRequest, failure_body
 from academy.lifecycle import JobKind
 from academy.schedules import skipping
 from academy.schedules.keeping import timing_of
@@ -125,11 +125,11 @@ def _submit_or_skip(session: Session, settings: Settings, row: Schedule) -> Job 
     raise InvalidRequest(detail=f"The schedule's kind {row.kind!r} is none that can be submitted.")
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def _refusal(error: Exception) -> dict[str, str]:
     if isinstance(error, AcademyError):
-        return {"code": error.code, "message": str(error), "next_step": error.next_step}
-    return {
-        "code": "internal_error",
-        "message": f"{type(error).__name__}: {error}",
-        "next_step": "This is a fault of Academy's own; the keeper's log has the details.",
-    }
+        return error.failure()
+    return failure_body(
+        AcademyError.code,
+        f"{type(error).__name__}: {error}",
+        "This is a fault of Academy's own; the keeper's log has the details.",
+    )

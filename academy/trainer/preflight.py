@@ -34,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         verify_dataset(spec.dataset)
         answer = count(spec)
     except AcademyError as error:
-        told = {"code": error.code, "message": str(error), "next_step": error.next_step}
-        sys.stdout.write(json.dumps({"error": told}))
+        sys.stdout.write(json.dumps({"error": error.failure()}))
         return 2
     sys.stdout.write(json.dumps(answer))
     return 0

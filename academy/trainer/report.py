@@ -73,7 +73,7 @@ class Report:
 
     def error(self, error: AcademyError) -> None:
         """Why the training ends without a result, and the way out."""
-        self._write("error", code=error.code, message=str(error), next_step=error.next_step)
+        self._write("error", **error.failure())
 
     def _write(self, kind: str, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

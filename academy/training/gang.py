@@ -189,8 +189,8 @@ def _failure_of(member: Member) -> Failure:
     known = member.failure or {}
     return Failure(
         FailureCode(known.get("code", FailureCode.WORKER_LOST)),
-        f"On the host {member.host}: {known.get('message')}",
-        str(known.get("next_step")),
+        f"On the host {member.host}: {known.get('message') or 'it did not say why.'}",
+        str(known.get("next_step") or ""),
     )
 
 

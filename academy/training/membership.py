@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def take_part(
                 "the part failed: %s", failure.message, extra={"job_id": job.id}, exc_info=True
             )
         hold.release()
-        told = None if failure is None else asdict(failure)
+        told = None if failure is None else failure.body()
         attempt.record(lambda session: gangs.end(session, claim, status, told))
     log.info("part over", extra={"job_id": job.id, "attempt": job.attempt, "status": status})
     return status

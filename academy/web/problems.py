@@ -17,18 +17,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from academy.errors import AcademyError, Unavailable
 from academy.store.outage import is_outage
+from academy.wire.openai_error import error_object
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-
-_OPENAI_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    429: "rate_limit_error",
-}
 
 #: What to do about the errors that the web server itself finds.
 _HTTP_NEXT_STEPS = {
@@ -96,7 +89,6 @@ def problem_body(
 ) -> dict[str, Any]:
     """The members of a problem answer."""
     errors = errors or []
-    pointer = str(errors[0].get("pointer") or "") if errors else ""
     return {
         "type": f"urn:academy:problem:{code}",
         "title": _title(status),
@@ -106,20 +98,8 @@ def problem_body(
         "next_step": next_step,
         "request_id": _request_id(),
         "errors": errors,
-        "error": {
-            "message": f"{detail} {next_step}".strip(),
-            "type": openai_type(status),
-            "param": pointer.strip("/").replace("/", ".") or None,
-            "code": code,
-        },
+        "error": error_object(status, code, detail, next_step, errors),
     }
-
-
-def openai_type(status: int) -> str:
-    """OpenAI's name for a kind of error."""
-    return _OPENAI_TYPES.get(
-        status, "invalid_request_error" if status < 500 else "service_unavailable_error"
-    )
 
 
 def _of_http(error: HTTPException) -> Response:

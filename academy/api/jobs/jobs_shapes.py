@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from academy.api.jobs.launches_shapes import LaunchShown, launch_body
+from academy.events.closing import failure_of
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store.jobs.tables import Job
@@ -169,13 +170,7 @@ def job_body(job: Job, settings: Settings) -> dict[str, Any]:
         "worker": job.worker_id,
         "progress": 1.0 if job.status == Status.FINISHED else progress.get("progress"),
         "launch": launch_body(job, settings),
-        "failure": None
-        if job.failure_code is None
-        else {
-            "code": job.failure_code,
-            "message": job.failure_message or "",
-            "next_step": job.failure_next_step or "",
-        },
+        "failure": failure_of(job),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -12,6 +11,7 @@ from flask import Response, request
 
 from academy.access.keys import Role
 from academy.api.jobs.logs_shapes import LogsPage, LogsQuery, StreamQuery
+from academy.errors import Unavailable, failure_body
 from academy.events.event import START, Event, EventId
 from academy.events.history import log_lines
 from academy.store.engine import StoreError
@@ -20,14 +20,15 @@ from academy.web.permissions import allows
 from academy.web.shapes import text_answer
 from academy.web.state import State, state
 from academy.web.watchers import ServerStopping
+from academy.wire import sse
 
 blueprint = APIBlueprint("logs", __name__, tag="Logs")
 
-_STREAM_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Connection": "keep-alive",
-    "X-Accel-Buffering": "no",  # nginx would hold events back
-}
+_DATABASE_AWAY = failure_body(
+    Unavailable.code,
+    "The database is away; connect again.",
+    "Send the id of the last event seen as Last-Event-ID, and nothing is missed.",
+)
 
 
 @blueprint.get("/train/<job_id>/logs")
@@ -70,38 +71,24 @@ def log_stream(job_id: str, query: StreamQuery) -> Response:
     _require_job(job_id)
     text = request.headers.get("Last-Event-ID") or query.after
     after = EventId.parse(text) if text else None
-    answer = Response(
-        _server_sent(state(), job_id, after),
-        content_type="text/event-stream; charset=utf-8",
-    )
-    answer.headers.extend(_STREAM_HEADERS)
-    return answer
+    return Response(_server_sent(state(), job_id, after), headers=sse.HEADERS)
 
 
 def _server_sent(current: State, job_id: str, after: EventId | None) -> Iterator[str]:
-    """The stream's text (WHATWG HTML, section 9.2).
-
-    Events carry no ``event:`` line: a browser hands unnamed ones to ``onmessage``, and would take
-    one named ``error`` for a broken connection. The type is in the data.
-    """
-    yield _data({"type": "connected", "job_id": job_id})
+    yield sse.json_event({"type": "connected", "job_id": job_id})
     try:
         with current.watchers.watching():
             for batch in current.hub.watch(job_id, after):
-                yield _frame(current, job_id, batch) if batch else ": ping\n\n"
+                yield _frame(current, job_id, batch) if batch else sse.PING
     except ServerStopping:
-        yield ": the server is stopping, connect again\n\n"
+        yield sse.comment("the server is stopping, connect again")
     except StoreError:
-        yield _data({"type": "error", "message": "The database is away; connect again."})
+        yield sse.json_event({"type": "error", **_DATABASE_AWAY})
 
 
 def _frame(current: State, job_id: str, batch: list[Event]) -> str:
     text = current.texts.text
-    return "".join(f"id: {event.id}\ndata: {text(job_id, event)}\n\n" for event in batch)
-
-
-def _data(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body)}\n\n"
+    return "".join(sse.event(text(job_id, event), id=str(event.id)) for event in batch)
 
 
 def _as_file(job_id: str, lines: Iterator[dict[str, Any]]) -> Response:

@@ -17,8 +17,9 @@ from academy.settings import Settings
 from academy.store.engine import Session
 from academy.store.models import adapters
 from academy.web.permissions import allows
-from academy.web.problems import openai_type
 from academy.web.state import state
+from academy.wire import sse
+from academy.wire.openai_error import error_of
 
 blueprint = APIBlueprint("openai", __name__, tag="OpenAI")
 
@@ -61,8 +62,7 @@ def chat(wanted: ChatWanted) -> Response:
     payload: dict[str, Any] = json.loads(request.get_data(cache=True))
     if wanted.stream:
         stream = gateway.chat_stream(payload, resolved)
-        answer = Response(_server_sent(stream), content_type="text/event-stream; charset=utf-8")
-        answer.headers.extend({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        answer = Response(_server_sent(stream), headers=sse.HEADERS)
         # A response that is never iterated would leave the model server computing.
         answer.call_on_close(stream.close)
     else:
@@ -77,17 +77,11 @@ def _server_sent(stream: ChatStream) -> Iterator[str]:
     try:
         with stream:
             for chunk in stream:
-                yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+                yield sse.json_event(chunk)
     except AcademyError as error:
-        body = {
-            "message": f"{error} {error.next_step}",
-            "type": openai_type(error.status),
-            "param": None,
-            "code": error.code,
-        }
-        yield f"data: {json.dumps({'error': body}, ensure_ascii=False)}\n\n"
+        yield sse.json_event({"error": error_of(error)})
         return
-    yield "data: [DONE]\n\n"
+    yield sse.DONE
 
 
 def _models(session: Session, settings: Settings) -> list[dict[str, Any]]:

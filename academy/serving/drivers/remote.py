@@ -149,6 +149,8 @@ class Remote:
         self, error: dict[str, Any], status: int, model: str, retry_after: str
     ) -> AcademyError:
         message, code = str(error.get("message", "no reason given")), str(error.get("code", ""))
+        # The embedded server's message ends with the way out, and ours gets one of its own.
+        message = message.removesuffix(str(error.get("next_step") or "")).rstrip()
         fields = error.get("fields")
         if code in _TYPED and isinstance(fields, dict):
             try:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
-from academy.errors import Conflict, NotFound, StaleFence
+from academy.errors import Conflict, NotFound, StaleFence, failure_body
 from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
 from academy.store.base import from_now, now
 from academy.store.jobs import fair_share
@@ -52,6 +52,10 @@ class Failure:
     code: FailureCode
     message: str
     next_step: str
+
+    def body(self) -> dict[str, str]:
+        """As transitions and members' rows keep it; see `failure_body`."""
+        return failure_body(self.code, self.message, self.next_step)
 
 
 def submit(session: Session, job: Job) -> None:
@@ -150,7 +154,7 @@ def fail_or_retry(
     elif job.status == Status.PAUSING:
         _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, crashes=crashes, **RELEASED)
     else:
-        _requeue(session, job, Reason.RETRY, crashes, retry_seconds, _detail(failure))
+        _requeue(session, job, Reason.RETRY, crashes, retry_seconds, failure.body())
     return Status(job.status)
 
 
@@ -169,7 +173,7 @@ def stopped(
     elif job.status == Status.PAUSING:
         _move(session, job, Status.PAUSED, Reason.PAUSE_DONE, **RELEASED)
     else:
-        detail = None if why is None else _detail(why)
+        detail = None if why is None else why.body()
         _requeue(session, job, Reason.DRAINED, job.crashes, retry_seconds, detail)
     return Status(job.status)
 
@@ -242,7 +246,7 @@ def reap(session: Session, *, max_crashes: int, retry_seconds: float, limit: int
         elif job.status == Status.PAUSING:
             _move(session, job, Status.PAUSED, Reason.LEASE_LOST, crashes=crashes, **RELEASED)
         else:
-            _requeue(session, job, Reason.LEASE_LOST, crashes, retry_seconds, _detail(lost))
+            _requeue(session, job, Reason.LEASE_LOST, crashes, retry_seconds, lost.body())
     return len(expired)
 
 
@@ -275,7 +279,7 @@ def _fail(session: Session, job: Job, failure: Failure, reason: Reason, **values
         job,
         Status.FAILED,
         reason,
-        detail=_detail(failure),
+        detail=failure.body(),
         failure_code=failure.code,
         failure_message=failure.message,
         failure_next_step=failure.next_step,
@@ -323,7 +327,3 @@ def _locked(session: Session, job_id: str) -> Job:
 def _require_held(job: Job, held: Claim) -> None:
     if job.fence != held.fence or job.status not in HELD:
         raise StaleFence(job_id=held.job_id, fence=held.fence)
-
-
-def _detail(failure: Failure) -> dict[str, Any]:
-    return {"code": failure.code, "message": failure.message, "next_step": failure.next_step}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from academy.errors import failure_body
 from academy.events.emitter import Emitter
 from academy.lifecycle import FailureCode
 from academy.training.launchers.metrics_parser import TrainingMetricsParser
@@ -74,7 +75,7 @@ class TrainerOutput:
             return
         self._has_messages = True
         if kind not in _FOR_OWNER_ALONE:
-            self._events.emit(kind, **_public(message))
+            self._events.emit(kind, **_public(kind, message))
         if kind in _FOR_OWNER:
             self._messages.put(self._for_owner(kind, message))
 
@@ -102,12 +103,9 @@ class TrainerOutput:
             }
         except OutsideOut as error:
             self._events.emit("log", level="warning", message=str(error))
-            return {
-                "type": "error",
-                "code": FailureCode.CONTAINER_REFUSED,
-                "message": str(error),
-                "next_step": "The image's trainer has to write under the folder given by --out.",
-            }
+            way_out = "The image's trainer has to write under the folder given by --out."
+            refused = failure_body(FailureCode.CONTAINER_REFUSED, str(error), way_out)
+            return {"type": "error", **refused}
         return {"type": kind, **message, **folders}
 
 
@@ -150,9 +148,17 @@ def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
     yield from lines.rest()
 
 
-def _public(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as watchers see it: no folder of this host, no figures for each held-out row."""
+def _public(kind: str, message: dict[str, Any]) -> dict[str, Any]:
+    """A message as watchers see it: no folder of this host, no figures for each held-out row.
+
+    A trainer of another make may leave out parts of an error; watchers get all of them.
+    """
     shown = {k: v for k, v in message.items() if k not in {"id", *_FOLDERS}}
     if isinstance(shown.get("summary"), dict):
         shown["summary"] = without_rows(shown["summary"])
+    if kind == "error":
+        code = shown.get("code") or FailureCode.TRAINER_CRASHED
+        shown |= failure_body(
+            code, str(shown.get("message") or ""), str(shown.get("next_step") or "")
+        )
     return shown
