@@ -51,7 +51,7 @@ def main() -> None:
         process.draining.set()
 
     signals.worker_shutting_down.connect(drain)
-    signals.worker_ready.connect(process.intake.attach)
+    signals.worker_ready.connect(process.consumer.attach)
     trains = queue == queues.GPU
     sweep = OrphanSweep(process.sessions, settings) if trains else contextlib.nullcontext()
     # Whoever reads of this worker may drain it before Celery has a handler of its own.

@@ -25,10 +25,10 @@ from academy.settings import Settings
 from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
 from academy.store.jobs import gangs, slots, transitions, workers
 from academy.store.jobs.gangs import Part
-from academy.store.jobs.slots import Holding, Offer
+from academy.store.jobs.slots import BusyWorker, Offer
 from academy.store.jobs.tables import Job
 from academy.store.migrate import needed_revision
-from workers.intake import Intake
+from workers.hint_consumer import HintConsumer
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class WorkerProcess:
         self.devices = tuple(own_gpus()) if queue == GPU else ()
         self.draining = threading.Event()
         self.is_busy = threading.Event()
-        self.intake = Intake(queue)
+        self.consumer = HintConsumer(queue)
         self.obstacle: str | None = None
         self._host = host
         self._end = end
@@ -181,7 +181,7 @@ class WorkerProcess:
                 continue
             # Said again later, as a connection to the broker that breaks now forgets it.
             ask_at = time.monotonic() + self.settings.jobs.heartbeat_seconds
-            self.intake.run_soon(self._take_part)
+            self.consumer.run_soon(self._take_part)
 
     def _run(self) -> None:
         while not self._stopped.wait(self.settings.jobs.heartbeat_seconds):
@@ -247,9 +247,11 @@ class WorkerProcess:
             else:
                 log.warning("takes no jobs: %s", obstacle)
         self.obstacle = obstacle
-        self.intake.set_open(obstacle is None)
+        self.consumer.set_open(obstacle is None)
 
-    def _shown(self, health: Health | None, holders: Mapping[str, Holding]) -> list[dict[str, Any]]:
+    def _shown(
+        self, health: Health | None, holders: Mapping[str, BusyWorker]
+    ) -> list[dict[str, Any]]:
         """This process's devices as the workers' table keeps them, each with its obstacle."""
         if health is None:
             return [
@@ -272,7 +274,7 @@ class WorkerProcess:
         return {**_installed(packages), "schema": self._revision}
 
 
-def _device_obstacle(device: str, health: Health, holders: Mapping[str, Holding]) -> str | None:
+def _device_obstacle(device: str, health: Health, holders: Mapping[str, BusyWorker]) -> str | None:
     if device in health.gone:
         return health.gone[device]
     if device in holders:

@@ -12,7 +12,7 @@ from academy.api.ops.workers_shapes import WorkerDraining, WorkerList, WorkerSta
 from academy.settings import Settings
 from academy.store.engine import Session
 from academy.store.jobs import slots, workers
-from academy.store.jobs.slots import Holding
+from academy.store.jobs.slots import BusyWorker
 from academy.store.jobs.tables import Worker
 from academy.web.permissions import allows
 from academy.web.state import state
@@ -44,13 +44,13 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
 def live_workers(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """The fields of `WorkerShown` for each worker that is not silent for longer than a lease."""
     found = workers.alive(session, seen_within_seconds=settings.jobs.lease_seconds)
-    held = {each.worker_id: each.job_id for each in slots.holdings(session)}
+    held = {each.worker_id: each.job_id for each in slots.busy_workers(session)}
     holders = slots.holders(session)
     return [_worker_body(each, held.get(each.id), holders) for each in found]
 
 
 def _worker_body(
-    worker: Worker, job_id: str | None, holders: Mapping[str, Holding]
+    worker: Worker, job_id: str | None, holders: Mapping[str, BusyWorker]
 ) -> dict[str, Any]:
     gpus = []
     for gpu in worker.gpus:

@@ -92,7 +92,7 @@ SELECT id FROM (
 
 
 @dataclass(frozen=True)
-class Fit:
+class Eligibility:
     """Which jobs a claim may take: what its worker has, and above which priority."""
 
     gpus: int = MOST_GPUS  # a job may ask for so many; processes on one CPU need no slots
@@ -100,19 +100,19 @@ class Fit:
     above: int = -(2**31)  # only jobs with a higher priority
 
 
-def parameters(queue: str, fit: Fit) -> dict[str, Any]:
+def parameters(queue: str, eligibility: Eligibility) -> dict[str, Any]:
     """The parameters of `SQL`; none is named like a column, which SQLAlchemy would then set."""
     return {
         "on_queue": queue,
-        "free_gpus": fit.gpus,
-        "on_gpu": fit.on_gpu,
-        "above": fit.above,
+        "free_gpus": eligibility.gpus,
+        "on_gpu": eligibility.on_gpu,
+        "above": eligibility.above,
     }
 
 
 def explain(queue: str) -> str:
     """`SQL` of a worker without GPUs, with its parameters spelled out, for an EXPLAIN."""
     statement = SQL
-    for name, value in parameters(queue, Fit()).items():
+    for name, value in parameters(queue, Eligibility()).items():
         statement = statement.replace(f":{name}", f"'{value}'")
     return statement

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Hand:
+class WorkerSeen:
     """A live worker process. `gpus` are its usable devices; `is_open`: it has no obstacle.
 
     `build` tells apart versions whose trainers may not understand each other.
@@ -26,30 +26,31 @@ class Fleet:
     """The live workers of a queue: the usable devices of each host with GPUs, and the processes."""
 
     hosts: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    hands: tuple[Hand, ...] = ()
+    workers: tuple[WorkerSeen, ...] = ()
 
     @property
     def cpu_hosts(self) -> frozenset[str]:
         """The hosts with a worker that trains on the CPU."""
-        return frozenset(each.host for each in self.hands if not each.on_gpu and each.is_open)
+        return frozenset(each.host for each in self.workers if not each.on_gpu and each.is_open)
 
     def for_hosts(self, hosts: int) -> list[Fleet]:
         """What a job of so many hosts may be spread over: for several, the workers of one build."""
         if hosts == 1:
             return [self]
-        parts: dict[tuple[str | None, ...], list[Hand]] = {}
-        for hand in self.hands:
-            parts.setdefault(hand.build, []).append(hand)
+        parts: dict[tuple[str | None, ...], list[WorkerSeen]] = {}
+        for worker in self.workers:
+            parts.setdefault(worker.build, []).append(worker)
         return [
             Fleet(
                 {
-                    host: frozenset[str]().union(*(h.gpus for h in hands if h.host == host)) & known
+                    host: frozenset[str]().union(*(h.gpus for h in workers if h.host == host))
+                    & known
                     for host, known in self.hosts.items()
-                    if any(h.host == host and h.on_gpu for h in hands)
+                    if any(h.host == host and h.on_gpu for h in workers)
                 },
-                tuple(hands),
+                tuple(workers),
             )
-            for hands in parts.values()
+            for workers in parts.values()
         ]
 
 
@@ -64,7 +65,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Wide:
+class WideJob:
     """A waiting job of several GPUs of a host, or of several hosts with `gpus` each."""
 
     id: str
@@ -85,14 +86,14 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Floor:
+class Snapshot:
     """A fleet at one moment: the devices that are taken, and the processes that have work."""
 
     fleet: Fleet
     taken: Set[str]
     busy: Set[str]
 
-    def kept_for(self, wide: Wide) -> tuple[bool, frozenset[str]]:
+    def kept_for(self, wide: WideJob) -> tuple[bool, frozenset[str]]:
         """Whether GPUs would hold the job, and the hosts that then keep their free slots for it.
 
         They are those with most slots free, the first by name among equals; none if no live hosts
@@ -117,7 +118,7 @@ class Floor:
         return True, frozenset()
 
     def gather(
-        self, wide: Wide, leader: str, devices: Sequence[str], *, on_gpu: bool, closed: Set[str]
+        self, wide: WideJob, leader: str, devices: Sequence[str], *, on_gpu: bool, closed: Set[str]
     ) -> tuple[Seat, ...] | None:
         """The other workers with which `leader` can start the job now; None if it cannot.
 
@@ -128,30 +129,30 @@ class Floor:
             return None
         if wide.hosts == 1:
             return ()
-        own = next((each for each in self.fleet.hands if each.worker_id == leader), None)
+        own = next((each for each in self.fleet.workers if each.worker_id == leader), None)
         if own is None:
             return None  # it is about to stop
         given = set(devices[: wide.gpus])
         seats: dict[str, Seat] = {}
-        for hand in sorted(self._idle(on_gpu), key=lambda each: (each.host, each.worker_id)):
+        for worker in sorted(self._idle(on_gpu), key=lambda each: (each.host, each.worker_id)):
             if len(seats) == wide.hosts - 1:
                 break
-            if hand.host in {own.host, *closed, *seats} or hand.build != own.build:
+            if worker.host in {own.host, *closed, *seats} or worker.build != own.build:
                 continue
             # Two names may stand for one host (two containers), so what is given counts as taken.
-            first = sorted(hand.gpus - self.taken - given)
-            others = self.fleet.hosts.get(hand.host, frozenset()) - self.taken - given
+            first = sorted(worker.gpus - self.taken - given)
+            others = self.fleet.hosts.get(worker.host, frozenset()) - self.taken - given
             if on_gpu and (not first or len(others | set(first)) < wide.gpus):
                 continue
             share = (*first, *sorted(others - set(first)))[: wide.gpus] if on_gpu else ()
-            seats[hand.host] = Seat(hand.worker_id, hand.host, share)
+            seats[worker.host] = Seat(worker.worker_id, worker.host, share)
             given.update(share)
         return tuple(seats.values()) if len(seats) == wide.hosts - 1 else None
 
-    def _idle(self, on_gpu: bool) -> list[Hand]:
+    def _idle(self, on_gpu: bool) -> list[WorkerSeen]:
         return [
             each
-            for each in self.fleet.hands
+            for each in self.fleet.workers
             if each.on_gpu == on_gpu and each.is_open and each.worker_id not in self.busy
         ]
 

@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 
 from academy.lifecycle import MemberStatus, Status
 from academy.store.base import from_now, now
-from academy.store.jobs.fair_share import MOST_GPUS, Fit
-from academy.store.jobs.fleet import Demand, Fleet, Floor, Hand, Seat, Wide
+from academy.store.jobs.fair_share import MOST_GPUS, Eligibility
+from academy.store.jobs.fleet import Demand, Fleet, Seat, Snapshot, WideJob, WorkerSeen
 from academy.store.jobs.gang_tables import GangMember
 from academy.store.jobs.tables import Job, Worker
 
@@ -55,7 +55,7 @@ class Offer:
 class Grant:
     """What a claim may take: free devices in the order in which they are given out."""
 
-    fit: Fit
+    eligibility: Eligibility
     devices: tuple[str, ...] = ()
     #: The wide job to start once no job is there that goes first, and the other hosts' workers.
     wide_job_id: str | None = None
@@ -69,7 +69,7 @@ def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant |
     a part in a job; while a job of several hosts waits, that holds for all hosts.
     """
     if not offer.host:
-        return Grant(Fit())
+        return Grant(Eligibility())
     waiting = _waiting_wide_jobs(session, queue, offer)
     among_hosts = any(wide.hosts > 1 for wide in waiting)
     fleet = Fleet()
@@ -78,11 +78,11 @@ def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant |
     known = fleet.hosts.get(offer.host, frozenset()) | set(offer.own)
     names = {*known, worker_id}
     if among_hosts:
-        names.update(*fleet.hosts.values(), (each.worker_id for each in fleet.hands))
+        names.update(*fleet.hosts.values(), (each.worker_id for each in fleet.workers))
     _lock(session, sorted(names))
     if not offer.own and not among_hosts:
-        return Grant(Fit())
-    held = holdings(session)
+        return Grant(Eligibility())
+    held = busy_workers(session)
     taken = {device for each in held for device in each.devices}
     usable = known - offer.gone - (offer.used - taken)
     own = [each for each in offer.own if each in usable - taken]
@@ -91,13 +91,13 @@ def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant |
     devices = (*own, *sorted(usable - taken - set(own))) if own else ()
     if own:
         fleet = replace(fleet, hosts={**fleet.hosts, offer.host: usable})
-    floor = Floor(fleet, taken, {each.worker_id for each in held if each.worker_id})
-    return _turns(waiting, floor, worker_id, offer, devices)
+    snapshot = Snapshot(fleet, taken, {each.worker_id for each in held if each.worker_id})
+    return _turns(waiting, snapshot, worker_id, offer, devices)
 
 
 def _turns(
-    waiting: Sequence[Wide],
-    floor: Floor,
+    waiting: Sequence[WideJob],
+    snapshot: Snapshot,
     worker_id: str,
     offer: Offer,
     devices: tuple[str, ...],
@@ -106,11 +106,11 @@ def _turns(
     on_gpu = bool(offer.own)
     turn, kept, is_kept = None, frozenset[str](), False
     for wide in waiting:
-        for_gpus, hosts = floor.kept_for(wide) if wide.is_overdue else (on_gpu, frozenset[str]())
+        for_gpus, hosts = snapshot.kept_for(wide) if wide.is_overdue else (on_gpu, frozenset[str]())
         if hosts:
             turn, kept, is_kept = wide, hosts, for_gpus == on_gpu and offer.host in hosts
             break
-    above, chosen, seats = Fit().above, None, None
+    above, chosen, seats = Eligibility().above, None, None
     if turn is not None and is_kept:
         above = turn.priority
     for wide in waiting:
@@ -119,13 +119,13 @@ def _turns(
         if (wide.hosts == 1 and not has_turn) or (after_turn and is_kept):
             continue  # of one host: as any other job, while it has no turn
         closed = kept if after_turn else frozenset[str]()
-        seats = floor.gather(wide, worker_id, devices, on_gpu=on_gpu, closed=closed)
+        seats = snapshot.gather(wide, worker_id, devices, on_gpu=on_gpu, closed=closed)
         if seats is not None:
             chosen = wide
             above = wide.priority if has_turn else wide.priority - 1
             break
     return Grant(
-        Fit(gpus=len(devices) if on_gpu else MOST_GPUS, on_gpu=on_gpu, above=above),
+        Eligibility(gpus=len(devices) if on_gpu else MOST_GPUS, on_gpu=on_gpu, above=above),
         devices,
         None if chosen is None else chosen.id,
         seats or (),
@@ -161,7 +161,7 @@ def gangs_wait(session: Session, queue: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Holding:
+class BusyWorker:
     """A worker that has work, a job of its own or a part in one, and the devices it holds."""
 
     job_id: str
@@ -169,7 +169,7 @@ class Holding:
     devices: tuple[str, ...]
 
 
-def holdings(session: Session) -> list[Holding]:
+def busy_workers(session: Session) -> list[BusyWorker]:
     """Everybody who has work at this moment."""
     rows = session.execute(
         union_all(
@@ -181,12 +181,12 @@ def holdings(session: Session) -> list[Holding]:
             )
         )
     )
-    return [Holding(row.job_id, row.worker_id, tuple(row.devices)) for row in rows]
+    return [BusyWorker(row.job_id, row.worker_id, tuple(row.devices)) for row in rows]
 
 
-def holders(session: Session) -> dict[str, Holding]:
+def holders(session: Session) -> dict[str, BusyWorker]:
     """Who holds each taken device."""
-    return {device: each for each in holdings(session) for device in each.devices}
+    return {device: each for each in busy_workers(session) for device in each.devices}
 
 
 def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
@@ -200,14 +200,14 @@ def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
         )
     ).all()
     hosts: dict[str, frozenset[str]] = {}
-    hands = []
+    workers = []
     for worker_id, host, gpus, obstacle, versions in rows:
         usable = frozenset(gpu["uuid"] for gpu in gpus if not gpu.get("obstacle"))
         build = tuple(versions.get(each) for each in _ALIKE)
-        hands.append(Hand(worker_id, host, usable, bool(gpus), obstacle is None, build))
+        workers.append(WorkerSeen(worker_id, host, usable, bool(gpus), obstacle is None, build))
         if gpus:
             hosts[host] = hosts.get(host, frozenset()) | usable
-    return Fleet(hosts, tuple(hands))
+    return Fleet(hosts, tuple(workers))
 
 
 def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
@@ -256,7 +256,7 @@ def _lock(session: Session, devices: Sequence[str]) -> None:
     )
 
 
-def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[Wide]:
+def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[WideJob]:
     """The wide jobs that may start: those of several hosts, and of one that waited too long."""
     overdue = Job.created_at < from_now(-offer.wide_wait_seconds)
     rows = session.execute(
@@ -273,4 +273,4 @@ def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[Wide]
         .order_by(Job.priority.desc(), Job.created_at)
         .limit(_WIDE_LIMIT)
     )
-    return [Wide(*row) for row in rows]
+    return [WideJob(*row) for row in rows]

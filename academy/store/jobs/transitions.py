@@ -93,8 +93,8 @@ def claim(
         "revision": revision,
         "granted": list(granted.devices),
     }
-    fit = fair_share.parameters(queue, granted.fit)
-    taken = session.scalars(CLAIM, {**given, **fit}, execution_options=_FRESH).one_or_none()
+    eligible = fair_share.parameters(queue, granted.eligibility)
+    taken = session.scalars(CLAIM, {**given, **eligible}, execution_options=_FRESH).one_or_none()
     if taken is None and granted.wide_job_id is not None:
         wide = {**given, "wide_job_id": granted.wide_job_id}
         taken = session.scalars(CLAIM_WIDE, wide, execution_options=_FRESH).one_or_none()

@@ -181,7 +181,7 @@ def test_many_claimers_of_gangs_neither_share_a_slot_nor_wait_for_each_other(
             if job is None:
                 continue
             with site.sessions() as session:
-                held = [each for one in slots.holdings(session) for each in one.devices]
+                held = [each for one in slots.busy_workers(session) for each in one.devices]
                 found = gangs.members(session, claim_of(job))
             assert len(held) == len(set(held)), held
             assert len(found) == job.hosts - 1 and len(job.devices) == job.gpus

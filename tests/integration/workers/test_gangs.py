@@ -51,7 +51,7 @@ def terminal(yard: Yard, job_id: str) -> int:
 def parts(yard: Yard) -> list[str]:
     """The workers that have a part in a job of another one."""
     with yard.sessions() as session:
-        held = slots.holdings(session)
+        held = slots.busy_workers(session)
         led = set(session.query(Job.worker_id).filter(Job.lease_expires_at.is_not(None)))
     return [str(each.worker_id) for each in held if (each.worker_id,) not in led]
 
