@@ -18,16 +18,16 @@ from academy.curation.dataset.output import write_dataset
 from academy.curation.dataset.statistics import CountTokens
 from academy.curation.dedup import Duplicates, find_duplicates
 from academy.curation.errors import NothingCurated
-from academy.curation.git.commit_cache import Remembered
+from academy.curation.git.commit_cache import CommitCache
 from academy.curation.git.examples import open_repositories, read_examples
 from academy.curation.git.repository import Repository
-from academy.curation.intake import Intake
+from academy.curation.ingestion import Ingestion
 from academy.curation.progress import Progress, Ticker
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, Row, RunRecord, TaskRecord
 from academy.curation.split.contamination import Protected
 from academy.curation.split.heldout import HeldOut
-from academy.curation.split.previous_splits import Earlier
+from academy.curation.split.previous_splits import PreviousSplits
 from academy.curation.split.sides import Candidate, split
 from academy.curation.spool import Spool, content_of
 
@@ -58,7 +58,7 @@ def curate(
     progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     protected: Iterable[str] = (),
-    earlier: Earlier | None = None,
+    previous: PreviousSplits | None = None,
     memory: Path | None = None,
     count_tokens: CountTokens | None = None,
 ) -> CurationResult:
@@ -66,9 +66,9 @@ def curate(
 
     `lessons`, `tasks` and `runs` are read at most up to their limits, in the order in which they
     come (the newest first, if the newest are wanted). `protected` are texts that must not be
-    trained on (the Arena's items). `earlier` is what earlier datasets decided, which this one holds
-    to and adds to (`earlier.earlier_datasets` reads it from folders). `memory` is a private folder
-    in which judged commits are remembered, so that the next run reads only the new ones.
+    trained on (the Arena's items). `previous` is what earlier datasets decided, which this one
+    holds to and adds to (`read_previous_splits` reads it from folders). `memory` is a private
+    folder in which judged commits are remembered, so that the next run reads only the new ones.
     `count_tokens` counts the tokens of a batch of texts for the histogram.
 
     Raises `RepositoryRefused` before anything is read, `CurationStopped` when `should_stop`
@@ -77,26 +77,26 @@ def curate(
     """
     wants_git = request.git_commits_limit > 0 and not request.makes_pairs
     repositories = open_repositories(request.repositories, allowed_roots) if wants_git else []
-    earlier = earlier or Earlier()
+    previous = previous or PreviousSplits()
     guarded = Protected(protected)
     ticker = Ticker(progress, should_stop)
     with dataset_folder(out, ticker) as folder, writing(out, ticker):
         with Spool(folder.scratch / "rows") as spool:
-            intake = Intake(request, spool, ticker, guarded, folder.scratch)
-            intake.read_records(lessons, tasks, runs, uploads)
-            notes = _read_git(intake, repositories, folder, memory)
+            ingestion = Ingestion(request, spool, ticker, guarded, folder.scratch)
+            ingestion.read_records(lessons, tasks, runs, uploads)
+            notes = _read_git(ingestion, repositories, folder, memory)
             spool.flush()
-            kept, duplicates = _deduplicate(intake)
+            kept, duplicates = _deduplicate(ingestion)
             if not kept:
-                raise NothingCurated(rows_read=ticker.rows_read, why=intake.why_nothing())
-            parts = _split(intake, kept, duplicates, earlier)
+                raise NothingCurated(rows_read=ticker.rows_read, why=ingestion.why_nothing())
+            parts = _split(ingestion, kept, duplicates, previous)
             statistics = write_dataset(
                 folder.content,
                 parts,
                 request=request,
                 repositories=[name for name, _ in repositories],
-                collected=intake.collected,
-                drops=intake.drops,
+                collected=ingestion.collected,
+                drops=ingestion.drops,
                 count_tokens=count_tokens,
                 ticker=ticker,
             )
@@ -106,38 +106,38 @@ def curate(
 
 
 def _read_git(
-    intake: Intake,
+    ingestion: Ingestion,
     repositories: Sequence[tuple[str, Repository]],
     folder: DatasetFolder,
     memory: Path | None,
 ) -> tuple[str, ...]:
     """Read the repositories one after the other; returns notes on what was remembered."""
-    request, ticker, notes = intake.request, intake.ticker, []
+    request, ticker, notes = ingestion.request, ingestion.ticker, []
     for name, repository in repositories:
         ticker.begin(f"reading git {name}", request.git_commits_limit)
         with ExitStack() as stack:
-            remembered = None
+            cache = None
             if memory is not None:
-                remembered = stack.enter_context(Remembered(memory, name, repository, request))
-            intake.read_repository(
-                read_examples(name, repository, request, folder.scratch, ticker.poll, remembered)
+                cache = stack.enter_context(CommitCache(memory, name, repository, request))
+            ingestion.read_repository(
+                read_examples(name, repository, request, folder.scratch, ticker.poll, cache)
             )
-            if remembered is not None:
-                notes.append(f"{name}: {remembered.new} commits were new, others were remembered.")
-            if remembered is not None and remembered.rewritten:
+            if cache is not None:
+                notes.append(f"{name}: {cache.new} commits were new, others were remembered.")
+            if cache is not None and cache.rewritten:
                 notes.append(f"{name}: its history was rewritten since it was last read.")
     return tuple(notes)
 
 
-def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
+def _deduplicate(ingestion: Ingestion) -> tuple[list[int], Duplicates]:
     """The rows that stay, the earliest first, and what is known of the others."""
-    request, spool, ticker = intake.request, intake.spool, intake.ticker
+    request, spool, ticker = ingestion.request, ingestion.spool, ingestion.ticker
     ticker.begin("deduplicating", len(spool))
     order = _in_order(spool)
     duplicates = find_duplicates(
         order,
         spool.exact if request.uses("exact_duplicate") else None,
-        intake.sketches,
+        ingestion.sketches,
         lambda index: content_of(spool.read(index)),
         request.near_duplicate_jaccard,
         ticker.step,
@@ -147,7 +147,7 @@ def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
         for index, stays in found.items():
             ticker.poll()
             row = spool.read(index)
-            intake.drops.add_row(row, name, f"like {spool.read(stays).id}")
+            ingestion.drops.add_row(row, name, f"like {spool.read(stays).id}")
     kept = [
         index for index in order if index not in duplicates.exact and index not in duplicates.near
     ]
@@ -156,14 +156,14 @@ def _deduplicate(intake: Intake) -> tuple[list[int], Duplicates]:
 
 
 def _split(
-    intake: Intake, kept: Sequence[int], duplicates: Duplicates, earlier: Earlier
+    ingestion: Ingestion, kept: Sequence[int], duplicates: Duplicates, previous: PreviousSplits
 ) -> Iterator[tuple[Row, str]]:
     """Each row that is written, with its side; what may lie on neither side is dropped."""
-    request, spool, ticker = intake.request, intake.spool, intake.ticker
+    request, spool, ticker = ingestion.request, ingestion.spool, ingestion.ticker
     rows = [_candidate(spool, index, duplicates) for index in kept]
     ticker.check()
-    found = split(rows, request.heldout_fraction, request.seed, earlier.sides, ticker.check)
-    overlap = earlier.held_out if request.uses("heldout_overlap") else HeldOut()
+    found = split(rows, request.heldout_fraction, request.seed, previous.sides, ticker.check)
+    overlap = previous.held_out if request.uses("heldout_overlap") else HeldOut()
     if request.uses("heldout_overlap"):
         ticker.begin("sketching held-out rows", len(found.held_out))
         for index in sorted(found.held_out):
@@ -176,9 +176,9 @@ def _split(
         if index in found.held_out:
             yield row, "heldout"
         elif index in found.straddling:
-            intake.drops.add_row(row, "straddling", "near duplicates tie it to a held-out row")
+            ingestion.drops.add_row(row, "straddling", "near duplicates tie it to a held-out row")
         elif matched := overlap.match(content_of(row)):
-            intake.drops.add_row(row, "heldout_overlap", matched)
+            ingestion.drops.add_row(row, "heldout_overlap", matched)
         else:
             yield row, "train"
         ticker.step()

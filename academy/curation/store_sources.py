@@ -62,7 +62,7 @@ def stored_runs(attempt: Attempt, limit: int) -> Iterator[RunRecord]:
 
 
 class StoredSides:
-    """The sides of the split in PostgreSQL, the same for every worker (see `earlier.Sides`)."""
+    """The sides of the split in PostgreSQL, the same for every worker: `previous_splits.Sides`."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt

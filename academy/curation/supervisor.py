@@ -15,7 +15,7 @@ from academy.curation.errors import CurationStopped
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Row
-from academy.curation.split.previous_splits import Earlier
+from academy.curation.split.previous_splits import PreviousSplits
 from academy.curation.store_sources import (
     StoredSides,
     stored_held_out,
@@ -49,7 +49,7 @@ def curate_job(attempt: Attempt) -> Callable[[Session], None]:
             allowed_roots=[*attempt.settings.allowed_repo_roots, _mirrors(attempt)],
             progress=lambda progress: _tell(attempt, progress),
             should_stop=lambda: attempt.hold.wanted is not None,
-            earlier=Earlier(StoredSides(attempt), stored_held_out(attempt, request)),
+            previous=PreviousSplits(StoredSides(attempt), stored_held_out(attempt, request)),
             memory=_memory(attempt),
             count_tokens=_token_counter(attempt, request),
         )

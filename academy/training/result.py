@@ -1,6 +1,6 @@
-"""The result of a training: spooled to the artifact store first, then recorded in one transaction.
+"""The result of a training: noted in the artifact store first, then recorded in one transaction.
 
-The spool makes a lost finish harmless: whoever claims the job next finds the note and records it
+The note makes a lost finish harmless: whoever claims the job next finds the note and records it
 instead of training again.
 """
 
@@ -33,7 +33,7 @@ class TrainingResult:
     summary: dict[str, Any]
 
 
-def spool(store: ArtifactStore, job_id: str, message: dict[str, Any]) -> TrainingResult:
+def note_result(store: ArtifactStore, job_id: str, message: dict[str, Any]) -> TrainingResult:
     """Publish the adapter that a ``result`` message names, and note it beside the job's id.
 
     Raises `DigestMismatch`, `ManifestMissing` or `StorageFailure`.
@@ -51,7 +51,7 @@ def spool(store: ArtifactStore, job_id: str, message: dict[str, Any]) -> Trainin
     return result
 
 
-def spooled(store: ArtifactStore, job_id: str) -> TrainingResult | None:
+def noted_result(store: ArtifactStore, job_id: str) -> TrainingResult | None:
     """The verified result of an earlier attempt whose finish was not recorded, if there is one."""
     note = store.read_note(_note_key(job_id))
     if note is None:

@@ -1,4 +1,4 @@
-"""Carrying a claimed training through: stage, start the trainer, watch it, spool its result."""
+"""Carrying a claimed training through: stage, start the trainer, watch it, note its result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from academy.training.launchers.choice import start_trainer
 from academy.training.launchers.limits import TimeLimits
 from academy.training.launchers.order import Trainer, TrainerOrder
 from academy.training.progress import ProgressFigures
-from academy.training.result import TrainingResult, record_result, spool, spooled
+from academy.training.result import TrainingResult, note_result, noted_result, record_result
 from academy.training.work_folder import work_folder
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ KEPT_CHECKPOINTS = 2
 def train(attempt: Attempt) -> Callable[[Session], None]:
     """The work of a training job; returns what records its success (see `attempt.carry_out`)."""
     with work_folder(attempt.settings.home, attempt.job.id, attempt.job.attempt) as folder:
-        result = spooled(attempt.store, attempt.job.id)
+        result = noted_result(attempt.store, attempt.job.id)
         if result is None:
             result = _train(attempt, folder)
         else:
@@ -75,7 +75,7 @@ def _train(attempt: Attempt, folder: Path) -> TrainingResult:
         failure = outcome.failure_of(ended, watch.error, list(trainer.last_noise))
         raise JobFailed(gang.cause_of(failure))
     attempt.hold.progress = watch.figures
-    return spool(attempt.store, attempt.job.id, watch.result)
+    return note_result(attempt.store, attempt.job.id, watch.result)
 
 
 class _Watch:

@@ -28,7 +28,7 @@ _FIELDS = ("git_example", "commit_message", "max_diff_chars", "max_files", "disa
 _SCHEMA = 1
 
 
-class Remembered:
+class CommitCache:
     """The judged commits of one repository under one request; about 150 bytes of memory each.
 
     After `begin`, `rewritten` says whether the commit that was HEAD when an earlier run read the
@@ -48,7 +48,7 @@ class Remembered:
         self.rewritten = False
         self._head = ""
 
-    def __enter__(self) -> Remembered | None:
+    def __enter__(self) -> CommitCache | None:
         """None while another run holds the file: it is quicker to read git than to wait."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

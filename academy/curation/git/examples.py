@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from academy.curation.git.change import Change, parse_change
-from academy.curation.git.commit_cache import Remembered
+from academy.curation.git.commit_cache import CommitCache
 from academy.curation.git.filters import CHANGE_FILTERS, MESSAGE_FILTERS
 from academy.curation.git.history import Commit, list_commits, read_commits
 from academy.curation.git.outcome import Dropped, Example, Outcome
@@ -61,11 +61,11 @@ def read_examples(
     request: CurationRequest,
     scratch: Path,
     tick: Callable[[], None],
-    remembered: Remembered | None = None,
+    cache: CommitCache | None = None,
 ) -> Iterator[Outcome]:
     """Yield each commit read, kept or dropped, newest first, until enough were kept.
 
-    `scratch` is a folder in which the shadow repository lives meanwhile. With `remembered`, git
+    `scratch` is a folder in which the shadow repository lives meanwhile. With `cache`, git
     is asked only for the commits that no earlier run has judged; the outcome is the same.
     """
     kept = 0
@@ -75,8 +75,8 @@ def read_examples(
         shadow = Shadow(repository, Path(folder))
         outcomes = (
             _fresh(name, shadow, request, tick)
-            if remembered is None
-            else _remembered(name, shadow, request, tick, remembered)
+            if cache is None
+            else _cached(name, shadow, request, tick, cache)
         )
         with closing(outcomes):
             for outcome in outcomes:
@@ -84,8 +84,8 @@ def read_examples(
                 kept += isinstance(outcome, Example)
                 if kept >= request.git_commits_limit:
                     break
-    if remembered is not None:
-        remembered.save()
+    if cache is not None:
+        cache.save()
 
 
 def _fresh(
@@ -96,23 +96,23 @@ def _fresh(
             yield judge(name, commit, request)
 
 
-def _remembered(
+def _cached(
     name: str,
     shadow: Shadow,
     request: CurationRequest,
     tick: Callable[[], None],
-    remembered: Remembered,
+    cache: CommitCache,
 ) -> Generator[Outcome, None, None]:
     """Walk the ids in git's order, a window at a time, and read only the commits not yet known."""
-    remembered.begin(shadow, tick)
+    cache.begin(shadow, tick)
     with closing(list_commits(shadow, tick)) as ids:
         while window := list(islice(ids, _WINDOW)):
-            unknown = [each for each in window if each not in remembered]
+            unknown = [each for each in window if each not in cache]
             with closing(read_commits(shadow, tick, only=unknown)) as commits:
                 for commit in commits:
-                    remembered.add(commit.id, judge(name, commit, request))
+                    cache.add(commit.id, judge(name, commit, request))
             for each in window:
-                yield remembered.outcome(each)
+                yield cache.outcome(each)
 
 
 def judge(name: str, commit: Commit, request: CurationRequest) -> Example | Dropped:

@@ -39,14 +39,16 @@ class SidesInMemory:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousSplits:
     """What a curation must hold to; without arguments nothing was decided before."""
 
     sides: Sides = field(default_factory=SidesInMemory)
     held_out: HeldOut = field(default_factory=HeldOut)
 
 
-def earlier_datasets(folders: Sequence[Path], tick: Callable[[], None] = lambda: None) -> Earlier:
+def read_previous_splits(
+    folders: Sequence[Path], tick: Callable[[], None] = lambda: None
+) -> PreviousSplits:
     """What the datasets in these folders decided.
 
     Held out once is held out for ever, in whichever order the folders are named.
@@ -62,7 +64,7 @@ def earlier_datasets(folders: Sequence[Path], tick: Callable[[], None] = lambda:
                     key = hash64(row["id"] if row["source"] == "git" else row["group"])
                     decided[key] = decided.get(key, False) or held
         add_held_out(held_out, folder, tick)
-    return Earlier(SidesInMemory(decided), held_out)
+    return PreviousSplits(SidesInMemory(decided), held_out)
 
 
 def add_held_out(held_out: HeldOut, folder: Path, tick: Callable[[], None] = lambda: None) -> None:

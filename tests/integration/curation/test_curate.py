@@ -20,7 +20,7 @@ from academy.curation.errors import CurationStopped, NothingCurated, SourceFaile
 from academy.curation.progress import Progress
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, RunRecord, TaskRecord
-from academy.curation.split.previous_splits import earlier_datasets
+from academy.curation.split.previous_splits import read_previous_splits
 from academy.errors import Conflict
 
 Lessons = Callable[..., Iterable[Lesson]]
@@ -97,7 +97,7 @@ def test_the_newest_commits_are_held_out_and_stay_so(
 
     for number in range(20, 30):
         history.commit(f"Add the part named {number}", {f"m{number}.py": sentence(number)})
-    second = run(tmp_path, "second", request=request, earlier=earlier_datasets([first.folder]))
+    second = run(tmp_path, "second", request=request, previous=read_previous_splits([first.folder]))
     trained = {row["id"] for row in rows_of(second.folder)}
     assert trained.isdisjoint(row["id"] for row in held)
     assert len(rows_of(second.folder, "heldout.jsonl")) == 4
@@ -188,8 +188,8 @@ def test_what_an_earlier_dataset_held_out_is_not_trained_on_inside_another_row(
         replace(each, id=f"leak{at}", solution=f"{each.solution}\n{said}")
         for at, each in enumerate(lessons(12, 500))
     ]
-    earlier = earlier_datasets([first.folder])
-    second = run(tmp_path, "second", lessons=[*lessons(20, 600), *leaks], earlier=earlier)
+    previous = read_previous_splits([first.folder])
+    second = run(tmp_path, "second", lessons=[*lessons(20, 600), *leaks], previous=previous)
     trained = {row["id"] for row in rows_of(second.folder)}
     assert not any(id.startswith("lesson:leak") for id in trained)
     dropped = second.statistics["filters"]["heldout_overlap"]
@@ -197,7 +197,7 @@ def test_what_an_earlier_dataset_held_out_is_not_trained_on_inside_another_row(
     counted = second.statistics["input"]
     assert counted["read"] == 32 == counted["kept"] + counted["dropped"]
     request = CurationRequest(repositories=(), disabled_filters=("heldout_overlap",))
-    options = {"lessons": leaks, "earlier": earlier}
+    options = {"lessons": leaks, "earlier": previous}
     third = run(tmp_path, "third", request=request, **options)
     assert third.statistics["filters"] == {}
 
@@ -207,8 +207,8 @@ def test_a_dataset_is_the_same_when_its_own_held_out_rows_are_known_already(
 ) -> None:
     request = CurationRequest(repositories=(str(history.path),))
     first = run(tmp_path, "first", request=request, lessons=lessons(40))
-    earlier = earlier_datasets([first.folder])
-    again = run(tmp_path, "again", request=request, lessons=lessons(40), earlier=earlier)
+    previous = read_previous_splits([first.folder])
+    again = run(tmp_path, "again", request=request, lessons=lessons(40), previous=previous)
     assert again.digest == first.digest
 
 

@@ -1,4 +1,4 @@
-"""Taking records in: filters, secrets and names, and the checks that no request can switch off."""
+"""Reading sources in: filters, secrets and names, and the checks that no request can switch off."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from academy.errors import AcademyError
 _ROLES = frozenset({"system", "user", "assistant"})
 
 
-class Intake:
-    """Takes records in, and knows what was read, dropped and spooled so far."""
+class Ingestion:
+    """Reads records in, and knows what was read, dropped and spooled so far."""
 
     def __init__(
         self,
