@@ -52,23 +52,23 @@ def worker(
 ) -> None:
     """Work on one queue: curation on CPUs, training on GPUs. Ends by SIGTERM or when drained."""
     settings = _with_servers(Settings.from_env())
-    from academy.embedded.programs import worker_plans
+    from academy.embedded.programs import worker_programs
 
-    plans = worker_plans(settings, queue.value, slots)
-    if len(plans) == 1:
-        os.environ.update(plans[0].env)
+    programs = worker_programs(settings, queue.value, slots)
+    if len(programs) == 1:
+        os.environ.update(programs[0].env)
         _become(settings, "workers", queue.value)
     from academy import logs
-    from academy.embedded.process_set import Crew, StopSignals
+    from academy.embedded.process_set import ProcessSet, StopSignals
 
     logs.setup("workers", settings.log_level)
     with StopSignals() as signals:
-        crew = Crew(lambda line: typer.echo(line, err=True), signals)
+        processes = ProcessSet(lambda line: typer.echo(line, err=True), signals)
         try:
-            crew.start(plans)
-            crew.watch()
+            processes.start(programs)
+            processes.watch()
         finally:
-            crew.stop()
+            processes.stop()
 
 
 def keeper() -> None:

@@ -37,7 +37,7 @@ class ChildFailed(AcademyError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Program:
     """How one child is started and stopped."""
 
     name: str
@@ -62,8 +62,8 @@ class Change(StrEnum):
 class Child:
     """One process and its restarts. Start it from the thread that lives as long as the stack."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.given_up = False
         self.ended = False
@@ -74,10 +74,10 @@ class Child:
 
     def start(self) -> None:
         """Start it; its output is appended to its log."""
-        self.plan.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.plan.log.open("ab") as output:
+        self.program.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.program.log.open("ab") as output:
             self.process = processes.spawn(
-                self.plan.command, env=self.plan.env, stdout=output, stderr=subprocess.STDOUT
+                self.program.command, env=self.program.env, stdout=output, stderr=subprocess.STDOUT
             )
         self._since = time.monotonic()
 
@@ -90,7 +90,7 @@ class Child:
             status = self.process.poll()
             if status is None:
                 return Change.NOTHING
-            if status == 0 and self.plan.may_end:
+            if status == 0 and self.program.may_end:
                 self.kill()  # what it left in its group
                 self.ended = True
                 return Change.ENDED
@@ -105,10 +105,10 @@ class Child:
         """Whether it runs and its health page answers 200. Waits two seconds for it at most."""
         if self.process is None or self.process.poll() is not None:
             return False
-        if not self.plan.health:
+        if not self.program.health:
             self.was_ready = True
             return True
-        address, _, path = self.plan.health.partition("/")
+        address, _, path = self.program.health.partition("/")
         connection = http.client.HTTPConnection(address, timeout=2)
         try:
             connection.request("GET", f"/{path}")
@@ -122,8 +122,10 @@ class Child:
 
     @property
     def grace_seconds(self) -> float:
-        """The plan's grace; short for a child that never got ready: it has nothing to wind up."""
-        return self.plan.grace_seconds if self.was_ready else min(2.0, self.plan.grace_seconds)
+        """Its program's grace; short for a child that never got ready: nothing to wind up."""
+        return (
+            self.program.grace_seconds if self.was_ready else min(2.0, self.program.grace_seconds)
+        )
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the process alone: it knows how to wind up what it started."""
@@ -141,8 +143,8 @@ class Child:
 
     def failure(self, why: str) -> ChildFailed:
         """What to tell the user when it will not run."""
-        plan = self.plan
-        return ChildFailed(name=plan.name, why=why, log=plan.log, tail=log_tail(plan.log))
+        program = self.program
+        return ChildFailed(name=program.name, why=why, log=program.log, tail=log_tail(program.log))
 
     def _note_death(self, status: int, now: float) -> bool:
         """Set the pause before the next start; True if there will be none."""
@@ -157,11 +159,11 @@ class Child:
         logger.error(
             "A process died and is given up." if self.given_up else "A process died.",
             extra={
-                "child": self.plan.name,
+                "child": self.program.name,
                 "status": status,
                 "lived_seconds": round(lived, 1),
                 "pause_seconds": pause,
-                "log": str(self.plan.log),
+                "log": str(self.program.log),
             },
         )
         return self.given_up

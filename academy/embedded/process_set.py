@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from academy.embedded.children import Change, Child, Plan
+from academy.embedded.children import Change, Child, Program
 from academy.embedded.program import limit_log
 from academy.errors import AcademyError
 
@@ -59,7 +59,7 @@ class StopSignals:
         self.count += 1
 
 
-class Crew:
+class ProcessSet:
     """The children of one process. Use it from the thread that lives as long as they should."""
 
     def __init__(self, say: Callable[[str], None], signals: StopSignals) -> None:
@@ -69,17 +69,17 @@ class Crew:
         self.other_logs: list[Path] = []  # kept small like the children's own
         self._next_log_check = 0.0
 
-    def start(self, plans: Sequence[Plan]) -> None:
+    def start(self, programs: Sequence[Program]) -> None:
         """Start one child after the other. Raises `Interrupted`."""
-        for plan in plans:
+        for program in programs:
             self.signals.check()
-            child = Child(plan)
+            child = Child(program)
             self.children.append(child)
             child.start()
 
-    def finish(self, plan: Plan, timeout_seconds: float) -> None:
+    def finish(self, program: Program, timeout_seconds: float) -> None:
         """Run a child that is to end by itself. Raises `ChildFailed` or `Interrupted`."""
-        child = Child(plan)
+        child = Child(program)
         self.children.append(child)
         child.start()
         deadline = time.monotonic() + timeout_seconds
@@ -102,11 +102,11 @@ class Crew:
         def all_ready() -> bool:
             for child in [each for each in waiting if each.is_ready()]:
                 waiting.remove(child)
-                self.say(f"{child.plan.name} {'is ready' if child.plan.health else 'runs'}")
+                self.say(f"{child.program.name} {'is ready' if child.program.health else 'runs'}")
             return not waiting
 
         self.await_true(all_ready, timeout_seconds)
-        return [each.plan.name for each in waiting]
+        return [each.program.name for each in waiting]
 
     def await_true(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
         """Tend the children until a condition holds; False if it does not within the time.
@@ -130,14 +130,14 @@ class Crew:
         for child, change in changes:
             if change is Change.GIVEN_UP:
                 failure = child.failure("keeps dying and is given up")
-                if child.plan.essential:
+                if child.program.essential:
                     raise failure
                 self.say(f"{failure}\n{failure.next_step}")
             elif change is Change.ENDED:
-                self.say(f"{child.plan.name} was drained and stays ended")
+                self.say(f"{child.program.name} was drained and stays ended")
         if time.monotonic() > self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
-            for log in {*self.other_logs, *(child.plan.log for child in self.children)}:
+            for log in {*self.other_logs, *(child.program.log for child in self.children)}:
                 limit_log(log)
         return any(change is Change.RESTARTED for _, change in changes)
 
@@ -169,5 +169,7 @@ class Crew:
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
         return {
-            each.plan.name: each.process.pid for each in self.children if each.process is not None
+            each.program.name: each.process.pid
+            for each in self.children
+            if each.process is not None
         }

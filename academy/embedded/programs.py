@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from academy.basemodels.folders import ModelFolder
-from academy.embedded.children import Plan
+from academy.embedded.children import Program
 from academy.errors import AcademyError
 from academy.host.gpus import own_gpus
 from academy.queues import CURATION, GPU
@@ -46,18 +46,18 @@ def environment(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
 
 
-def app_plans(settings: Settings, *, gpu_slots: int | None) -> list[Plan]:
+def app_programs(settings: Settings, *, gpu_slots: int | None) -> list[Program]:
     """API, keeper and the workers, in the order in which they are started."""
     health = f"{local_address(settings.api.host, settings.api.port)}/readyz"
     return [
-        _plan(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
-        _plan(settings, "keeper", "workers.keeper"),
-        *worker_plans(settings, CURATION, 1),
-        *worker_plans(settings, GPU, gpu_slots),
+        _program(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
+        _program(settings, "keeper", "workers.keeper"),
+        *worker_programs(settings, CURATION, 1),
+        *worker_programs(settings, GPU, gpu_slots),
     ]
 
 
-def worker_plans(settings: Settings, queue: str, slots: int | None = None) -> list[Plan]:
+def worker_programs(settings: Settings, queue: str, slots: int | None = None) -> list[Program]:
     """The workers of one queue: a process takes one job at a time.
 
     The queue ``gpu`` has one for each GPU, which is named to it by UUID, or one on a machine
@@ -68,20 +68,20 @@ def worker_plans(settings: Settings, queue: str, slots: int | None = None) -> li
     slots = slots or max(1, len(devices))
     if devices and slots > len(devices):
         raise TooManySlots(slots=slots, gpus=len(devices))
-    plans = []
+    programs = []
     for index in range(slots):
         name = f"worker-{queue}" if slots == 1 else f"worker-{queue}-{index + 1}"
-        plan = _plan(settings, name, "workers", queue, grace=_WORKER_GRACE_SECONDS)
-        env = dict(plan.env)
+        program = _program(settings, name, "workers", queue, grace=_WORKER_GRACE_SECONDS)
+        env = dict(program.env)
         if devices:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(devices[index::slots])
-        plans.append(dataclasses.replace(plan, env=env, may_end=True))
-    return plans
+        programs.append(dataclasses.replace(program, env=env, may_end=True))
+    return programs
 
 
-def runtime_plan(settings: Settings, model: ModelFolder, port: int) -> Plan:
+def runtime_program(settings: Settings, model: ModelFolder, port: int) -> Program:
     """The embedded model server on loopback."""
-    return _plan(
+    return _program(
         settings,
         "runtime",
         "academy.runtime",
@@ -110,10 +110,10 @@ def runtime_arguments(
     )
 
 
-def _plan(
+def _program(
     settings: Settings, name: str, *command: str, grace: float = 10.0, health: str = ""
-) -> Plan:
-    return Plan(
+) -> Program:
+    return Program(
         name=name,
         command=module(*command),
         env=environment(settings),

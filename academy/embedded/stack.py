@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 
 from academy.basemodels import folders
 from academy.client import Client
-from academy.embedded.children import Plan
+from academy.embedded.children import Program
 from academy.embedded.home import key_of_home
 from academy.embedded.postgres import EmbeddedPostgres
-from academy.embedded.process_set import Crew, StopSignals
+from academy.embedded.process_set import ProcessSet, StopSignals
 from academy.embedded.program import PortTaken, choose_port, free_port, port_is_free
 from academy.embedded.programs import (
-    app_plans,
+    app_programs,
     environment,
     local_address,
     log_folder,
     module,
-    runtime_plan,
+    runtime_program,
 )
 from academy.embedded.runfile import Run, home_lock, remove_run, running, started_at, write_run
 from academy.embedded.valkey import EmbeddedValkey
@@ -80,7 +80,7 @@ class Stack:
         self.with_runtime = with_runtime
         self.gpu_slots = gpu_slots
         self._signals = StopSignals()
-        self._crew = Crew(say, self._signals)
+        self._processes = ProcessSet(say, self._signals)
         self._servers: dict[str, Server] = {}
         self._ports: dict[str, int] = {}
         self._skipped: list[str] = []
@@ -100,7 +100,7 @@ class Stack:
             try:
                 self._start()
                 on_ready(Ready(self._url, str(home), os.getpid(), dict(self._ports), self._skipped))
-                self._crew.watch(self._look_around)
+                self._processes.watch(self._look_around)
             finally:
                 self._stop()
                 remove_run(home)
@@ -115,10 +115,10 @@ class Stack:
         self._note("starting")
         self._start_servers()
         self._migrate()
-        plans = self._runtime_plans()
-        self._crew.start([*app_plans(self.settings, gpu_slots=self.gpu_slots), *plans])
+        programs = self._runtime_programs()
+        self._processes.start([*app_programs(self.settings, gpu_slots=self.gpu_slots), *programs])
         self._note("starting")
-        late = self._crew.await_ready(_READY_SECONDS) or self._await_workers()
+        late = self._processes.await_ready(_READY_SECONDS) or self._await_workers()
         if late:
             logs = log_folder(self.settings)
             raise NotReady(names=", ".join(late), seconds=_READY_SECONDS, logs=logs)
@@ -135,13 +135,13 @@ class Stack:
             seen = {each["pid"] for each in client.get("/workers")["workers"]}
             missing[:] = [
                 name
-                for name, pid in self._crew.pids().items()
+                for name, pid in self._processes.pids().items()
                 if name.startswith("worker-") and pid not in seen
             ]
             return not missing
 
         with Client(self._url, key_of_home(self.settings.home)) as client:
-            self._crew.await_true(all_registered, _READY_SECONDS)
+            self._processes.await_true(all_registered, _READY_SECONDS)
         return missing
 
     def _start_servers(self) -> None:
@@ -165,23 +165,23 @@ class Stack:
             self._signals.check()  # an interrupted start is not a fault of the server
             raise
         self._ports[name] = server.port
-        self._crew.other_logs.append(server.log)
+        self._processes.other_logs.append(server.log)
         self._note("starting")
         self.say(f"{name} answers on 127.0.0.1:{server.port} ({time.monotonic() - began:.1f} s)")
         return url
 
     def _migrate(self) -> None:
         """In a process of its own, so that it can be interrupted and its memory comes back."""
-        plan = Plan(
+        program = Program(
             name="migrate",
             command=module("academy.cli", "migrate"),
             env=environment(self.settings),
             log=log_folder(self.settings) / "migrate.log",
         )
-        self._crew.finish(plan, _READY_SECONDS)
+        self._processes.finish(program, _READY_SECONDS)
         self.say("the database schema is in order")
 
-    def _runtime_plans(self) -> list[Plan]:
+    def _runtime_programs(self) -> list[Program]:
         """The embedded model server, if it is to run; its address goes into the settings."""
         if self.settings.serving.urls != Settings.serving.urls:
             return self._skip(f"runtime: using yours at {', '.join(self.settings.serving.urls)}")
@@ -197,9 +197,9 @@ class Stack:
         (folder / "port").write_text(f"{port}\n")
         self._ports["runtime"] = port
         self.settings = self.settings.changed(runtime_url=(f"http://127.0.0.1:{port}",))
-        return [runtime_plan(self.settings, model, port)]
+        return [runtime_program(self.settings, model, port)]
 
-    def _skip(self, line: str) -> list[Plan]:
+    def _skip(self, line: str) -> list[Program]:
         self._skipped.append(line)
         self.say(line)
         return []
@@ -221,19 +221,19 @@ class Stack:
 
     def _stop(self) -> None:
         """The processes in reverse order, then the servers that they need to wind up."""
-        if not self._crew.children and not self._servers:
+        if not self._processes.children and not self._servers:
             return
         self._note("stopping")
         self.say("stopping …")
         began = time.monotonic()
-        self._crew.stop()
+        self._processes.stop()
         for server in reversed(self._servers.values()):
             server.stop()
         self._servers.clear()
         self.say(f"stopped after {time.monotonic() - began:.1f} s")
 
     def _note(self, state: str) -> None:
-        pids = self._crew.pids()
+        pids = self._processes.pids()
         for name, server in self._servers.items():
             if server.process is not None:
                 pids[name] = server.process.pid

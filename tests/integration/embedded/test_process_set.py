@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from academy.embedded import children, program
-from academy.embedded.children import Change, Child, ChildFailed, Plan
-from academy.embedded.process_set import Crew, Interrupted, StopSignals
+from academy.embedded.children import Change, Child, ChildFailed, Program
+from academy.embedded.process_set import Interrupted, ProcessSet, StopSignals
 from academy.host.processes import is_alive, wait_until_gone
 
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
@@ -24,10 +24,10 @@ STUBBORN = (
 )
 
 
-def plan(tmp_path: Path, code: str, name: str = "child", **more: object) -> Plan:
+def child_program(tmp_path: Path, code: str, name: str = "child", **more: object) -> Program:
     command = (sys.executable, "-c", code)
     log = tmp_path / f"{name}.log"
-    return Plan(name=name, command=command, env=dict(os.environ), log=log, **more)  # type: ignore[arg-type]
+    return Program(name=name, command=command, env=dict(os.environ), log=log, **more)  # type: ignore[arg-type]
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -38,16 +38,16 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 @pytest.fixture
-def crew() -> Iterator[Crew]:
+def processes() -> Iterator[ProcessSet]:
     with StopSignals() as signals:
-        crew = Crew(lambda line: None, signals)
-        yield crew
-        for child in crew.children:
+        processes = ProcessSet(lambda line: None, signals)
+        yield processes
+        for child in processes.children:
             child.kill()
 
 
 def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
-    child = Child(plan(tmp_path, FOREVER))
+    child = Child(child_program(tmp_path, FOREVER))
     child.start()
     assert child.process is not None
     first = child.process.pid
@@ -61,22 +61,22 @@ def test_a_child_that_keeps_dying_is_given_up_and_its_log_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children, "_FIRST_PAUSE_SECONDS", 0.01)
-    child = Child(plan(tmp_path, "raise SystemExit('the port is taken')"))
+    child = Child(child_program(tmp_path, "raise SystemExit('the port is taken')"))
     child.start()
     until(lambda: child.tend() is Change.GIVEN_UP)
-    assert child.plan.log.read_text().count("the port is taken") == 5
+    assert child.program.log.read_text().count("the port is taken") == 5
     assert child.tend() is Change.NOTHING
     with pytest.raises(ChildFailed, match=r"'child' keeps dying[\s\S]*the port is taken"):
         raise child.failure("keeps dying")
 
 
 def test_a_worker_that_was_drained_stays_ended_and_ends_the_watch(
-    crew: Crew, tmp_path: Path
+    processes: ProcessSet, tmp_path: Path
 ) -> None:
-    crew.start([plan(tmp_path, "", "drained", may_end=True)])
-    crew.watch()  # it would not come back if the child were started again
-    assert [child.ended for child in crew.children] == [True]
-    failing = Child(plan(tmp_path, "raise SystemExit(1)", "failing", may_end=True))
+    processes.start([child_program(tmp_path, "", "drained", may_end=True)])
+    processes.watch()  # it would not come back if the child were started again
+    assert [child.ended for child in processes.children] == [True]
+    failing = Child(child_program(tmp_path, "raise SystemExit(1)", "failing", may_end=True))
     failing.start()
     until(lambda: failing.tend() is Change.RESTARTED)
     failing.kill()
@@ -87,52 +87,59 @@ def test_what_a_child_left_running_ends_with_it(tmp_path: Path) -> None:
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', "
         f"{FOREVER!r}], stdout=subprocess.DEVNULL); print(p.pid, flush=True)"
     )
-    child = Child(plan(tmp_path, code))
+    child = Child(child_program(tmp_path, code))
     child.start()
     until(lambda: child.has_ended())
     until(lambda: child.tend() is not Change.NOTHING or child.process is None)
-    grandchild = int(child.plan.log.read_text().split()[0])
+    grandchild = int(child.program.log.read_text().split()[0])
     assert wait_until_gone(grandchild, 10)
     child.kill()
 
 
-def test_a_stop_goes_in_reverse_and_kills_what_ignores_it(crew: Crew, tmp_path: Path) -> None:
-    plans = [plan(tmp_path, FOREVER, "one"), plan(tmp_path, STUBBORN, "two", grace_seconds=0.2)]
-    crew.start(plans)
-    until(lambda: all("up" in each.log.read_text() for each in plans))
-    pids = crew.pids()
+def test_a_stop_goes_in_reverse_and_kills_what_ignores_it(
+    processes: ProcessSet, tmp_path: Path
+) -> None:
+    programs = [
+        child_program(tmp_path, FOREVER, "one"),
+        child_program(tmp_path, STUBBORN, "two", grace_seconds=0.2),
+    ]
+    processes.start(programs)
+    until(lambda: all("up" in each.log.read_text() for each in programs))
+    pids = processes.pids()
     assert list(pids) == ["one", "two"]
-    crew.stop()
+    processes.stop()
     assert not any(is_alive(pid) for pid in pids.values())
 
 
-def test_another_signal_while_stopping_cuts_the_grace(crew: Crew, tmp_path: Path) -> None:
-    patient = plan(tmp_path, STUBBORN, grace_seconds=60)
-    crew.start([patient])
+def test_another_signal_while_stopping_cuts_the_grace(
+    processes: ProcessSet, tmp_path: Path
+) -> None:
+    patient = child_program(tmp_path, STUBBORN, grace_seconds=60)
+    processes.start([patient])
     until(lambda: "up" in patient.log.read_text())
     impatient = subprocess.Popen(
         [sys.executable, "-c", f"import os, signal; os.kill({os.getpid()}, signal.SIGINT)"]
     )
     began = time.monotonic()
-    crew.stop()
+    processes.stop()
     assert time.monotonic() - began < 30
     impatient.wait(timeout=10)
 
 
-def test_a_signal_during_the_start_interrupts_it(crew: Crew, tmp_path: Path) -> None:
+def test_a_signal_during_the_start_interrupts_it(processes: ProcessSet, tmp_path: Path) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(Interrupted):
-        crew.start([plan(tmp_path, FOREVER)])
-    assert crew.children == []
+        processes.start([child_program(tmp_path, FOREVER)])
+    assert processes.children == []
 
 
-def test_a_step_that_fails_shows_its_log(crew: Crew, tmp_path: Path) -> None:
+def test_a_step_that_fails_shows_its_log(processes: ProcessSet, tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"ended with status 1[\s\S]*no such table"):
-        crew.finish(plan(tmp_path, "raise SystemExit('no such table')"), 10)
+        processes.finish(child_program(tmp_path, "raise SystemExit('no such table')"), 10)
 
 
 def test_a_child_is_ready_when_its_health_page_says_so(
-    crew: Crew, tmp_path: Path, free_port: int
+    processes: ProcessSet, tmp_path: Path, free_port: int
 ) -> None:
     (tmp_path / "health").write_text("ok")
     code = (
@@ -140,10 +147,10 @@ def test_a_child_is_ready_when_its_health_page_says_so(
         f"http.server.HTTPServer(('127.0.0.1', {free_port}), "
         "http.server.SimpleHTTPRequestHandler).serve_forever()"
     )
-    crew.start([plan(tmp_path, code, health=f"127.0.0.1:{free_port}/health")])
-    assert crew.await_ready(20) == []
+    processes.start([child_program(tmp_path, code, health=f"127.0.0.1:{free_port}/health")])
+    assert processes.await_ready(20) == []
     (tmp_path / "health").unlink()
-    assert not crew.children[0].is_ready()
+    assert not processes.children[0].is_ready()
 
 
 def test_a_large_log_is_put_aside_while_the_child_goes_on_writing(

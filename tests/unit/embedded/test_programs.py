@@ -10,11 +10,11 @@ import pytest
 from academy.basemodels.folders import ModelFolder
 from academy.embedded.programs import (
     TooManySlots,
-    app_plans,
+    app_programs,
     environment,
     local_address,
-    runtime_plan,
-    worker_plans,
+    runtime_program,
+    worker_programs,
 )
 from academy.settings import Settings
 from tests.nvidia_smi import Driver
@@ -33,8 +33,8 @@ def test_a_child_gets_exactly_our_settings(tmp_path: Path) -> None:
 
 
 def test_a_slot_is_a_process_of_its_own(tmp_path: Path) -> None:
-    assert [each.name for each in worker_plans(settings(tmp_path), "gpu", 1)] == ["worker-gpu"]
-    two = worker_plans(settings(tmp_path), "gpu", 2)
+    assert [each.name for each in worker_programs(settings(tmp_path), "gpu", 1)] == ["worker-gpu"]
+    two = worker_programs(settings(tmp_path), "gpu", 2)
     assert [each.name for each in two] == ["worker-gpu-1", "worker-gpu-2"]
     assert {each.log.name for each in two} == {"worker-gpu-1.log", "worker-gpu-2.log"}
 
@@ -45,8 +45,8 @@ def test_gpus_are_dealt_out_to_the_slots_by_uuid(
     Driver(tmp_path / "driver", "GPU-a", "GPU-b", "GPU-c").use(monkeypatch)
 
     def dealt(slots: int | None) -> list[str]:
-        plans = worker_plans(settings(tmp_path), "gpu", slots)
-        return [each.env["CUDA_VISIBLE_DEVICES"] for each in plans]
+        programs = worker_programs(settings(tmp_path), "gpu", slots)
+        return [each.env["CUDA_VISIBLE_DEVICES"] for each in programs]
 
     assert dealt(None) == ["GPU-a", "GPU-b", "GPU-c"]
     assert dealt(2) == ["GPU-a,GPU-c", "GPU-b"]
@@ -55,25 +55,25 @@ def test_gpus_are_dealt_out_to_the_slots_by_uuid(
     assert dealt(None) == ["GPU-c", "GPU-a"]
     with pytest.raises(TooManySlots, match="3 slots"):
         dealt(3)
-    assert len(worker_plans(settings(tmp_path), "curation")) == 1
+    assert len(worker_programs(settings(tmp_path), "curation")) == 1
 
 
 def test_every_process_of_the_stack_is_there(tmp_path: Path) -> None:
-    plans = app_plans(settings(tmp_path), gpu_slots=1)
-    assert [each.name for each in plans] == ["api", "keeper", "worker-curation", "worker-gpu"]
-    assert [each.essential for each in plans] == [True, False, False, False]
-    assert all(each.command[:2] == (sys.executable, "-P") for each in plans)
+    programs = app_programs(settings(tmp_path), gpu_slots=1)
+    assert [each.name for each in programs] == ["api", "keeper", "worker-curation", "worker-gpu"]
+    assert [each.essential for each in programs] == [True, False, False, False]
+    assert all(each.command[:2] == (sys.executable, "-P") for each in programs)
 
 
 def test_the_runtime_loads_adapters_from_our_folders_only(tmp_path: Path) -> None:
-    plan = runtime_plan(settings(tmp_path), ModelFolder("tiny", tmp_path / "tiny"), 9)
+    program = runtime_program(settings(tmp_path), ModelFolder("tiny", tmp_path / "tiny"), 9)
     roots = [
-        plan.command[index + 1]
-        for index, word in enumerate(plan.command)
+        program.command[index + 1]
+        for index, word in enumerate(program.command)
         if word == "--adapter-root"
     ]
     assert roots == [str(tmp_path), str(tmp_path / "artifacts")]
-    assert plan.health == "127.0.0.1:9/health"
+    assert program.health == "127.0.0.1:9/health"
 
 
 @pytest.mark.parametrize(
