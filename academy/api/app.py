@@ -27,7 +27,7 @@ from academy.settings import Settings
 from academy.store.engine import make_sessions
 from academy.web import metrics, problems
 from academy.web.json_provider import Json
-from academy.web.key_cache import KnownKeys
+from academy.web.key_cache import KeyCache
 from academy.web.sockets import Texts
 from academy.web.state import State
 from academy.web.watchers import Watchers
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> APIFlask:
         redis=connect(settings),
         hub=Hub(settings, sessions),
         hints=HintPublisher(settings, sessions),
-        known_keys=KnownKeys(),
+        key_cache=KeyCache(),
         gateway=Gateway(settings, sessions),
         watchers=watchers,
         texts=Texts(),

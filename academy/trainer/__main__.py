@@ -22,7 +22,7 @@ from academy.trainer.ranks.local_ranks import (
     LOST_A_RANK,
     OTHER,
     OUT_OF_MEMORY,
-    train_together,
+    train_in_ranks,
 )
 from academy.trainer.report import Report
 from academy.trainer.spec import read_spec, verify_dataset
@@ -68,14 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
         digest = verify_dataset(spec.dataset)
         stop.check()
         if spec.recipe.processes > 1 and given.rank is None:
-            return train_together(spec, given.spec, given.out, errors, stop)
+            return train_in_ranks(spec, given.spec, given.out, errors, stop)
         # The libraries read these when they are imported, which takes seconds and so comes last:
         # a trainer never asks the network for anything, and its tokenizer needs no threads.
         os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
         from academy.trainer.job import Place, run_job
 
-        meeting = (given.rank or 0, given.rendezvous, given.listen_fd)
-        place = Place(given.out.absolute(), report, stop, *meeting)
+        place_among = (given.rank or 0, given.rendezvous, given.listen_fd)
+        place = Place(given.out.absolute(), report, stop, *place_among)
         report.result(run_job(spec, digest, place))
     except Cancelled:
         report.log("stopped as asked")

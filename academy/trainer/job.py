@@ -22,7 +22,7 @@ from academy.trainer.evaluation import (
     referenced,
     with_reference,
 )
-from academy.trainer.fit import Fit, fit
+from academy.trainer.fit import fit
 from academy.trainer.folders import make_folder, write_json
 from academy.trainer.hardware import cpu_threads, detect, memory_bytes
 from academy.trainer.memory_fit import load_fitting
@@ -33,6 +33,7 @@ from academy.trainer.objective import Objective
 from academy.trainer.ranks.ranks import Ranks, joined
 from academy.trainer.report import Report, json_safe
 from academy.trainer.spec import BadSpec, Spec
+from academy.trainer.state import TrainState
 from academy.trainer.stop import Cancelled, StopRequest
 
 #: What a resumed run may change, because another machine may differ in it.
@@ -145,16 +146,18 @@ def _run(
         f"weights in {recipe.dtype} on {recipe.device} with {torch.get_num_threads()} threads"
         + (f" in each of {ranks.size} processes" if ranks.size > 1 else "")
     )
-    run, base = _train(place, ranks, model, recipe, data, made_from, saved)
+    state, base = _train(place, ranks, model, recipe, data, made_from, saved)
 
     report.stage("evaluating", f"measuring the adapter on {len(base.ids)} held-out rows")
-    after = evaluate(run.objective, run.proving, adapter=True, check=stop.check, ranks=ranks)
-    report.evaluation("adapter", run.counters.step, after)
+    after = evaluate(state.objective, state.proving, adapter=True, check=stop.check, ranks=ranks)
+    report.evaluation("adapter", state.counters.step, after)
     if not ranks.is_first:
         return {}
 
     report.stage("saving", "writing the adapter")
-    metrics = json_safe(_metrics(run.counters, data, run.plan.total_steps) | compare(base, after))
+    metrics = json_safe(
+        _metrics(state.counters, data, state.plan.total_steps) | compare(base, after)
+    )
     adapter = place.out / "adapter"
     digest = save_adapter(
         adapter,
@@ -168,10 +171,10 @@ def _run(
     )
     summary = metrics | {
         "recipe": recipe.model_dump(mode="json"),
-        "seconds": round(run.counters.seconds, 3),
-        "tokens_per_second": round(run.counters.tokens / max(run.counters.seconds, 1e-9), 1),
+        "seconds": round(state.counters.seconds, 3),
+        "tokens_per_second": round(state.counters.tokens / max(state.counters.seconds, 1e-9), 1),
         "peak_memory_bytes": memory_bytes(recipe.device),
-        "preflight": fitted.beside(run.counters.seconds),
+        "preflight": fitted.beside(state.counters.seconds),
     }
     result = {"adapter_path": str(adapter), "digest": digest, "summary": summary}
     write_json(place.out / "result.json", result)
@@ -186,7 +189,7 @@ def _train(
     data: Data,
     made_from: dict[str, Any],
     saved: Checkpoint | None,
-) -> tuple[Fit, Evaluation]:
+) -> tuple[TrainState, Evaluation]:
     """Evaluate the base model and fit, from the start or from a checkpoint."""
     report, check = place.report, place.stop.check
     counters = Counters() if saved is None else saved.counters
@@ -196,17 +199,17 @@ def _train(
         random_states = ranks.gather(checkpoints.random_state())
         if not ranks.is_first:
             return
-        state = Checkpoint(
+        checkpoint = Checkpoint(
             counters=replace(counters),
             made_from=made_from,
             random_states=random_states,
             base=base,
             weights=model.weights(),
-            optimizer=_optimizer_state(run),
-            best=run.best,
+            optimizer=_optimizer_state(state),
+            best=state.best,
             reference=reference,
         )
-        path, digest = checkpoints.save(place.out / "checkpoints", state)
+        path, digest = checkpoints.save(place.out / "checkpoints", checkpoint)
         report.checkpoint(counters.step, str(path), digest)
 
     objective = Objective(model, recipe)
@@ -224,7 +227,7 @@ def _train(
             for name, rows in parts.items()
         }
     reference = _reference(parts) if recipe.method == "dpo" else None
-    run = Fit(
+    state = TrainState(
         objective=objective,
         recipe=recipe,
         rows=parts["rows"],
@@ -238,21 +241,21 @@ def _train(
     )
     if saved is not None:
         model.set_weights(saved.weights)
-        _set_optimizer_state(run, saved.optimizer)
-        run.best = saved.best
+        _set_optimizer_state(state, saved.optimizer)
+        state.best = saved.best
         checkpoints.set_random_state(saved.random_states[ranks.rank])
     if base is None:
-        report.stage("evaluating_base", f"measuring the base on {len(run.proving)} held-out rows")
+        report.stage("evaluating_base", f"measuring the base on {len(state.proving)} held-out rows")
         try:
-            base = evaluate(objective, run.proving, adapter=False, check=check, ranks=ranks)
+            base = evaluate(objective, state.proving, adapter=False, check=check, ranks=ranks)
         except Cancelled:
             save()
             raise
         save()  # so that a crash in the first steps does not cost this evaluation again
     report.evaluation("base", 0, base)
-    report.stage("training", f"{run.plan.total_steps} steps on {len(run.rows)} rows")
-    fit(run)
-    return run, base
+    report.stage("training", f"{state.plan.total_steps} steps on {len(state.rows)} rows")
+    fit(state)
+    return state, base
 
 
 def _reference(parts: dict[str, list[Example]]) -> dict[str, torch.Tensor]:
@@ -293,21 +296,21 @@ def _agree(ranks: Ranks, made_from: dict[str, Any], saved: Checkpoint | None) ->
                 )
 
 
-def _optimizer_state(run: Fit) -> dict[str, torch.Tensor]:
+def _optimizer_state(state: TrainState) -> dict[str, torch.Tensor]:
     """AdamW's state as named tensors, ``WEIGHT|exp_avg`` and so on."""
     return {
         f"{name}|{key}": value.detach().to("cpu").clone()
-        for name, weight in run.model.trainable.items()
-        for key, value in run.optimizer.state[weight].items()
+        for name, weight in state.model.trainable.items()
+        for key, value in state.optimizer.state[weight].items()
     }
 
 
-def _set_optimizer_state(run: Fit, tensors: dict[str, torch.Tensor]) -> None:
+def _set_optimizer_state(state: TrainState, tensors: dict[str, torch.Tensor]) -> None:
     for label, value in tensors.items():
         name, key = label.rsplit("|", 1)
-        weight = run.model.trainable[name]
+        weight = state.model.trainable[name]
         # AdamW keeps its step count on the CPU and the moments beside the weights.
-        run.optimizer.state[weight][key] = value if key == "step" else value.to(weight.device)
+        state.optimizer.state[weight][key] = value if key == "step" else value.to(weight.device)
 
 
 def _metrics(counters: Counters, data: Data, total_steps: int) -> dict[str, Any]:

@@ -6,17 +6,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from academy.trainer.data.encoding import Example
 from academy.trainer.objective import Measured
+from academy.trainer.state import TrainState
 from academy.trainer.stop import Cancelled
-
-if TYPE_CHECKING:  # the loop calls the step, which needs the loop's state
-    from academy.trainer.fit import Fit
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Step:
         return not self.odd
 
 
-def take_step(run: Fit, rate: float) -> Step:
+def take_step(state: TrainState, rate: float) -> Step:
     """One optimizer step at learning rate `rate` over all its batches, in all processes.
 
     The loss is the mean over all rows of the step by their weight, so cutting the step into
@@ -50,33 +47,35 @@ def take_step(run: Fit, rate: float) -> Step:
     stop was requested in one of them.
     """
     started = time.monotonic()
-    step = run.counters.step
-    rows = [row for batch in _all_batches(run, step) for row in batch]
+    step = state.counters.step
+    rows = [row for batch in _all_batches(state, step) for row in batch]
     weight = sum(row.weight for row in rows)
-    share = _compute(run, step, weight)
-    stopped, loss_total, margin_total, right = run.ranks.sum(share.sums())
+    share = _compute(state, step, weight)
+    stopped, loss_total, margin_total, right = state.ranks.sum(share.sums())
     if stopped:
         raise Cancelled
-    run.ranks.sum_gradients(run.model.trainable.values())
-    norm = float(nn.utils.clip_grad_norm_(run.model.trainable.values(), run.recipe.max_grad_norm))
+    state.ranks.sum_gradients(state.model.trainable.values())
+    norm = float(
+        nn.utils.clip_grad_norm_(state.model.trainable.values(), state.recipe.max_grad_norm)
+    )
     is_sound = math.isfinite(loss_total) and math.isfinite(norm)
     if is_sound:
-        for group in run.optimizer.param_groups:
+        for group in state.optimizer.param_groups:
             group["lr"] = rate
-        run.optimizer.step()
-    run.optimizer.zero_grad()
+        state.optimizer.step()
+    state.optimizer.zero_grad()
     odd: tuple[str, ...] = ()
     if not is_sound:
-        named = sorted(name for names in run.ranks.gather(share.odd) for name in names)
+        named = sorted(name for names in state.ranks.gather(share.odd) for name in names)
         odd = tuple(named or [row.id for row in rows])
     return Step(
         loss_total=loss_total,
         weight=weight,
-        margin_total=margin_total if run.recipe.method == "dpo" else None,
+        margin_total=margin_total if state.recipe.method == "dpo" else None,
         right=right,
         answer_tokens=sum(row.answer_tokens for row in rows),
         tokens=sum(len(each.tokens) for row in rows for each in row.sequences),
-        cost=run.plan.cost(step),
+        cost=state.plan.cost(step),
         grad_norm=norm,
         learning_rate=rate,
         seconds=time.monotonic() - started,
@@ -98,23 +97,23 @@ class _Share:
         return [self.stopped, self.loss_total, self.margin_total, self.right]
 
 
-def _compute(run: Fit, step: int, weight: int) -> _Share:
+def _compute(state: TrainState, step: int, weight: int) -> _Share:
     """Forward and backward over this process's batches of the step; leaves their gradients."""
     share = _Share()
-    own = run.plan.batches(step, run.ranks.rank)
+    own = state.plan.batches(step, state.ranks.rank)
     extra = 0
-    if run.ranks.lockstep:
+    if state.ranks.lockstep:
         # Each pass needs all processes, so one with fewer batches runs one that does not count.
-        most = max(len(run.plan.batches(step, rank)) for rank in range(run.ranks.size))
+        most = max(len(state.plan.batches(step, rank)) for rank in range(state.ranks.size))
         extra = most - len(own)
-    run.model.train()
+    state.model.train()
     try:
-        run.stop.check()
-        for number, batch in enumerate(own + run.plan.batches(step)[:1] * extra):
-            if not run.ranks.lockstep:
-                run.stop.check()
-            rows = [run.rows[row] for row in batch]
-            measured = run.objective.measure(rows)
+        state.stop.check()
+        for number, batch in enumerate(own + state.plan.batches(step)[:1] * extra):
+            if not state.ranks.lockstep:
+                state.stop.check()
+            rows = [state.rows[row] for row in batch]
+            measured = state.objective.measure(rows)
             counts = number < len(own)
             (measured.losses.sum() * (counts / weight)).backward()  # type: ignore[no-untyped-call]
             if counts:
@@ -134,10 +133,10 @@ def _add(share: _Share, rows: Sequence[Example], measured: Measured) -> None:
         share.right += float((measured.margins > 0).double().sum() + ties)
 
 
-def _all_batches(run: Fit, step: int) -> list[list[Example]]:
+def _all_batches(state: TrainState, step: int) -> list[list[Example]]:
     """The step's rows, by process and batch."""
     return [
-        [run.rows[row] for row in batch]
-        for rank in range(run.ranks.size)
-        for batch in run.plan.batches(step, rank)
+        [state.rows[row] for row in batch]
+        for rank in range(state.ranks.size)
+        for batch in state.plan.batches(step, rank)
     ]

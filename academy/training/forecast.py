@@ -13,7 +13,7 @@ from academy.recipes.duration import SHARE, Work, estimate_seconds, gpu_rate, wo
 from academy.recipes.memory import LargestBatch, estimate_memory, ladder
 from academy.recipes.recipe import Hardware, Recipe, RecipeImpossible
 from academy.store.jobs.tables import Job, Worker
-from academy.training.preflight import TokenCounts
+from academy.training.token_counts import TokenCounts
 
 _NO_BFLOAT16 = ("T4", "V100", "P100", "RTX 20", "GTX")
 

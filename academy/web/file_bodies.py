@@ -23,7 +23,7 @@ from werkzeug.formparser import FormDataParser
 
 from academy.errors import AcademyError
 from academy.settings import Settings
-from academy.web.offload import aside
+from academy.web.offload import offload
 from academy.web.strict_json import NDJSON_TYPES, BodyIncomplete, require_media_type
 
 FORM = "multipart/form-data"
@@ -98,7 +98,7 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
             raise FileTooLarge(limit=limit) from error
         if path.stat().st_size > limit:
             raise FileTooLarge(limit=limit)
-        yield Received(path, name, aside(_sha256, path), fields)
+        yield Received(path, name, offload(_sha256, path), fields)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

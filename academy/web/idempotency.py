@@ -56,7 +56,7 @@ class Answer:
         return made
 
 
-def once(
+def idempotent(
     work: Callable[[Session], Answer],
     *,
     hide: Callable[[dict[str, Any]], dict[str, Any]] | None = None,

@@ -12,7 +12,7 @@ KEPT_SECONDS = 1.0
 _MOST = 1024
 
 
-class KnownKeys:
+class KeyCache:
     """Who holds a key, for `KEPT_SECONDS`; holds hashes of keys and no keys. For any thread."""
 
     def __init__(self) -> None:

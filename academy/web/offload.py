@@ -14,7 +14,7 @@ Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 
-def aside(work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
+def offload(work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
     """What `work` returns or raises. It must not use the request, nor locks of other threads."""
 
     def attempt() -> tuple[list[Made], BaseException | None]:

@@ -68,7 +68,7 @@ def identify(*, ticket: bool = False) -> Principal:
             return resume_session(session, secret)
     if not key:
         raise KeyMissing
-    return state().known_keys.holder(key, lambda: _look_up(key))
+    return state().key_cache.holder(key, lambda: _look_up(key))
 
 
 def _look_up(key: str) -> Principal:

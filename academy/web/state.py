@@ -13,7 +13,7 @@ from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
 from academy.settings import Settings
 from academy.store.engine import Sessions
-from academy.web.key_cache import KnownKeys
+from academy.web.key_cache import KeyCache
 from academy.web.sockets import Texts
 from academy.web.watchers import Watchers
 
@@ -27,7 +27,7 @@ class State:
     redis: redis.Redis
     hub: Hub
     hints: HintPublisher
-    known_keys: KnownKeys
+    key_cache: KeyCache
     gateway: Gateway
     watchers: Watchers
     texts: Texts

@@ -12,7 +12,7 @@ from academy.api.access.keys_shapes import KeyGone, KeyList, KeyMade, KeyWanted,
 from academy.errors import Conflict
 from academy.store.access import access
 from academy.store.engine import Session
-from academy.web.idempotency import Answer, once
+from academy.web.idempotency import Answer, idempotent
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 
@@ -40,7 +40,7 @@ def create_key(wanted: KeyWanted) -> Response:
         )
 
     # A stored answer must not hold the secret, so a repetition gets everything but that.
-    return once(work, hide=lambda body: {**body, "key": None}).response()
+    return idempotent(work, hide=lambda body: {**body, "key": None}).response()
 
 
 @blueprint.get("/keys")
@@ -68,7 +68,7 @@ def revoke_key(key_id: str) -> dict[str, Any]:
             raise Conflict(
                 detail=f"The key {key.name!r} is the last admin key; make another first."
             )
-    state().known_keys.forget()
+    state().key_cache.forget()
     return {"success": True, "message": f"Key {key.name!r} revoked", "id": key.id}
 
 

@@ -17,7 +17,7 @@ from academy.lifecycle import TERMINAL, JobKind, Status
 from academy.store.engine import Session
 from academy.store.jobs import jobs
 from academy.store.jobs.tables import Job
-from academy.web.idempotency import Answer, once, publish_hints
+from academy.web.idempotency import Answer, idempotent, publish_hints
 from academy.web.permissions import allows, principal
 from academy.web.problems import problem
 from academy.web.state import state
@@ -56,7 +56,7 @@ def curate(wanted: CurationRequest) -> Response:
         job = submit_curation(session, state().settings, wanted, principal().name)
         return Answer({"job_id": job.id}, 202)
 
-    submitted = once(work, writes_once=True)
+    submitted = idempotent(work, writes_once=True)
     publish_hints()
     job_id = submitted.body["job_id"]
     if wait_seconds == 0 and not submitted.replayed:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from academy.errors import NotFound
 from academy.settings import Settings
 from academy.store.data.tables import Dataset
-from academy.web.offload import aside
+from academy.web.offload import offload
 from academy.web.state import state
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def folder_of(dataset: Dataset) -> Path:
 
     Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
     """
-    return aside(_folders(state().settings).fetch, dataset.key, dataset.digest)
+    return offload(_folders(state().settings).fetch, dataset.key, dataset.digest)
 
 
 def file_of(dataset: Dataset, name: str) -> Path:
@@ -51,12 +51,12 @@ def lines_of(dataset: Dataset, name: str) -> Lines:
     from academy.artifacts.lines import lines_of as table
 
     path = file_of(dataset, name)
-    return aside(table, path, _cache(dataset) / f"{path.name}.lines")
+    return offload(table, path, _cache(dataset) / f"{path.name}.lines")
 
 
 def rows_of(lines: Lines, first: int, limit: int) -> list[dict[str, Any]]:
     """At most `limit` rows from number `first` (from 0) on."""
-    return [json.loads(line) for line in aside(lines.part, first, limit)]
+    return [json.loads(line) for line in offload(lines.part, first, limit)]
 
 
 def row_table(dataset: Dataset) -> RowTable:

@@ -29,7 +29,7 @@ from academy.curation.request import DatasetFormat
 from academy.errors import InvalidRequest
 from academy.store.data import datasets
 from academy.store.data.tables import Dataset
-from academy.web.offload import aside
+from academy.web.offload import offload
 from academy.web.paging import PageQuery, more_after, page_of
 from academy.web.permissions import allows
 from academy.web.shapes import text_answer
@@ -87,7 +87,7 @@ def dataset_rows(dataset_id: str, query: RowsQuery) -> dict[str, Any]:
     if model is not None:
         from academy.curation.dataset.preview import previews
 
-        shown = aside(previews, rows, model.path, query.max_seq_length)
+        shown = offload(previews, rows, model.path, query.max_seq_length)
         rows = [{**row, "preview": each} for row, each in zip(rows, shown, strict=True)]
     end = query.after + len(rows)
     return {
@@ -169,7 +169,7 @@ def diff_datasets(query: DifferenceQuery) -> dict[str, Any]:
 
     a, b = _get(query.a), _get(query.b)
     table_a, table_b = row_table(a), row_table(b)
-    rows = aside(compare_rows, table_a, table_b)
+    rows = offload(compare_rows, table_a, table_b)
     found = [] if query.kind is None else getattr(rows, query.kind)
     part = found[query.after : query.after + query.limit]
     # One column of entries for each dataset that has the row.
@@ -227,7 +227,7 @@ def _converted(dataset: Dataset, query: DownloadQuery, format: DatasetFormat) ->
 
     def chunks() -> Iterator[bytes]:
         for start in range(0, lines.count, _CONVERTED_ROWS):
-            yield aside(_convert, lines, start, format)
+            yield offload(_convert, lines, start, format)
 
     answer = Response(chunks(), mimetype=_MEDIA_TYPES[".jsonl"])
     name = f"{dataset.id}-{split}-{format}.jsonl"

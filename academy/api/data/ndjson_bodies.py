@@ -12,7 +12,7 @@ from academy.api.data.runs_shapes import RunSent
 from academy.errors import InvalidRequest
 from academy.store.engine import Session
 from academy.validation.reading import MOST_ERRORS, validate
-from academy.web.idempotency import Answer, once
+from academy.web.idempotency import Answer, idempotent
 from academy.web.strict_json import (
     NDJSON_TYPES,
     NotJson,
@@ -50,7 +50,7 @@ def record(
             }
         )
 
-    return once(work).response()
+    return idempotent(work).response()
 
 
 def _read(model: type[Sent]) -> list[Sent]:

@@ -18,7 +18,7 @@ from academy.api.data.runs_shapes import (
 )
 from academy.store.data import runs
 from academy.store.engine import Session
-from academy.web.idempotency import Answer, once
+from academy.web.idempotency import Answer, idempotent
 from academy.web.paging import page_of
 from academy.web.permissions import allows
 from academy.web.state import state
@@ -46,7 +46,7 @@ def add_signals(run_id: str, sent: MoreSignals) -> Response:
         body = run_body(run)
         return Answer({**body, "created_at": run.created_at.isoformat()}, 200)
 
-    return once(work).response()
+    return idempotent(work).response()
 
 
 @blueprint.get("/runs")

@@ -19,8 +19,8 @@ from academy.errors import InvalidRequest
 from academy.store.engine import Session
 from academy.validation.reading import errors_of
 from academy.web.file_bodies import Received, received
-from academy.web.idempotency import Answer, once, publish_hints
-from academy.web.offload import aside
+from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.offload import offload
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 from academy.web.strict_json import read_texts
@@ -50,7 +50,7 @@ def upload_dataset(options: UploadOptions) -> Response:
             folders.find(options.base_model, settings.model_folders)
         report = check_upload(file.path, file.name, max_bytes=settings.api.max_upload_bytes)
         _require_pairs(options, report.format or "", file.name)
-        submitted = once(
+        submitted = idempotent(
             lambda session: _submit(session, file, options, report.format or ""),
             body_sha256=_fingerprint(file, options),
         )
@@ -72,7 +72,7 @@ def forget_upload(upload_id: str) -> dict[str, Any]:
     from academy.artifacts.store import ArtifactStore
     from academy.curation.uploads import kept
 
-    aside(kept.forget, ArtifactStore(state().settings), upload_id)
+    offload(kept.forget, ArtifactStore(state().settings), upload_id)
     return {"success": True, "message": f"{upload_id} is not kept any more", "upload_id": upload_id}
 
 
@@ -83,7 +83,7 @@ def _submit(session: Session, file: Received, options: UploadOptions, format: st
 
     settings = state().settings
     _curation(options, "upload", format)  # what is wrong with the options shows before it is kept
-    upload_id = aside(kept.keep, ArtifactStore(settings), file.path)
+    upload_id = offload(kept.keep, ArtifactStore(settings), file.path)
     wanted = _curation(options, upload_id, format)
     job = submit_curation(session, settings, wanted, principal().name)
     return Answer({"job_id": job.id, "upload_id": upload_id}, 202)

@@ -19,7 +19,7 @@ from academy.schedules import keeping
 from academy.schedules.request import ScheduleRequest
 from academy.store.engine import Session
 from academy.store.plans import schedules
-from academy.web.idempotency import Answer, once
+from academy.web.idempotency import Answer, idempotent
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -43,7 +43,7 @@ def create_schedule(wanted: ScheduleWanted) -> Response:
             {"Location": f"/api/v1/academy/schedules/{row.name}"},
         )
 
-    return once(work).response()
+    return idempotent(work).response()
 
 
 @blueprint.get("/schedules")

@@ -16,10 +16,10 @@ from academy.store.jobs import jobs, slots, workers
 from academy.store.jobs.fleet import Demand
 from academy.training.forecast import forecast, worker_types
 from academy.training.launch import grant
-from academy.training.preflight import count_tokens
 from academy.training.request import TrainingRequest
 from academy.training.submission import dataset_of
-from academy.web.offload import aside
+from academy.training.token_counts import count_tokens
+from academy.web.offload import offload
 from academy.web.permissions import allows
 from academy.web.state import state
 
@@ -46,7 +46,7 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     demand = Demand(GPU, recipe.gpus, recipe.hosts, recipe.device == "cuda")
     never = slots.why_never(demand, fleet) if recipe.hosts > 1 else None
     shape = read_shape(model.path)
-    folder = aside(lambda: ArtifactStore(settings).fetch(dataset.key, dataset.digest))
+    folder = offload(lambda: ArtifactStore(settings).fetch(dataset.key, dataset.digest))
     counts = count_tokens(settings, folder, dataset.digest, model, recipe)
     types = worker_types(alive) if counts.lengths else []
     shown = [forecast(kind, recipe, shape, counts, finished, limit) for kind in types]

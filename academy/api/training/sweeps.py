@@ -20,7 +20,7 @@ from academy.store.engine import Session
 from academy.store.plans import sweeps
 from academy.sweeps.advance import cancel_sweep, create_sweep
 from academy.sweeps.request import SweepRequest
-from academy.web.idempotency import Answer, once, publish_hints
+from academy.web.idempotency import Answer, idempotent, publish_hints
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -46,7 +46,7 @@ def start_sweep(wanted: SweepRequest) -> Response:
         }
         return Answer(body, 202, {"Location": f"/api/v1/academy/train/sweep/{sweep.id}"})
 
-    answer = once(work)
+    answer = idempotent(work)
     publish_hints()
     return answer.response()
 

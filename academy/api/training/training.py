@@ -27,7 +27,7 @@ from academy.store.engine import Session
 from academy.store.jobs import jobs, slots, transitions
 from academy.store.jobs.tables import Job
 from academy.training.request import TrainingRequest
-from academy.web.idempotency import Answer, once, publish_hints
+from academy.web.idempotency import Answer, idempotent, publish_hints
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 
@@ -62,7 +62,7 @@ def start_training(wanted: TrainingRequest) -> Response:
         }
         return Answer(body, 202, {"Location": f"/api/v1/academy/train/{job.id}/status"})
 
-    answer = once(work)
+    answer = idempotent(work)
     publish_hints()
     return answer.response()
 

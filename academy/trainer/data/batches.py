@@ -56,7 +56,7 @@ def collate(rows: Sequence[Encoded], device: str = "cpu", *, packed: bool = Fals
     return replace(batch, positions=torch.from_numpy(positions.reshape(1, -1)).to(device))
 
 
-class Plan:
+class BatchPlan:
     """The order of the rows over all epochs, a function of seed, lengths and recipe only.
 
     Nothing is drawn while training, so a resumed run needs the step number to go on.

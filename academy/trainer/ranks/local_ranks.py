@@ -14,7 +14,7 @@ from pathlib import Path
 from academy.errors import AcademyError
 from academy.host.processes import spawn
 from academy.trainer.folders import make_folder
-from academy.trainer.ranks.rendezvous import Meeting, meeting_of
+from academy.trainer.ranks.rendezvous import Rendezvous, rendezvous_of
 from academy.trainer.report import Report
 from academy.trainer.spec import Spec
 from academy.trainer.stop import StopRequest
@@ -43,7 +43,7 @@ class HostsLost(AcademyError):
     next_step = "The job goes on from its last checkpoint; look into the other hosts' logs."
 
 
-def train_together(spec: Spec, path: Path, out: Path, report: Report, stop: StopRequest) -> int:
+def train_in_ranks(spec: Spec, path: Path, out: Path, report: Report, stop: StopRequest) -> int:
     """Run this host's share of the processes; the exit status for all of them.
 
     The very first one writes events and files; the others speak only to say why they end. `path` is
@@ -52,12 +52,12 @@ def train_together(spec: Spec, path: Path, out: Path, report: Report, stop: Stop
     make_folder(out)
     gpus = spec.recipe.gpus
     first = spec.gang.place * gpus if spec.gang else 0
-    with meeting_of(spec.gang, out, report) as meeting:
+    with rendezvous_of(spec.gang, out, report) as rendezvous:
         share = _share_of_memory(gpus)
         command = (sys.executable, "-m", "academy.trainer", str(path), "--out", str(out))
-        ranks = [_Rank(first + each, command, meeting, report, share) for each in range(gpus)]
-        if meeting.listener is not None:
-            meeting.listener.close()  # so that it ends with the process that has it now
+        ranks = [_Rank(first + each, command, rendezvous, report, share) for each in range(gpus)]
+        if rendezvous.listener is not None:
+            rendezvous.listener.close()  # so that it ends with the process that has it now
         try:
             return _until_over(ranks, spec.recipe.processes, report, stop)
         finally:
@@ -78,18 +78,18 @@ class _Rank:
         self,
         number: int,
         command: Sequence[str],
-        meeting: Meeting,
+        rendezvous: Rendezvous,
         report: Report,
         share_bytes: int | None,
     ) -> None:
         self.number = number
         self.last_line: str | None = None
         self._report = report
-        arguments = ["--lifeline", f"--rank={number}", f"--rendezvous={meeting.rendezvous}"]
-        sockets = [meeting.listener.fileno()] if meeting.listener and number == 0 else []
+        arguments = ["--lifeline", f"--rank={number}", f"--rendezvous={rendezvous.url}"]
+        sockets = [rendezvous.listener.fileno()] if rendezvous.listener and number == 0 else []
         self._process = spawn(
             [*command, *arguments, *(f"--listen-fd={each}" for each in sockets)],
-            env=meeting.environment,
+            env=rendezvous.environment,
             stdin=subprocess.PIPE,  # ends when this process does, whatever ends it
             stdout=subprocess.PIPE,
             own_group=False,  # so that whoever limits or ends this trainer reaches all of it

@@ -17,13 +17,13 @@ from academy.trainer.spec import BadSpec, GangRef
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """The address to meet at, and the network interface to talk over.
 
     `listener` is the socket of the very first process, at which all others report; None elsewhere.
     """
 
-    rendezvous: str
+    url: str
     interface: str
     listener: socket.socket | None = None
 
@@ -38,7 +38,7 @@ class Meeting:
 
 
 @contextlib.contextmanager
-def meeting_of(gang: GangRef | None, out: Path, report: Report) -> Iterator[Meeting]:
+def rendezvous_of(gang: GangRef | None, out: Path, report: Report) -> Iterator[Rendezvous]:
     """Where the processes of this host meet each other and those of other hosts.
 
     The first host listens from now on, so that others may come before its processes have started;
@@ -48,17 +48,17 @@ def meeting_of(gang: GangRef | None, out: Path, report: Report) -> Iterator[Meet
         # In the one folder that a confined trainer may write to. They talk over the loopback, as a
         # host name may not even resolve.
         with tempfile.TemporaryDirectory(prefix=".ranks-", dir=out.absolute()) as folder:
-            yield Meeting(f"file://{folder}/rendezvous", "lo")
+            yield Rendezvous(f"file://{folder}/rendezvous", "lo")
         return
     interface = _interface_of(gang.address)
     if gang.place:
         assert gang.rendezvous is not None  # or the spec would have been refused
-        yield Meeting(f"tcp://{gang.rendezvous}", interface)
+        yield Rendezvous(f"tcp://{gang.rendezvous}", interface)
         return
     with _listening(gang) as listener:
         address = f"{gang.address}:{listener.getsockname()[1]}"
         report.rendezvous(address)
-        yield Meeting(f"tcp://{address}", interface, listener)
+        yield Rendezvous(f"tcp://{address}", interface, listener)
 
 
 def _listening(gang: GangRef) -> socket.socket:

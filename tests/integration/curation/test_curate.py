@@ -197,7 +197,7 @@ def test_what_an_earlier_dataset_held_out_is_not_trained_on_inside_another_row(
     counted = second.statistics["input"]
     assert counted["read"] == 32 == counted["kept"] + counted["dropped"]
     request = CurationRequest(repositories=(), disabled_filters=("heldout_overlap",))
-    options = {"lessons": leaks, "earlier": previous}
+    options = {"lessons": leaks, "previous": previous}
     third = run(tmp_path, "third", request=request, **options)
     assert third.statistics["filters"] == {}
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from academy.artifacts.manifest import verify_manifest
-from academy.trainer.ranks.local_ranks import train_together
+from academy.trainer.ranks.local_ranks import train_in_ranks
 from academy.trainer.report import Report
 from academy.trainer.spec import BadSpec, read_spec
 from academy.trainer.stop import StopRequest
@@ -105,4 +105,4 @@ def test_a_gang_that_cannot_meet_is_refused(
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(body))
     with pytest.raises(BadSpec, match=said):
-        train_together(read_spec(path), path, tmp_path, Report(io.StringIO()), StopRequest())
+        train_in_ranks(read_spec(path), path, tmp_path, Report(io.StringIO()), StopRequest())

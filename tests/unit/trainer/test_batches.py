@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from academy.recipes.recipe import Recipe
-from academy.trainer.data.batches import Plan, collate
+from academy.trainer.data.batches import BatchPlan, collate
 from academy.trainer.data.encoding import Encoded
 
 
@@ -15,8 +15,8 @@ def encoded(name: str, tokens: list[int], learnt: list[int]) -> Encoded:
     return Encoded(name, np.array(tokens, dtype=np.int32), marks, cut=False)
 
 
-def plan(recipe: Recipe, rows: int = 100) -> Plan:
-    return Plan(np.random.default_rng(1).integers(10, 200, rows).tolist(), recipe)
+def plan(recipe: Recipe, rows: int = 100) -> BatchPlan:
+    return BatchPlan(np.random.default_rng(1).integers(10, 200, rows).tolist(), recipe)
 
 
 def test_each_target_stands_beside_the_place_that_predicts_it() -> None:
@@ -57,7 +57,7 @@ def test_accumulation_cuts_the_same_steps_into_smaller_batches() -> None:
 
 def test_a_step_of_long_rows_is_cut_to_the_tokens_that_fit_at_once() -> None:
     lengths = [10] * 40 + [300] * 40
-    given = Plan(lengths, Recipe(batch_size=8, num_epochs=1), tokens_at_once=700)
+    given = BatchPlan(lengths, Recipe(batch_size=8, num_epochs=1), tokens_at_once=700)
     seen = Counter[int]()
     for step in range(given.total_steps):
         for batch in given.batches(step):
@@ -72,7 +72,7 @@ def test_rows_in_one_line_are_cut_by_their_sum_and_cost_no_padding() -> None:
     lengths = [500, 300, 200, 100]
     recipe = Recipe(batch_size=4, num_epochs=1)
     padded, lines = (
-        Plan(lengths, recipe, tokens_at_once=1000, packed=packed) for packed in (False, True)
+        BatchPlan(lengths, recipe, tokens_at_once=1000, packed=packed) for packed in (False, True)
     )
     assert padded.batches(0) == [[0, 1], [2, 3]]
     assert lines.batches(0) == [[0, 1, 2], [3]]

@@ -11,14 +11,15 @@ from academy.recipes.recipe import Hardware, Recipe
 from academy.trainer.checkpoints import Counters
 from academy.trainer.data.encoding import ChatEncoder
 from academy.trainer.data.rows import Row
-from academy.trainer.fit import Fit, fit, learning_rate
+from academy.trainer.fit import fit
 from academy.trainer.model.model import load_model, load_tokenizer
 from academy.trainer.objective import Objective
 from academy.trainer.report import Report
+from academy.trainer.state import TrainState, learning_rate
 from academy.trainer.stop import Cancelled, StopRequest
 
 
-def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> Fit:
+def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> TrainState:
     """A training of 16 rows whose lengths and answers differ widely."""
     given = [
         Row(
@@ -35,7 +36,7 @@ def prepare(folder: Path, recipe: Recipe, stream: io.StringIO | None = None) -> 
     stop = StopRequest()
     model = load_model(folder, resolved)
     stop.watch(model.peft_model)
-    return Fit(
+    return TrainState(
         objective=Objective(model, resolved),
         recipe=resolved,
         rows=rows,

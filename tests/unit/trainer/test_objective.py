@@ -16,11 +16,12 @@ from academy.trainer.checkpoints import Counters
 from academy.trainer.data.encoding import ChatEncoder, EncodedPair, Example
 from academy.trainer.data.rows import PreferenceRow
 from academy.trainer.evaluation import evaluate, with_reference
-from academy.trainer.fit import Fit, fit
+from academy.trainer.fit import fit
 from academy.trainer.model.model import AnswerModel, load_model, load_tokenizer
 from academy.trainer.objective import Objective, preference_loss
 from academy.trainer.ranks.ranks import Ranks
 from academy.trainer.report import Report
+from academy.trainer.state import TrainState
 from academy.trainer.stop import StopRequest
 
 DPO = Recipe(method="dpo", dpo_beta=0.5, learning_rate=1e-3)
@@ -157,7 +158,7 @@ def test_training_on_pairs_teaches_to_prefer_the_chosen(
     objective = Objective(model, recipe)
     stream = io.StringIO()
     rows = referenced(objective, pairs)
-    run = Fit(
+    run = TrainState(
         objective=objective,
         recipe=recipe,
         rows=rows,

@@ -1,4 +1,4 @@
-"""``python -m academy.trainer.preflight SPEC.json``: what the rows of a training become as tokens.
+"""``python -m academy.trainer.token_count SPEC.json``: how many tokens a training's rows become.
 
 Standard output carries one JSON object: ``lengths`` and ``answers`` of the usable rows in tokens,
 ``tokens`` (all of them), ``cut``, ``dropped`` by reason, and ``cpu_rate``, the FLOP a second of a
@@ -27,7 +27,7 @@ from academy.trainer.spec import BadSpec, Spec, read_spec, verify_dataset
 
 def main(arguments: list[str] | None = None) -> int:
     """Count as the command line says; the exit status."""
-    parser = argparse.ArgumentParser(prog="academy.trainer.preflight", description=__doc__)
+    parser = argparse.ArgumentParser(prog="academy.trainer.token_count", description=__doc__)
     parser.add_argument("spec", type=Path, help="the spec file")
     try:
         spec = read_spec(parser.parse_args(arguments).spec)

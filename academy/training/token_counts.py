@@ -115,7 +115,7 @@ def _count(folder: Path, digest: str, model: ModelFolder, recipe: Recipe) -> Tok
     with tempfile.TemporaryDirectory(prefix="academy-preflight-") as place:
         path = Path(place) / "spec.json"
         path.write_text(json.dumps(spec))
-        answer = _run([sys.executable, "-m", "academy.trainer.preflight", str(path)])
+        answer = _run([sys.executable, "-m", "academy.trainer.token_count", str(path)])
     if "error" in answer:
         raise PreflightRefused(**answer["error"])
     return TokenCounts(**answer)
