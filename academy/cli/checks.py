@@ -88,28 +88,28 @@ def check_gpu(settings: Settings) -> Finding:
 
 
 def check_docker(settings: Settings) -> Finding:
-    from academy.training.launchers import engine
+    from academy.training.launchers import docker_engine
 
-    with engine.connected(settings) as client:
+    with docker_engine.connected(settings) as client:
         version = client.version()["Version"]
-    return Finding("Docker engine", State.OK, f"version {version} at {engine.engine_url()}")
+    return Finding("Docker engine", State.OK, f"version {version} at {docker_engine.engine_url()}")
 
 
 def check_docker_gpu(settings: Settings) -> Finding:
-    from academy.training.launchers import engine
+    from academy.training.launchers import docker_engine
     from academy.training.launchers.errors import NvidiaRuntimeMissing
 
-    with engine.connected(settings) as client:
-        if not engine.has_nvidia_runtime(client):
+    with docker_engine.connected(settings) as client:
+        if not docker_engine.has_nvidia_runtime(client):
             raise NvidiaRuntimeMissing
     return Finding("Docker NVIDIA runtime", State.OK, "containers can be given GPUs")
 
 
 def check_docker_image(settings: Settings) -> Finding:
-    from academy.training.launchers import engine
+    from academy.training.launchers import docker_engine
 
-    with engine.connected(settings) as client:
-        found = engine.image_id(client, settings.docker.image)
+    with docker_engine.connected(settings) as client:
+        found = docker_engine.image_id(client, settings.docker.image)
     return Finding("training image", State.OK, f"{settings.docker.image} ({found[:19]})")
 
 

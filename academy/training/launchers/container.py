@@ -17,7 +17,7 @@ from docker.errors import APIError, NotFound
 from docker.utils.socket import frames_iter
 
 import docker
-from academy.training.launchers.engine import ENGINE_ERRORS, engine_url, known
+from academy.training.launchers.docker_engine import ENGINE_ERRORS, engine_url, known
 from academy.training.launchers.errors import DockerUnavailable
 from academy.training.launchers.order import Ended
 from academy.training.launchers.output import Lines, TrainerOutput

@@ -15,7 +15,7 @@ import docker
 from academy.errors import AcademyError
 from academy.events.emitter import Emitter
 from academy.settings import Settings
-from academy.training.launchers import engine
+from academy.training.launchers import docker_engine
 from academy.training.launchers.container import ContainerTrainer, remove
 from academy.training.launchers.errors import (
     ContainerRefused,
@@ -48,9 +48,9 @@ class GPUHabitat:
         Raises `DockerUnavailable`, `DockerForbidden`, `ImageMissing`, `NvidiaRuntimeMissing` or
         `ContainerRefused`; no container is left behind.
         """
-        client = engine.connect(self._settings)
+        client = docker_engine.connect(self._settings)
         try:
-            image = engine.image_id(client, order.granted.image)
+            image = docker_engine.image_id(client, order.granted.image)
             container = self._create(client, order, image)
             try:
                 trainer = ContainerTrainer(
@@ -61,7 +61,7 @@ class GPUHabitat:
                 raise
         except BaseException as error:
             client.close()
-            if isinstance(error, engine.ENGINE_ERRORS):
+            if isinstance(error, docker_engine.ENGINE_ERRORS):
                 raise _refusal(error, order) from error
             raise
         events.emit("log", level="info", message=_said(order, image))
@@ -239,7 +239,7 @@ def _folder_in(out: Path) -> Callable[[str], Path]:
 def _refusal(error: Exception, order: TrainerOrder) -> AcademyError:
     if isinstance(error, APIError) and error.status_code == 404 and "image" in str(error):
         return ImageMissing(image=order.granted.image)  # removed since it was looked for
-    return engine.known(error)
+    return docker_engine.known(error)
 
 
 def _said(order: TrainerOrder, image: str) -> str:

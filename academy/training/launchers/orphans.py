@@ -20,17 +20,17 @@ def remove_orphans(sessions: Sessions, settings: Settings) -> int:
     container of a job that the database does not know belongs to another installation and stays.
     Where there is no engine for us there are no containers of ours, and nothing is done.
     """
-    from academy.training.launchers import engine
+    from academy.training.launchers import docker_engine
 
-    if not engine.has_socket():
+    if not docker_engine.has_socket():
         return 0
     try:
-        with engine.connected(settings) as client:
+        with docker_engine.connected(settings) as client:
             return _remove(client, sessions)
     except (DockerUnavailable, DockerForbidden) as error:
         log.debug("containers were not swept: %s", error)
         return 0
-    except engine.ENGINE_ERRORS as error:
+    except docker_engine.ENGINE_ERRORS as error:
         if isinstance(error, StoreError):
             raise
         log.warning("containers were not swept: %s", error)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from academy.settings import Settings
-from academy.training.launchers import engine
+from academy.training.launchers import docker_engine
 from academy.training.launchers.errors import DockerForbidden, DockerUnavailable
 
 NOBODY = 65534
@@ -40,9 +40,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_an_engine_that_is_not_installed(door: Path) -> None:
-    assert not engine.has_socket()
+    assert not docker_engine.has_socket()
     with pytest.raises(DockerUnavailable, match="there is no such socket") as error:
-        engine.connect(Settings())
+        docker_engine.connect(Settings())
     assert "DOCKER_HOST" in error.value.next_step
 
 
@@ -50,7 +50,7 @@ def test_an_engine_that_does_not_run_any_more(door: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left_behind:
         left_behind.bind(str(door))
     with pytest.raises(DockerUnavailable, match="refused"):
-        engine.connect(Settings())
+        docker_engine.connect(Settings())
 
 
 def test_an_engine_that_is_not_for_this_user(door: Path) -> None:
@@ -59,7 +59,7 @@ def test_an_engine_that_is_not_for_this_user(door: Path) -> None:
         listening.listen()
         door.chmod(0)
         with without_roots_rights(), pytest.raises(DockerForbidden) as error:
-            engine.connect(Settings())
+            docker_engine.connect(Settings())
     assert "usermod" in error.value.next_step
 
 
@@ -68,4 +68,4 @@ def test_an_engine_that_hangs_is_given_up_in_time(door: Path) -> None:
         silent.bind(str(door))
         silent.listen()
         with pytest.raises(DockerUnavailable, match="timed out"):
-            engine.connect(Settings().changed(docker_timeout_seconds=1.0))
+            docker_engine.connect(Settings().changed(docker_timeout_seconds=1.0))
