@@ -7,11 +7,25 @@ obeys. Standard library only.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class JobKind(StrEnum):
-    CURATION = "curation"  # lessons, history and conversations into a dataset
-    TRAINING = "training"  # a dataset into an adapter
+    """The kinds of jobs, each with the module that declares it (`academy.jobs.kinds`).
+
+    A new kind is a new module and a line here.
+    """
+
+    CURATION = "curation", "academy.curation.kind"  # lessons, history, conversations: a dataset
+    TRAINING = "training", "academy.training.kind"  # a dataset into an adapter
+
+    module: str
+
+    def __new__(cls, name: str, module: str) -> Self:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.module = module
+        return member
 
 
 class Status(StrEnum):

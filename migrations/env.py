@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from academy.store import kinds
 from academy.store.base import Base
 from academy.store.engine import sqlalchemy_url
 
@@ -29,6 +30,7 @@ def run() -> None:
         context.configure(connection=connection, target_metadata=Base.metadata)
         with context.begin_transaction():
             context.run_migrations()
+            kinds.admit(connection)
     engine.dispose()
 
 

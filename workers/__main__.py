@@ -43,7 +43,7 @@ def main() -> None:
             settings,
             queue,
             end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-            take_part=tasks.train,
+            take_part=tasks.OF_QUEUE[queue],
         )
     tasks.process = process
 

@@ -20,6 +20,7 @@ import academy
 from academy.events.sender import EventSender
 from academy.host.gpu_watch import Health, look
 from academy.host.gpus import GpusUnknown, own_gpus
+from academy.jobs import kinds
 from academy.queues import GPU
 from academy.settings import Settings
 from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
@@ -69,6 +70,7 @@ class WorkerProcess:
         self._gangs_wait = False
         self._asked_to_drain = False
         self._revision = needed_revision()
+        self._kinds = kinds.names(kinds.of_queue(queue))
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._run, name="heart-beat", daemon=True)]
         if queue == GPU:
@@ -165,7 +167,7 @@ class WorkerProcess:
     def _claim(self, session: Session, offer: Offer) -> Job | None:
         lease = self.settings.jobs.lease_seconds
         return transitions.claim(
-            session, self.queue, self.id, lease, offer, revision=self._revision
+            session, self.queue, self.id, lease, offer, self._revision, self._kinds
         )
 
     def _look_for_parts(self) -> None:
@@ -202,6 +204,7 @@ class WorkerProcess:
                     pid=os.getpid(),
                     versions=self._versions(),
                     gpus=self._shown(health, slots.holders(session)),
+                    kinds=self._kinds,
                     obstacle=self.obstacle,
                     cpus=os.cpu_count(),
                     memory_bytes=psutil.virtual_memory().total,

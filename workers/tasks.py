@@ -9,8 +9,8 @@ import logging
 from collections.abc import Callable
 
 from academy import queues
-from academy.jobs.attempt import Attempt, carry_out
-from academy.store.engine import Session
+from academy.jobs import kinds
+from academy.jobs.attempt import carry_out
 from workers.app import app
 from workers.process import WorkerProcess
 
@@ -20,23 +20,22 @@ log = logging.getLogger(__name__)
 process: WorkerProcess | None = None
 
 
-@app.task(name=queues.TASKS[queues.CURATION])
-def curate() -> None:
-    """Claim and carry out curations until none waits."""
-    from academy.curation.supervisor import curate_job  # loads what only this queue needs
+def _task(queue: str) -> Callable[[], None]:
+    """The task that the hints of `queue` call: claim and carry out its jobs until none waits."""
 
-    _claim_and_carry_out(queues.CURATION, curate_job)
+    @app.task(name=queues.TASKS[queue])
+    def work_off() -> None:
+        _work_off()
 
-
-@app.task(name=queues.TASKS[queues.GPU])
-def train() -> None:
-    """Claim and carry out trainings, and parts in those of other workers, until none waits."""
-    from academy.training import supervisor
-
-    _claim_and_carry_out(queues.GPU, supervisor.train)
+    task: Callable[[], None] = work_off
+    return task
 
 
-def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session], None]]) -> None:
+#: The task of each queue. On `gpu` it also takes parts in jobs of other workers.
+OF_QUEUE = {queue: _task(queue) for queue in queues.QUEUES}
+
+
+def _work_off() -> None:
     if process is None:
         raise RuntimeError("start the worker with `python -m workers`, which says who it is")
     process.is_busy.set()
@@ -50,7 +49,12 @@ def _claim_and_carry_out(queue: str, work: Callable[[Attempt], Callable[[Session
             told = {"job_id": job.id, "attempt": job.attempt, "fence": job.fence}
             log.info("claimed", extra=told)
             carry_out(
-                process.settings, process.sessions, job, process.draining, work, process.events
+                process.settings,
+                process.sessions,
+                job,
+                process.draining,
+                kinds.of(job.kind).work,
+                process.events,
             )
     finally:
         process.is_busy.clear()

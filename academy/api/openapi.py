@@ -70,6 +70,7 @@ _CREATING = {
     "curation.curate",
     "uploads.upload_dataset",
     "training.start_training",
+    "jobs.submit_job",
     "sweeps.start_sweep",
     "keys.create_key",
     "schedules.create_schedule",

@@ -158,6 +158,8 @@ def check_migrations(settings: Settings) -> Finding:
     if found.in_order:
         return Finding("migrations", State.OK, f"at {found.current}", necessary=True)
     detail = f"at {found.current or 'nothing'}, but {found.needed} is needed"
+    if found.current == found.needed:
+        detail = f"jobs of the kinds {', '.join(sorted(found.missing_kinds))} are not admitted yet"
     todo = "Run `academy migrate`."
     return Finding("migrations", State.MISSING, detail, todo, necessary=True)
 

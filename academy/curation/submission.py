@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from academy.basemodels import folders
 from academy.curation.request import CurationRequest
+from academy.jobs import kinds
 from academy.lifecycle import JobKind
-from academy.queues import QUEUE_OF_KIND
 from academy.settings import Settings
 from academy.store.engine import Session
-from academy.store.jobs import jobs, transitions
+from academy.store.jobs import transitions
 from academy.store.jobs.tables import Job
 
 
@@ -32,10 +32,8 @@ def submit_curation(
         kept.require(ArtifactStore(settings), request.uploads)
     if request.base_model is not None:
         folders.find(request.base_model, settings.model_folders)
-    job = Job(
-        id=jobs.new_id(JobKind.CURATION),
-        kind=JobKind.CURATION,
-        queue=QUEUE_OF_KIND[JobKind.CURATION],
+    job = kinds.new_job(
+        JobKind.CURATION,
         parameters=request.model_dump(mode="json"),
         base_model=request.base_model,
         created_by=created_by,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import redis
 
 from academy.errors import failure_body
@@ -10,6 +12,8 @@ from academy.events.event import Event, EventId, timestamp
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs
 from academy.store.jobs.tables import Job
+
+log = logging.getLogger(__name__)
 
 BATCH = 1000
 
@@ -56,6 +60,18 @@ def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
             archive.append(session, job_id, [end])
             stream.append(client, job_id, [end])
         jobs.close_events(session, job_id)
+
+
+def try_to_close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
+    """As `close_events`, for a job that nobody holds; with Redis away it is left to the keeper."""
+    try:
+        close_events(sessions, client, job_id)
+    except redis.RedisError as error:
+        log.warning(
+            "The keeper will end the events of a cancelled job: %s",
+            type(error).__name__,
+            extra={"job_id": job_id},
+        )
 
 
 def failure_of(job: Job) -> dict[str, str] | None:

@@ -85,7 +85,7 @@ class Attempt:
         """As `try_to_start`, again while Postgres is away."""
         self._until_moved(self.try_to_start, Status.RUNNING)
 
-    def finish(self, succeed: Callable[[Session], None]) -> None:
+    def finish(self, succeed: Record) -> None:
         """Record success by `succeed`, in a transaction, again while Postgres is away."""
         self._until_moved(lambda: self.record(succeed), Status.FINISHED)
 
@@ -134,12 +134,19 @@ class Attempt:
                 pause = min(5.0, pause * 2)
 
 
+#: What records an attempt's success, in a transaction of the caller's.
+Record = Callable[[Session], None]
+#: The work on a job of some kind. It raises `StoppedOnRequest` once its `Hold` wants it to stop,
+#: `JobFailed` or another error where it fails, and returns what records its success.
+Work = Callable[[Attempt], Record]
+
+
 def carry_out(
     settings: Settings,
     sessions: Sessions,
     job: Job,
     draining: threading.Event,
-    work: Callable[[Attempt], Callable[[Session], None]],
+    work: Work,
     sender: EventSender | None = None,
 ) -> Status | None:
     """Do a claimed job's `work` under its lease and record how it ended.
@@ -168,7 +175,7 @@ def carry_out(
     return status
 
 
-def _settle(attempt: Attempt, work: Callable[[Attempt], Callable[[Session], None]]) -> Status:
+def _settle(attempt: Attempt, work: Work) -> Status:
     settings, claim = attempt.settings, attempt.claim
     try:
         succeed = work(attempt)

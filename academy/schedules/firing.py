@@ -6,17 +6,12 @@ keepers, killed at any moment, submit one job for a due time, or none and try ag
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from academy.curation.request import CurationRequest
-from academy.curation.submission import submit_curation
 from academy.errors import AcademyError, InvalidRequest, failure_body
-from academy.lifecycle import JobKind
+from academy.jobs import kinds
 from academy.schedules import skipping
 from academy.schedules.keeping import timing_of
 from academy.schedules.skipping import Skip
@@ -26,8 +21,7 @@ from academy.store.engine import Session, Sessions, StoreError
 from academy.store.jobs.tables import Job
 from academy.store.plans import schedules
 from academy.store.plans.schedule_tables import Schedule
-from academy.training.request import TrainingRequest
-from academy.training.submission import submit_training
+from academy.validation.reading import read
 
 log = logging.getLogger(__name__)
 
@@ -110,19 +104,14 @@ def _submit_or_skip(session: Session, settings: Settings, row: Schedule) -> Job 
     still_busy = skipping.overlap(session, row)
     if still_busy is not None:
         return still_busy
-    body = json.dumps(row.request)
+    kind = kinds.of(row.kind)
     try:
-        # Strict, as the API reads it; a later version may refuse what was kept by an earlier one.
-        if row.kind == JobKind.CURATION:
-            curation = CurationRequest.model_validate_json(body, strict=True)
-            return submit_curation(session, settings, curation, row.created_by)
-        if row.kind == JobKind.TRAINING:
-            training = TrainingRequest.model_validate_json(body, strict=True)
-            skip = skipping.nothing_new(session, settings, row, training)
-            return skip or submit_training(session, settings, training, row.created_by)
-    except ValidationError as error:
+        # As the API reads it; a later version may refuse what was kept by an earlier one.
+        request = read(row.request, kind.request)
+    except InvalidRequest as error:
         raise InvalidRequest(detail=f"The schedule's request is refused: {error}") from error
-    raise InvalidRequest(detail=f"The schedule's kind {row.kind!r} is none that can be submitted.")
+    skip = skipping.nothing_new(session, settings, row, kind, request)
+    return skip or kind.submit(session, settings, request, row.created_by)
 
 
 def _refusal(error: Exception) -> dict[str, str]:

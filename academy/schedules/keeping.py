@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from academy.schedules.request import REQUESTS, ScheduleRequest
+from academy.jobs import kinds
+from academy.schedules.request import ScheduleRequest
 from academy.schedules.timing import Timing
 from academy.store.engine import Session
 from academy.store.plans import schedules
@@ -54,7 +55,7 @@ def _checked(wanted: ScheduleRequest) -> ScheduleRequest:
 
     Raises `InvalidRequest`, with pointers below ``/request``.
     """
-    model = REQUESTS[wanted.kind]
+    model = kinds.of(wanted.kind).request
     request = read(wanted.request, model, below="/request", where="In request")
     given = request.model_dump(mode="json", exclude_unset=True)
     return wanted.model_copy(update={"request": given})

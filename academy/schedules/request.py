@@ -1,4 +1,4 @@
-"""What a client asks of a schedule. Standard library, pydantic and cronsim only."""
+"""What a client asks of a schedule."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from academy.curation.request import CurationRequest
+from academy.jobs import kinds
 from academy.lifecycle import JobKind
 from academy.schedules import timing
-from academy.training.request import TrainingRequest
-
-#: The body of each kind of job that a schedule can submit, as its POST takes it.
-REQUESTS: dict[JobKind, type[BaseModel]] = {
-    JobKind.CURATION: CurationRequest,
-    JobKind.TRAINING: TrainingRequest,
-}
 
 Missed = Literal["skip", "once"]
 Overlap = Literal["allow", "skip"]
@@ -83,9 +76,13 @@ class ScheduleRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _only_trainings_are_checked(self) -> Self:
-        if self.only_if_new and self.kind != JobKind.TRAINING:
-            raise ValueError(f"'only_if_new' is for the kind 'training', not for '{self.kind}'")
+    def _newness_can_be_told(self) -> Self:
+        if self.only_if_new and kinds.of(self.kind).nothing_new is None:
+            able = kinds.names(each for each in kinds.every() if each.nothing_new is not None)
+            raise ValueError(
+                f"'only_if_new' is for the kind {' or '.join(map(repr, able))}, not for"
+                f" '{self.kind}'"
+            )
         return self
 
     @property

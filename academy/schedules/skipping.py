@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
+from academy.jobs.kinds import Kind
 from academy.schedules.timing import Timing
 from academy.settings import Settings
-from academy.store.data import datasets
 from academy.store.engine import Session
 from academy.store.jobs import jobs
 from academy.store.plans.schedule_tables import Schedule
-from academy.training.request import TrainingRequest
-from academy.training.submission import dataset_of
 
 #: no keeper ran in time; the last job is not over; there is nothing new to train on.
 SkipCode = Literal["missed", "overlap", "nothing_new"]
@@ -50,24 +50,13 @@ def overlap(session: Session, row: Schedule) -> Skip | None:
 
 
 def nothing_new(
-    session: Session, settings: Settings, row: Schedule, request: TrainingRequest
+    session: Session, settings: Settings, row: Schedule, kind: Kind[Any], request: BaseModel
 ) -> Skip | None:
-    """A skip if `only_if_new` says so and the dataset was trained on, or is about to be.
+    """A skip if `only_if_new` says so and the job would only do again what was done.
 
-    The dataset is the one that the training would take: the named or the newest one. A dataset is
-    named by the digest of its files, so a curation that found nothing new makes no new one. Raises
-    what the submission would raise if there is no dataset.
+    Raises what the submission would raise if what it needs is not there.
     """
-    if not row.only_if_new:
+    if not row.only_if_new or kind.nothing_new is None:
         return None
-    dataset = dataset_of(session, request.dataset_id)
-    # Two schedules that are due together would each find no training: one waits for the other.
-    datasets.lock(session, dataset.id)
-    base_model = request.base_model or settings.models.base
-    earlier = jobs.training_on(session, dataset.id, base_model, request.role)
-    if earlier is None:
-        return None
-    return Skip(
-        "nothing_new",
-        f"The training {earlier.id} of the dataset {dataset.id} is {earlier.status} already.",
-    )
+    why = kind.nothing_new(session, settings, request)
+    return None if why is None else Skip("nothing_new", why)

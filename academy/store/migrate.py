@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, pool
 
 from academy.errors import AcademyError
+from academy.store import kinds
 from academy.store.engine import sqlalchemy_url
 
 #: The major version of PostgreSQL that the statements need.
@@ -21,14 +22,18 @@ OLDEST_SERVER = 18
 
 @dataclass(frozen=True)
 class SchemaState:
-    """The revision of the database (None: empty) and the one this code needs."""
+    """The revision of the database (None: empty) and the one this code needs.
+
+    `missing_kinds` are the kinds of jobs that this code declares and the database does not admit.
+    """
 
     current: str | None
     needed: str
+    missing_kinds: frozenset[str] = frozenset()
 
     @property
     def in_order(self) -> bool:
-        return self.current == self.needed
+        return self.current == self.needed and not self.missing_kinds
 
 
 class SchemaMismatch(AcademyError):
@@ -37,6 +42,14 @@ class SchemaMismatch(AcademyError):
     code = "schema_mismatch"
     status = 503
     next_step = "Run `academy migrate` with the newest version of Academy that you deploy."
+
+
+class KindsMissing(AcademyError):
+    """The database does not admit jobs of the kinds {kinds} yet, which this version declares."""
+
+    code = "kinds_missing"
+    status = 503
+    next_step = "Run `academy migrate` with this version."
 
 
 class PostgresTooOld(AcademyError):
@@ -65,8 +78,9 @@ def state(database_url: str) -> SchemaState:
     with engine.connect() as connection:
         require_server(connection.dialect.server_version_info or ())
         current = MigrationContext.configure(connection).get_current_revision()
+        missing = kinds.missing(connection) if current is not None else frozenset[str]()
     engine.dispose()
-    return SchemaState(current=current, needed=needed_revision())
+    return SchemaState(current=current, needed=needed_revision(), missing_kinds=missing)
 
 
 def require_server(version: Sequence[int | str]) -> None:
@@ -84,10 +98,12 @@ def needed_revision() -> str:
 
 
 def require_in_order(database_url: str) -> None:
-    """Raise `SchemaMismatch` unless the schema is the one that this code was written for."""
+    """Raise `SchemaMismatch` or `KindsMissing` unless the schema is the one this code needs."""
     found = state(database_url)
-    if not found.in_order:
+    if found.current != found.needed:
         raise SchemaMismatch(current=found.current, needed=found.needed)
+    if found.missing_kinds:
+        raise KindsMissing(kinds=", ".join(sorted(found.missing_kinds)))
 
 
 def _config(database_url: str) -> Config:

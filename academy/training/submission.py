@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from academy.basemodels import folders
 from academy.errors import DatasetTooSmall, InvalidRequest
+from academy.jobs import kinds
 from academy.lifecycle import JobKind
-from academy.queues import QUEUE_OF_KIND
 from academy.recipes.recipe import Recipe
 from academy.settings import Settings
 from academy.store.data import datasets
 from academy.store.data.tables import Dataset
 from academy.store.engine import Session
-from academy.store.jobs import jobs, transitions
+from academy.store.jobs import transitions
 from academy.store.jobs.tables import Job
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
@@ -49,10 +49,8 @@ def submit_training(
     folders.find(base_model, settings.model_folders)
     if request.init_adapter is not None:
         _require_same_shape(adapters.get(session, request.init_adapter), request, base_model)
-    job = Job(
-        id=jobs.new_id(JobKind.TRAINING),
-        kind=JobKind.TRAINING,
-        queue=QUEUE_OF_KIND[JobKind.TRAINING],
+    job = kinds.new_job(
+        JobKind.TRAINING,
         priority=request.priority,
         role=request.role,
         parameters=request.parameters(),

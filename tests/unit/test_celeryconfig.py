@@ -15,6 +15,7 @@ from kombu.transport.redis import Channel
 
 from academy import queues
 from academy.errors import BadSetting
+from academy.jobs import kinds
 from academy.lifecycle import JobKind
 
 SOURCE = Path(__file__).parents[2] / "celeryconfig.py"
@@ -63,8 +64,8 @@ def test_every_queue_has_a_task_and_every_task_goes_to_its_queue(app: Celery) ->
 
 
 def test_every_kind_of_job_has_a_queue_that_exists() -> None:
-    assert set(queues.QUEUE_OF_KIND) == set(JobKind)
-    assert set(queues.QUEUE_OF_KIND.values()) <= set(queues.QUEUES)
+    assert {kind.name for kind in kinds.every()} == set(JobKind)
+    assert {kind.queue for kind in kinds.every()} <= set(queues.QUEUES)
 
 
 def test_a_task_without_a_route_cannot_occupy_a_gpu(app: Celery) -> None:

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from academy.api.jobs.launches_shapes import LaunchShown, launch_body
 from academy.events.closing import failure_of
+from academy.jobs import kinds
+from academy.jobs.kinds import Kind
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store.jobs.tables import Job
@@ -51,6 +53,7 @@ class JobShown(Shown):
     attempt: int
     worker: str | None
     progress: float | None = Field(description="share of the work that is done, 0 to 1")
+    can_pause: bool = Field(description="whether its kind can be paused")
     launch: LaunchShown | None = Field(description="how its trainer is launched")
     failure: Failure | None
 
@@ -84,6 +87,46 @@ class JobStatus(JobShown):
     obstacle: str | None = Field(description="why no live worker can take a job that waits")
     result: dict[str, Any] | None
     last_event_id: str | None = Field(description="where a watcher can go on: ?after=")
+
+
+class JobSubmission(Sent):
+    """A job of some kind."""
+
+    kind: JobKind = Field(description="what kind of job")
+    request: dict[str, Any] = Field(
+        default_factory=dict, description="its request; GET /jobs/kinds has each kind's schema"
+    )
+
+
+class JobSubmitted(Done):
+    """A job was queued."""
+
+    job_id: str
+    kind: JobKind
+    status: Status
+
+
+class KindShown(Shown):
+    """A kind of job."""
+
+    kind: JobKind
+    summary: str
+    queue: str = Field(description="whose workers carry it out")
+    can_pause: bool
+
+
+class KindDeclared(KindShown):
+    """A kind of job with what its request may be."""
+
+    can_tell_new: bool = Field(description="whether schedules may submit it only_if_new")
+    request: dict[str, Any] = Field(description="the JSON schema of its request")
+
+
+class KindList(Shown):
+    """The kinds of jobs that there are."""
+
+    count: int
+    kinds: list[KindDeclared]
 
 
 class TrainingStarted(Done):
@@ -148,6 +191,16 @@ class CheckpointList(Shown):
     latest: dict[str, Any] | None = Field(description="the one that a retry would resume from")
 
 
+def kind_body(kind: Kind[Any]) -> dict[str, Any]:
+    """The fields of `KindShown`."""
+    return {
+        "kind": kind.name,
+        "summary": kind.summary,
+        "queue": kind.queue,
+        "can_pause": kind.can_pause,
+    }
+
+
 def job_body(job: Job, settings: Settings) -> dict[str, Any]:
     """The fields of `JobShown`."""
     result, progress = job.result or {}, job.progress or {}
@@ -169,6 +222,7 @@ def job_body(job: Job, settings: Settings) -> dict[str, Any]:
         "attempt": job.attempt,
         "worker": job.worker_id,
         "progress": 1.0 if job.status == Status.FINISHED else progress.get("progress"),
+        "can_pause": kinds.can_pause(job),
         "launch": launch_body(job, settings),
         "failure": failure_of(job),
     }

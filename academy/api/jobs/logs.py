@@ -1,4 +1,4 @@
-"""``/train/{id}/logs``: pages of the log, and the live stream as server-sent events."""
+"""``/jobs/{id}/logs``, also below ``/train``: pages of the log, and the live stream (SSE)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _DATABASE_AWAY = failure_body(
 )
 
 
+@blueprint.get("/jobs/<job_id>/logs", endpoint="job_log_page")
 @blueprint.get("/train/<job_id>/logs")
 @allows(Role.VIEWER)
 @blueprint.input(LogsQuery, location="query", arg_name="query")
@@ -54,6 +55,7 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
     }
 
 
+@blueprint.get("/jobs/<job_id>/logs/stream", endpoint="job_log_stream")
 @blueprint.get("/train/<job_id>/logs/stream")
 @allows(Role.VIEWER, ticket=True)
 @blueprint.input(StreamQuery, location="query", arg_name="query")

@@ -1,4 +1,4 @@
-"""``WS /train/{id}/logs/ws``: a job's events, live, as JSON arrays."""
+"""``WS /jobs/{id}/logs/ws``, also below ``/train``: a job's events, live, as JSON arrays."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ def _before_the_handshake() -> None:
     prepare(request)
 
 
-@sock.route("/train/<job_id>/logs/ws", bp=blueprint)  # checks the key itself: see `_admit`
-@declares(Role.VIEWER, ticket=True)
+@declares(Role.VIEWER, ticket=True)  # it checks the key itself: see `_admit`
 def watch(ws: Server, job_id: str) -> None:
     """Everything that a job says, live, as JSON arrays of events; ``?after=`` resumes.
 
@@ -56,6 +55,14 @@ def watch(ws: Server, job_id: str) -> None:
     except TimeoutError:
         # The watcher stopped reading; flask-sock closes what is left of the connection.
         raise ConnectionClosed(TRY_AGAIN, "nothing was read for too long") from None
+
+
+# Not as decorators: flask-sock's would wrap one socket into the other.
+for _path, _endpoint in (
+    ("/jobs/<job_id>/logs/ws", "watch_job"),
+    ("/train/<job_id>/logs/ws", "watch"),
+):
+    sock.route(_path, bp=blueprint, endpoint=_endpoint)(watch)
 
 
 def _admit(job_id: str) -> EventId | None:

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from academy.access.keys import Role
 from academy.store.engine import StoreError
-from academy.store.migrate import SchemaMismatch, require_in_order
+from academy.store.migrate import KindsMissing, SchemaMismatch, require_in_order
 from academy.web.permissions import allows
 from academy.web.shapes import Shown, text_answer
 from academy.web.state import State, state
@@ -64,7 +64,7 @@ def _database(current: State) -> dict[str, str]:
     # The answer is open to anybody, so it says what is wrong but no address.
     try:
         require_in_order(current.settings.postgres.url)
-    except SchemaMismatch as error:
+    except (SchemaMismatch, KindsMissing) as error:
         return {"postgres": "ok", "migrations": str(error)}
     except StoreError as error:
         return {"postgres": f"away ({type(error).__name__})", "migrations": "unknown"}

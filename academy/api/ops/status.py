@@ -10,9 +10,11 @@ from apiflask import APIBlueprint
 
 import academy
 from academy.access.keys import Role
+from academy.api.jobs.jobs_shapes import kind_body
 from academy.api.ops.gpus import local_gpus
 from academy.api.ops.status_shapes import SystemStatus
 from academy.api.ops.workers import live_workers
+from academy.jobs import kinds
 from academy.lifecycle import JobKind, Status
 from academy.queues import CURATION, GPU, QUEUES
 from academy.store.data import lessons
@@ -31,7 +33,7 @@ def system_status() -> dict[str, Any]:
     current = state()
     settings = current.settings
     with current.sessions() as session:
-        counts = jobs.counts(session, JobKind.TRAINING)
+        counts = jobs.counts_by_kind(session)
         depths = jobs.queue_depths(session)
         total_lessons = lessons.count(session)
         workers = live_workers(session, settings)
@@ -58,7 +60,7 @@ def system_status() -> dict[str, Any]:
             "devices": devices,
         },
         "lessons": {"total_lessons": total_lessons},
-        "jobs": {"total": sum(counts.values()), **{each: counts.get(each, 0) for each in Status}},
+        "jobs": _by_status(counts.get(JobKind.TRAINING, {})),
         "config": {
             "min_lessons": settings.professor.min_lessons,
             "training_interval_hours": settings.professor.interval_hours,
@@ -68,6 +70,14 @@ def system_status() -> dict[str, Any]:
             "max_body_bytes": settings.api.max_body_bytes,
         },
         "workers": workers,
+        "kinds": [
+            {
+                **kind_body(kind),
+                "workers": sum(kind.name in each["kinds"] for each in workers),
+                "jobs": _by_status(counts.get(kind.name, {})),
+            }
+            for kind in kinds.every()
+        ],
         "queues": {queue: depths.get(queue, 0) for queue in QUEUES},
         "runtimes": runtimes,
         "watchers": len(current.watchers),
@@ -82,6 +92,10 @@ def _runtimes(current: State) -> list[dict[str, Any]]:
             {"url": url, "ready": health.ready, "state": health.state, "detail": health.detail}
         )
     return found
+
+
+def _by_status(counts: dict[str, int]) -> dict[str, int]:
+    return {"total": sum(counts.values()), **{each: counts.get(each, 0) for each in Status}}
 
 
 def _distinct(devices: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from academy.api.jobs.jobs_shapes import KindShown
 from academy.api.ops.workers_shapes import WorkerShown
 from academy.web.shapes import Shown
 
@@ -37,6 +38,13 @@ class Runtime(Shown):
     detail: str
 
 
+class KindStatus(KindShown):
+    """A kind of job, and how its jobs stand."""
+
+    workers: int = Field(description="live workers that know it")
+    jobs: dict[str, int] = Field(description="its jobs: in all, and by status")
+
+
 class SystemStatus(Shown):
     """The state of the whole installation."""
 
@@ -47,6 +55,7 @@ class SystemStatus(Shown):
     jobs: dict[str, int] = Field(description="trainings: in all, and by status")
     config: dict[str, Any]
     workers: list[WorkerShown]
+    kinds: list[KindStatus]
     queues: dict[str, int] = Field(description="jobs that wait in each queue")
     runtimes: list[Runtime]
     watchers: int = Field(description="open event streams of this process")

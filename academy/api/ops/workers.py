@@ -59,6 +59,7 @@ def _worker_body(
     return {
         "id": worker.id,
         "queue": worker.queue,
+        "kinds": worker.kinds,
         "host": worker.host,
         "pid": worker.pid,
         "state": _state(worker, job_id),

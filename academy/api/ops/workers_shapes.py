@@ -23,6 +23,7 @@ class WorkerShown(Shown):
 
     id: str
     queue: str
+    kinds: list[str] = Field(description="kinds of jobs that it knows and its queue carries out")
     host: str
     pid: int
     state: WorkerState

@@ -15,7 +15,7 @@ from academy.api.training.sweeps_shapes import (
     summary_body,
     sweep_body,
 )
-from academy.api.training.training import end_events
+from academy.events.closing import try_to_close_events
 from academy.store.engine import Session
 from academy.store.plans import sweeps
 from academy.sweeps.advance import cancel_sweep, create_sweep
@@ -80,7 +80,7 @@ def cancel_whole_sweep(sweep_id: str) -> dict[str, Any]:
         ended = cancel_sweep(session, sweep_id)
         body = summary_body(sweeps.get(session, sweep_id))
     for job_id in ended:
-        end_events(job_id)
+        try_to_close_events(state().sessions, state().redis, job_id)
     return {
         "success": True,
         "message": "Sweep cancelled; trials that run were asked to stop",

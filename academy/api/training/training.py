@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
-import redis
 from apiflask import APIBlueprint
 from flask import Response
 
 from academy.access.keys import Role
+from academy.api.jobs.jobs import cancelled, moved, paused, resumed, status_of
 from academy.api.jobs.jobs_shapes import (
     CheckpointList,
     JobMoved,
@@ -18,20 +16,16 @@ from academy.api.jobs.jobs_shapes import (
     MetricsQuery,
     Series,
     TrainingStarted,
-    status_body,
 )
-from academy.events.closing import close_events
-from academy.events.history import checkpoints, last_lines, series
-from academy.lifecycle import TERMINAL, JobKind, Status
+from academy.events.history import checkpoints, series
+from academy.lifecycle import JobKind, Status
 from academy.store.engine import Session
-from academy.store.jobs import jobs, slots, transitions
+from academy.store.jobs import jobs
 from academy.store.jobs.tables import Job
 from academy.training.request import TrainingRequest
 from academy.web.idempotency import Answer, idempotent, publish_hints
 from academy.web.permissions import allows, principal
 from academy.web.state import state
-
-logger = logging.getLogger(__name__)
 
 blueprint = APIBlueprint("training", __name__, tag="Training")
 
@@ -72,11 +66,7 @@ def start_training(wanted: TrainingRequest) -> Response:
 @blueprint.output(JobStatus)
 def training_status(job_id: str) -> dict[str, Any]:
     """Where a job is: state, progress, figures, the last log lines, and why it failed."""
-    with state().sessions() as session:
-        job = jobs.get(session, job_id)
-        obstacle = slots.why_waiting(session, job, state().settings.jobs.lease_seconds)
-    tail = last_lines(state(), job)
-    return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
+    return status_of(job_id)
 
 
 @blueprint.delete("/train/<job_id>")
@@ -84,10 +74,8 @@ def training_status(job_id: str) -> dict[str, Any]:
 @blueprint.output(JobMoved)
 def cancel_training(job_id: str) -> dict[str, Any]:
     """Cancel a job; answers at once with the state that it has reached."""
-    job = _move(job_id, transitions.request_cancel)
-    if job.status in TERMINAL:
-        end_events(job.id)
-    return _moved(job, _CANCEL_MESSAGES[Status(job.status)])
+    job = cancelled(job_id)
+    return moved(job, _CANCEL_MESSAGES[Status(job.status)])
 
 
 @blueprint.post("/train/<job_id>/pause")
@@ -95,9 +83,7 @@ def cancel_training(job_id: str) -> dict[str, Any]:
 @blueprint.output(JobMoved)
 def pause_training(job_id: str) -> dict[str, Any]:
     """Pause a job; a running one writes a checkpoint first."""
-    job = _move(job_id, transitions.request_pause)
-    done = job.status == Status.PAUSED
-    return _moved(job, "Job paused" if done else "Job pauses after its next checkpoint")
+    return paused(job_id)
 
 
 @blueprint.post("/train/<job_id>/resume")
@@ -105,9 +91,7 @@ def pause_training(job_id: str) -> dict[str, Any]:
 @blueprint.output(JobMoved)
 def resume_training(job_id: str) -> dict[str, Any]:
     """Let a paused job go on from its checkpoint."""
-    job = _move(job_id, transitions.request_resume)
-    publish_hints()
-    return _moved(job, "Job queued again; it goes on from its last checkpoint")
+    return resumed(job_id)
 
 
 @blueprint.get("/train/<job_id>/metrics")
@@ -133,27 +117,6 @@ def training_checkpoints(job_id: str) -> dict[str, Any]:
     }
 
 
-def _move(job_id: str, transition: Callable[[Session, str], Job]) -> Job:
-    with state().sessions.begin() as session:
-        return transition(session, job_id)
-
-
-def _moved(job: Job, message: str) -> dict[str, Any]:
-    return {"success": True, "message": message, "job_id": job.id, "status": job.status}
-
-
 def _require_training(job_id: str) -> Job:
     with state().sessions() as session:
         return jobs.get(session, job_id, JobKind.TRAINING)
-
-
-def end_events(job_id: str) -> None:
-    """Nobody holds the job, so its watchers are told here that it is over."""
-    try:
-        close_events(state().sessions, state().redis, job_id)
-    except redis.RedisError as error:
-        logger.warning(
-            "The keeper will end the events of a cancelled job: %s",
-            type(error).__name__,
-            extra={"job_id": job_id},
-        )

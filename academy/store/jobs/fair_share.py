@@ -9,14 +9,18 @@ compared by
 3. the age of their oldest job.
 
 A share that waits is overtaken only by starts of others, each of which puts the other one behind
-it, so none starves. A job that asks for more GPUs than its worker has free is passed over, and so
-is a job of several hosts; how they get their turn is in `academy.store.jobs.slots`.
+it, so none starves. Passed over are jobs of a kind that the worker's version does not know, jobs
+that ask for more GPUs than the worker has free, and jobs of several hosts; how the latter two get
+their turn is in `academy.store.jobs.slots`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from academy.lifecycle import JobKind
 
 #: No recipe asks for more (academy/recipes/recipe.py).
 MOST_GPUS = 64
@@ -29,7 +33,7 @@ SQL = """
 WITH RECURSIVE best AS (
     SELECT priority FROM jobs
     WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
-      AND not_before <= clock_timestamp()
+      AND not_before <= clock_timestamp() AND kind = ANY(:kinds)
       AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
     ORDER BY priority DESC LIMIT 1
 ), listed(share) AS (
@@ -76,14 +80,14 @@ SELECT id FROM (
         WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
           AND jobs.share = ranked.share
           AND priority = (SELECT priority FROM best) AND not_before <= clock_timestamp()
-          AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
+          AND kind = ANY(:kinds) AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS fair
     UNION ALL
     SELECT free.id FROM (
         SELECT id FROM jobs
         WHERE queue = :on_queue AND status = 'queued' AND hosts = 1
-          AND not_before <= clock_timestamp()
+          AND not_before <= clock_timestamp() AND kind = ANY(:kinds)
           AND priority > :above AND gpus <= :free_gpus AND needs_gpu <= :on_gpu
         ORDER BY priority DESC, share, created_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS free
@@ -100,10 +104,14 @@ class Eligibility:
     above: int = -(2**31)  # only jobs with a higher priority
 
 
-def parameters(queue: str, eligibility: Eligibility) -> dict[str, Any]:
-    """The parameters of `SQL`; none is named like a column, which SQLAlchemy would then set."""
+def parameters(queue: str, kinds: Sequence[str], eligibility: Eligibility) -> dict[str, Any]:
+    """The parameters of `SQL`; none is named like a column, which SQLAlchemy would then set.
+
+    Jobs of other kinds than `kinds` are passed over: their workers are of a newer version.
+    """
     return {
         "on_queue": queue,
+        "kinds": list(kinds),
         "free_gpus": eligibility.gpus,
         "on_gpu": eligibility.on_gpu,
         "above": eligibility.above,
@@ -113,6 +121,7 @@ def parameters(queue: str, eligibility: Eligibility) -> dict[str, Any]:
 def explain(queue: str) -> str:
     """`SQL` of a worker without GPUs, with its parameters spelled out, for an EXPLAIN."""
     statement = SQL
-    for name, value in parameters(queue, Eligibility()).items():
+    given = parameters(queue, (), Eligibility()) | {"kinds": "{" + ",".join(JobKind) + "}"}
+    for name, value in given.items():
         statement = statement.replace(f":{name}", f"'{value}'")
     return statement

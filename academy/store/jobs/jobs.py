@@ -56,6 +56,15 @@ def counts(session: Session, kind: JobKind | None = None) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
+def counts_by_kind(session: Session) -> dict[str, dict[str, int]]:
+    """As `counts`, for each kind that there are jobs of."""
+    found: dict[str, dict[str, int]] = {}
+    query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
+    for kind, status, count in session.execute(query):
+        found.setdefault(kind, {})[status] = count
+    return found
+
+
 def queue_depths(session: Session) -> dict[str, int]:
     """How many jobs wait in each queue."""
     query = select(Job.queue, func.count()).where(Job.status == Status.QUEUED).group_by(Job.queue)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import insert, or_, select, text, union_all
+from sqlalchemy import any_, insert, literal, or_, select, text, union_all
 from sqlalchemy.orm import Session
 
 from academy.lifecycle import MemberStatus, Status
@@ -62,15 +62,17 @@ class Grant:
     seats: tuple[Seat, ...] = ()
 
 
-def grant(session: Session, queue: str, worker_id: str, offer: Offer) -> Grant | None:
-    """What `offer` may claim; None if its slots are taken or kept for a wide job.
+def grant(
+    session: Session, queue: str, worker_id: str, offer: Offer, kinds: Sequence[str]
+) -> Grant | None:
+    """What `offer` may claim of `kinds`; None if its slots are taken or kept for a wide job.
 
     Until the transaction ends, nobody else is granted a device of this host, nor gives this worker
     a part in a job; while a job of several hosts waits, that holds for all hosts.
     """
     if not offer.host:
         return Grant(Eligibility())
-    waiting = _waiting_wide_jobs(session, queue, offer)
+    waiting = _waiting_wide_jobs(session, queue, offer, kinds)
     among_hosts = any(wide.hosts > 1 for wide in waiting)
     fleet = Fleet()
     if offer.own or among_hosts:
@@ -189,16 +191,22 @@ def holders(session: Session) -> dict[str, BusyWorker]:
     return {device: each for each in busy_workers(session) for device in each.devices}
 
 
-def live_fleet(session: Session, queue: str, lease_seconds: float) -> Fleet:
-    """The workers of a queue that take jobs, or will once they are done with what they have."""
-    rows = session.execute(
-        select(Worker.id, Worker.host, Worker.gpus, Worker.obstacle, Worker.versions).where(
-            Worker.queue == queue,
-            Worker.last_seen_at > from_now(-lease_seconds),
-            Worker.stopped_at.is_(None),
-            Worker.drain_requested_at.is_(None),
-        )
-    ).all()
+def live_fleet(
+    session: Session, queue: str, lease_seconds: float, kind: str | None = None
+) -> Fleet:
+    """The workers of a queue that take jobs, or will once they are done with what they have.
+
+    With `kind` only those that know that kind of job.
+    """
+    query = select(Worker.id, Worker.host, Worker.gpus, Worker.obstacle, Worker.versions).where(
+        Worker.queue == queue,
+        Worker.last_seen_at > from_now(-lease_seconds),
+        Worker.stopped_at.is_(None),
+        Worker.drain_requested_at.is_(None),
+    )
+    if kind is not None:
+        query = query.where(literal(kind) == any_(Worker.kinds))
+    rows = session.execute(query).all()
     hosts: dict[str, frozenset[str]] = {}
     workers = []
     for worker_id, host, gpus, obstacle, versions in rows:
@@ -215,7 +223,10 @@ def why_waiting(session: Session, job: Job, lease_seconds: float) -> str | None:
     if job.status != Status.QUEUED:
         return None
     asked = Demand(job.queue, job.gpus, job.hosts, job.needs_gpu)
-    return why_never(asked, live_fleet(session, job.queue, lease_seconds))
+    why = why_never(asked, live_fleet(session, job.queue, lease_seconds, job.kind))
+    if why is not None and why_never(asked, live_fleet(session, job.queue, lease_seconds)) is None:
+        return f"No live worker that could take it knows jobs of the kind {job.kind!r}."
+    return why
 
 
 def why_never(job: Demand, fleet: Fleet) -> str | None:
@@ -256,7 +267,9 @@ def _lock(session: Session, devices: Sequence[str]) -> None:
     )
 
 
-def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[WideJob]:
+def _waiting_wide_jobs(
+    session: Session, queue: str, offer: Offer, kinds: Sequence[str]
+) -> list[WideJob]:
     """The wide jobs that may start: those of several hosts, and of one that waited too long."""
     overdue = Job.created_at < from_now(-offer.wide_wait_seconds)
     rows = session.execute(
@@ -266,6 +279,7 @@ def _waiting_wide_jobs(session: Session, queue: str, offer: Offer) -> list[WideJ
         .where(
             Job.queue == queue,
             Job.status == Status.QUEUED,
+            Job.kind.in_(kinds),
             or_(Job.gpus > 1, Job.hosts > 1),
             or_(Job.hosts > 1, overdue),
             Job.not_before <= now(),

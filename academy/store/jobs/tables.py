@@ -33,6 +33,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
+        # Widened by `academy.store.migrate` whenever a version brings another kind.
         CheckConstraint(f"kind IN {_among(JobKind)}", "kind"),
         CheckConstraint(f"status IN {_among(Status)}", "status"),
         # No worker would ever hear of a job on another queue.
@@ -215,6 +216,8 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     versions: Mapped[dict[str, Any]]
+    #: The kinds of jobs that its version knows and its queue carries out.
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     #: One entry per device: those of `academy.host.gpus.Gpu`, and ``obstacle``: why it takes none.
     gpus: Mapped[list[Any]] = mapped_column(JSONB)
     #: Why the process takes no job at present, in a sentence; null if it does.

@@ -9,6 +9,7 @@ same transaction. Zero rows updated means that the caller is stale: `StaleFence`
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,16 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session, make_transient_to_detached
 
 from academy.errors import Conflict, NotFound, StaleFence, failure_body
-from academy.lifecycle import ALLOWED, HELD, RETRIED, TERMINAL, FailureCode, Reason, Status
+from academy.lifecycle import (
+    ALLOWED,
+    HELD,
+    RETRIED,
+    TERMINAL,
+    FailureCode,
+    JobKind,
+    Reason,
+    Status,
+)
 from academy.store.base import from_now, now
 from academy.store.jobs import fair_share
 from academy.store.jobs.slots import Offer, grant, seat
@@ -33,6 +43,7 @@ from academy.store.jobs.tables import Hint, Job, JobTransition
 
 #: A moved job is read anew where the session knew it before.
 _FRESH = {"populate_existing": True}
+_KNOWN_KINDS = tuple(str(kind) for kind in JobKind)
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ def claim(
     lease_seconds: float,
     offer: Offer | None = None,
     revision: str | None = None,
+    kinds: Sequence[str] = _KNOWN_KINDS,
 ) -> Job | None:
     """Take the best queued job of `queue` under a new fence and lease; None if there is none.
 
@@ -82,9 +94,10 @@ def claim(
     GPUs makes an `offer`; the job gets as many of its host's free devices as it asks for, or is
     passed over (`academy.store.jobs.slots`). A job of several hosts gives idle workers of others
     their parts in the same transaction (`academy.store.jobs.gangs`). With `revision` nothing is
-    claimed unless the schema is at that revision at this moment.
+    claimed unless the schema is at that revision at this moment, and jobs of other kinds than
+    `kinds`, those that this version knows, are left to workers that know them.
     """
-    granted = grant(session, queue, worker_id, offer or Offer())
+    granted = grant(session, queue, worker_id, offer or Offer(), kinds)
     if granted is None:
         return None
     given = {
@@ -93,7 +106,7 @@ def claim(
         "revision": revision,
         "granted": list(granted.devices),
     }
-    eligible = fair_share.parameters(queue, granted.eligibility)
+    eligible = fair_share.parameters(queue, kinds, granted.eligibility)
     taken = session.scalars(CLAIM, {**given, **eligible}, execution_options=_FRESH).one_or_none()
     if taken is None and granted.wide_job_id is not None:
         wide = {**given, "wide_job_id": granted.wide_job_id}

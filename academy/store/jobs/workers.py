@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from academy.errors import NotFound
+from academy.lifecycle import JobKind
 from academy.store.base import from_now, now, schema_revision
 from academy.store.jobs.tables import Worker
 
@@ -23,11 +24,12 @@ def seen(
     pid: int,
     versions: dict[str, Any],
     gpus: list[Any],
+    kinds: Sequence[str] = tuple(JobKind),
     obstacle: str | None = None,
     cpus: int | None = None,
     memory_bytes: int | None = None,
 ) -> bool:
-    """Note that a worker is alive, what it has, and why it takes no jobs if it does not.
+    """Note that a worker is alive, what it has and knows, and why it takes no jobs if it does not.
 
     Returns whether somebody asked it to drain.
     """
@@ -37,6 +39,7 @@ def seen(
         "pid": pid,
         "versions": versions,
         "gpus": gpus,
+        "kinds": list(kinds),
         "obstacle": obstacle,
         "cpus": cpus,
         "memory_bytes": memory_bytes,
