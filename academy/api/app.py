@@ -33,6 +33,31 @@ from academy.web.state import State
 from academy.web.watchers import Watchers
 
 BASE = "/api/v1/academy"
+#: Every blueprint, in the order in which the OpenAPI document shows their tags.
+_MODULES = (
+    status,
+    lessons,
+    runs,
+    curation,
+    datasets,
+    uploads,
+    training,
+    sweeps,
+    preflight,
+    logs,
+    sockets,
+    jobs,
+    adapters,
+    aliases,
+    chat,
+    schedules,
+    workers,
+    shares,
+    keys,
+    probes,
+    dashboard,
+)
+_OUTSIDE_OF_BASE = {chat, probes, dashboard}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _POOL = 20
 
@@ -71,30 +96,9 @@ def create_app(settings: Settings) -> APIFlask:
     app.after_request(_end)
     problems.register(app)
     openapi.configure(app)
-    for module in (
-        status,
-        lessons,
-        runs,
-        curation,
-        datasets,
-        uploads,
-        training,
-        sweeps,
-        preflight,
-        logs,
-        sockets,
-        jobs,
-        adapters,
-        aliases,
-        keys,
-        workers,
-        schedules,
-        shares,
-    ):
-        app.register_blueprint(module.blueprint, url_prefix=BASE)
-    app.register_blueprint(chat.blueprint)
-    app.register_blueprint(probes.blueprint)
-    app.register_blueprint(dashboard.blueprint)
+    for module in _MODULES:
+        prefix = None if module in _OUTSIDE_OF_BASE else BASE
+        app.register_blueprint(module.blueprint, url_prefix=prefix)
     return app
 
 

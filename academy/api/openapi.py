@@ -1,23 +1,23 @@
 """The OpenAPI 3.1 document: what APIFlask generates from the views, made complete.
 
-Each operation gets the role that its view declares, the problem answer, its operation id, and the
-headers that all creating requests take.
+No endpoint is named here. What the document tells of a view, the view declares beside its route:
+its role by `allows`, that it takes an ``Idempotency-Key`` by `creates`, and headers, bodies,
+answers, problems and websockets by `academy.web.declarations`. Problems that follow from another
+declaration (401 from a role, 404 from a part of the path, 422 from what is sent) are added.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from apiflask import APIFlask
+from pydantic import BaseModel
 
 from academy.access.keys import Role
-from academy.api.data.datasets_shapes import CurationStarted
-from academy.api.data.lessons_shapes import LessonSent, TaskSent
-from academy.api.data.runs_shapes import RunSent
-from academy.web.file_bodies import FORM, RAW_TYPES
-from academy.web.idempotency import HEADER
-from academy.web.problems import MEDIA_TYPE
+from academy.web.declarations import Declaration, Shape, declaration_of
+from academy.web.problems import MEDIA_TYPE, title_of
 
 _DESCRIPTION = """\
 Collect lessons, git history and conversations, curate them into a dataset, fine-tune an adapter,
@@ -61,42 +61,10 @@ _PROBLEM = {
     },
 }
 
-#: Endpoints that honour ``Idempotency-Key``.
-_CREATING = {
-    "lessons.record_lessons",
-    "lessons.record_tasks",
-    "runs.record_runs",
-    "runs.add_signals",
-    "curation.curate",
-    "uploads.upload_dataset",
-    "training.start_training",
-    "jobs.submit_job",
-    "sweeps.start_sweep",
-    "keys.create_key",
-    "schedules.create_schedule",
-}
-_WAIT = "'wait=N': how many seconds to wait, 0 to 60 (25 if left out)"
-#: Other headers that a view reads.
-_HEADERS = {
-    "curation.curate": {"Prefer": _WAIT},
-    "uploads.upload_dataset": {"Prefer": _WAIT},
-    "logs.log_stream": {"Last-Event-ID": "the id of the last event seen"},
-}
-#: Bodies that a view reads itself, because they may be NDJSON.
-_NDJSON_BODIES = {
-    "lessons.record_lessons": LessonSent,
-    "lessons.record_tasks": TaskSent,
-    "runs.record_runs": RunSent,
-}
-
-#: A body that is a file, and the types that it may have.
-_FILE_BODIES = {"uploads.upload_dataset": RAW_TYPES}
-
-#: In the order of a job's life; several blueprints share a tag.
-_TAGS = ["Status", "Lessons", "Datasets", "Training", "Logs", "Jobs", "Adapters", "OpenAI"]
-_TAGS += ["Schedules", "Workers", "Access", "Probes"]
-
 _METHODS = ("get", "post", "put", "patch", "delete")
+#: What APIFlask says of a view without an ``output``; a declared answer takes its place.
+_INVENTED: dict[str, Any] = {"application/json": {"schema": {}}}
+_ANY_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def configure(app: APIFlask) -> None:
@@ -116,8 +84,6 @@ def configure(app: APIFlask) -> None:
         },
     )
 
-    app.tags = list(_TAGS)
-
     @app.spec_processor
     def complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
         return document if isinstance(document, str) else _complete(app, document)
@@ -126,78 +92,104 @@ def configure(app: APIFlask) -> None:
 def _complete(app: APIFlask, document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM
-    for model in (*_NDJSON_BODIES.values(), CurationStarted):
-        _add_model(schemas, model)
+    # Several blueprints share a tag; their order is that of the blueprints.
+    document["tags"] = list({each["name"]: each for each in document["tags"]}.values())
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:[^<:]+:)?([^>]+)>", r"{\1}", rule.rule)
         for method in _METHODS:
             operation = document["paths"].get(path, {}).get(method)
             if operation is not None and method.upper() in (rule.methods or ()):
-                _complete_operation(app, rule.endpoint, operation)
-                if rule.websocket:
-                    _describe_websocket(operation)
+                operation["operationId"] = rule.endpoint.rpartition(".")[2]
+                _complete_operation(app.view_functions[rule.endpoint], operation, schemas)
     return document
 
 
-def _complete_operation(app: APIFlask, endpoint: str, operation: dict[str, Any]) -> None:
-    view = app.view_functions[endpoint]
+def _complete_operation(view: Any, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    declared = declaration_of(view)
+    if declared.body:
+        content = _content(declared.body, schemas)
+        operation["requestBody"] = {"required": True, "content": content}
+    for name, meaning in declared.headers.items():
+        operation["parameters"].append(_header(name, meaning))
+    if declared.websocket is not None:
+        operation["responses"] = {"101": {"description": declared.websocket}}
+        operation["parameters"] += _query_of(declared)
+    _add_answers(declared, operation["responses"], schemas)
+    _add_security(view, operation)
+    for status in sorted(declared.problems | _implied_problems(operation)):
+        problem = {"description": title_of(status), "content": _ANY_PROBLEM}
+        operation["responses"].setdefault(str(status), problem)
+    operation["responses"]["default"] = {"description": "A problem", "content": _ANY_PROBLEM}
+
+
+def _add_security(view: Any, operation: dict[str, Any]) -> None:
     role: Role | None = getattr(view, "academy_role", None)
-    operation["operationId"] = endpoint.rpartition(".")[2]
-    operation["responses"]["default"] = {
-        "description": "A problem",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
     if role is None:
         operation["security"] = []
     else:
         names = ["key", "header", *(["ticket"] if getattr(view, "academy_ticket", False) else [])]
         operation["security"] = [{name: []} for name in names]
         operation["x-academy-role"] = str(role)
-    headers = {**_HEADERS.get(endpoint, {})}
-    if endpoint in _CREATING:
-        headers[HEADER] = "the same key and body give the first answer again, for 24 hours"
-    for name, description in headers.items():
-        operation["parameters"].append(
-            {
-                "name": name,
-                "in": "header",
-                "required": False,
-                "description": description,
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-            }
-        )
-    if endpoint in _NDJSON_BODIES:
-        schema = {"$ref": f"#/components/schemas/{_NDJSON_BODIES[endpoint].__name__}"}
-        operation["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {"schema": schema},
-                "application/x-ndjson": {"schema": schema},
-            },
-        }
-
-    if endpoint in _FILE_BODIES:
-        file = {"type": "string", "format": "binary"}
-        form = {"type": "object", "required": ["file"], "properties": {"file": file}}
-        content = {each: {"schema": file} for each in _FILE_BODIES[endpoint]}
-        operation["requestBody"] = {
-            "required": True,
-            "content": {FORM: {"schema": form}, **content},
-        }
 
 
-def _describe_websocket(operation: dict[str, Any]) -> None:
-    operation["responses"] = {
-        "101": {"description": "A websocket; each text frame is a JSON array of events."},
-        "default": operation["responses"]["default"],
+def _add_answers(declared: Declaration, responses: dict[str, Any], schemas: dict[str, Any]) -> None:
+    for each in declared.answers:
+        status = str(each.status)
+        if responses.get(status, {}).get("content") in (None, _INVENTED):
+            responses[status] = {"description": each.description, "content": {}}
+        responses[status]["content"] |= _content(each.content, schemas)
+
+
+def _implied_problems(operation: dict[str, Any]) -> set[int]:
+    found = set()
+    if operation["security"]:
+        found |= {401, 403}
+    if any(each["in"] == "path" for each in operation["parameters"]):
+        found.add(404)
+    if any(each["in"] == "query" for each in operation["parameters"]):
+        found.add(422)
+    if "requestBody" in operation:
+        found |= {400, 413, 415, 422}
+    return found
+
+
+def _header(name: str, meaning: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": meaning,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     }
-    operation["parameters"] += [
-        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
-        for name in ("after", "ticket")
+
+
+def _query_of(declared: Declaration) -> list[dict[str, Any]]:
+    """A websocket's query; APIFlask reads none, for the view itself has to refuse a bad one."""
+    fields = {} if declared.query is None else declared.query.model_fields
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": each.is_required(),
+            "schema": {"type": "string"},
+            **({} if each.description is None else {"description": each.description}),
+        }
+        for name, each in fields.items()
     ]
 
 
-def _add_model(schemas: dict[str, Any], model: Any) -> None:
+def _content(content: Mapping[str, Shape], schemas: dict[str, Any]) -> dict[str, Any]:
+    return {kind: {"schema": _schema(shape, schemas)} for kind, shape in content.items()}
+
+
+def _schema(shape: Shape, schemas: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(shape, dict):
+        return shape
+    _add_model(schemas, shape)
+    return {"$ref": f"#/components/schemas/{shape.__name__}"}
+
+
+def _add_model(schemas: dict[str, Any], model: type[BaseModel]) -> None:
     name = model.__name__
     schema = model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
     for nested, definition in schema.pop("$defs", {}).items():

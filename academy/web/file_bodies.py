@@ -23,6 +23,7 @@ from werkzeug.formparser import FormDataParser
 
 from academy.errors import AcademyError
 from academy.settings import Settings
+from academy.web.declarations import BYTES, View, reads_body
 from academy.web.offload import offload
 from academy.web.strict_json import NDJSON_TYPES, BodyIncomplete, require_media_type
 
@@ -41,6 +42,12 @@ _BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 256 << 10
 #: A server that was killed while it received leaves a folder; the next one removes it.
 _STALE_SECONDS = 24 * 3600.0
+
+
+def takes_file(view: View) -> View:
+    """The view takes a file by `received`: as the part ``file`` of a form, or as the body."""
+    form = {"type": "object", "required": ["file"], "properties": {"file": BYTES}}
+    return reads_body({FORM: form, **dict.fromkeys(RAW_TYPES, BYTES)})(view)
 
 
 class FileTooLarge(AcademyError):

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Response, json, jsonify, request
+from flask import Response, current_app, json, jsonify, request
 
 from academy.errors import AcademyError, InvalidRequest
 from academy.store.access import access
 from academy.store.engine import Session, one_statement
+from academy.web.declarations import View, declaration_of, reads_header, refuses
 from academy.web.permissions import principal
 from academy.web.state import state
 
@@ -36,6 +37,12 @@ class RequestInFlight(AcademyError):
     code = "request_in_flight"
     status = 409
     next_step = "Wait a moment and send the same request again to get its answer."
+
+
+def creates(view: View) -> View:
+    """The view takes an ``Idempotency-Key``: it does its work by `idempotent`."""
+    meaning = "the same key and body give the first answer again, for 24 hours"
+    return reads_header(HEADER, meaning)(refuses(409, 422)(view))
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,10 @@ def idempotent(
     Without an ``Idempotency-Key`` it is simply done; then no transaction is opened for work that
     `writes_once`, by one statement. `hide` takes out of the remembered answer what
     may not be stored, such as a key's secret; `body_sha256` stands for a body that the view reads
-    itself. Raises `IdempotencyKeyReused` or `RequestInFlight`.
+    itself. The view has to say that it `creates`. Raises `IdempotencyKeyReused` or
+    `RequestInFlight`.
     """
+    _require_declared()
     key = request.headers.get(HEADER)
     if key is None:
         sessions = state().sessions
@@ -104,6 +113,13 @@ def idempotent(
 def publish_hints() -> None:
     """After the commit: have the broker told at once, so that the job need not wait."""
     state().hints.wake()
+
+
+def _require_declared() -> None:
+    """So that what the OpenAPI document says of the header cannot differ from what is done."""
+    view = current_app.view_functions[str(request.endpoint)]
+    if HEADER not in declaration_of(view).headers:
+        raise RuntimeError(f"{request.endpoint} is idempotent, but lacks @creates.")
 
 
 def _route() -> str:

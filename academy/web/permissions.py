@@ -1,10 +1,14 @@
-"""Who may call a view. Every view says it: there is no default that could be forgotten."""
+"""Who may call a view. Every view says it: there is no default that could be forgotten.
+
+So every view imports this, and with it the strict reading of the models that it takes: APIFlask
+chooses the reader when a view is decorated.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import g, request
 
@@ -17,10 +21,10 @@ from academy.access.keys import (
     resume_session,
 )
 from academy.store.engine import one_statement
+from academy.web import strict_json  # noqa: F401  # it registers `StrictModels`
+from academy.web.declarations import View
 from academy.web.session_cookie import session_of
 from academy.web.state import state
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 def allows(role: Role | None, *, ticket: bool = False) -> Callable[[View], View]:

@@ -91,7 +91,7 @@ def problem_body(
     errors = errors or []
     return {
         "type": f"urn:academy:problem:{code}",
-        "title": _title(status),
+        "title": title_of(status),
         "status": status,
         "detail": detail,
         "code": code,
@@ -105,7 +105,7 @@ def problem_body(
 def _of_http(error: HTTPException) -> Response:
     """The answer for what Werkzeug and Flask found wrong."""
     status = error.code or 500
-    detail, code = f"{error.description}", _title(status).lower().replace(" ", "_")
+    detail, code = f"{error.description}", title_of(status).lower().replace(" ", "_")
     if status in {301, 302, 307, 308}:
         return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
@@ -151,7 +151,8 @@ def _of_anything(error: Exception) -> Response:
     )
 
 
-def _title(status: int) -> str:
+def title_of(status: int) -> str:
+    """HTTP's own words for a status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

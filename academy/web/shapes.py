@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict
 
 
@@ -28,9 +26,3 @@ class Done(Shown):
 
 class Empty(Sent):
     """A body without fields."""
-
-
-def text_answer(description: str, media_type: str) -> Any:
-    """For OpenAPI: an answer that is a text of this type and no JSON."""
-    content = {media_type: {"schema": {"type": "string"}}}
-    return {200: {"description": description, "content": content}}

@@ -12,7 +12,8 @@ from academy.api.access.keys_shapes import KeyGone, KeyList, KeyMade, KeyWanted,
 from academy.errors import Conflict
 from academy.store.access import access
 from academy.store.engine import Session
-from academy.web.idempotency import Answer, idempotent
+from academy.web.declarations import refuses
+from academy.web.idempotency import Answer, creates, idempotent
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 
@@ -21,6 +22,7 @@ blueprint = APIBlueprint("keys", __name__, tag="Access")
 
 @blueprint.post("/keys")
 @allows(Role.ADMIN)
+@creates
 @blueprint.input(KeyWanted, arg_name="wanted")
 @blueprint.output(KeyMade, status_code=201)
 def create_key(wanted: KeyWanted) -> Response:
@@ -55,6 +57,7 @@ def list_keys() -> dict[str, Any]:
 
 @blueprint.delete("/keys/<key_id>")
 @allows(Role.ADMIN)
+@refuses(409)
 @blueprint.output(KeyGone)
 def revoke_key(key_id: str) -> dict[str, Any]:
     """Revoke a key: refused from now on, by other API processes within a second.

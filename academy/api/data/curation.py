@@ -17,7 +17,8 @@ from academy.lifecycle import TERMINAL, JobKind, Status
 from academy.store.engine import Session
 from academy.store.jobs import jobs
 from academy.store.jobs.tables import Job
-from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.declarations import answers, reads_header, refuses
+from academy.web.idempotency import Answer, creates, idempotent, publish_hints
 from academy.web.permissions import allows, principal
 from academy.web.problems import problem
 from academy.web.state import state
@@ -27,21 +28,20 @@ blueprint = APIBlueprint("curation", __name__, tag="Datasets")
 WAIT_SECONDS, LONGEST_WAIT_SECONDS = 25.0, 60.0
 _POLL_SECONDS = 0.1
 
-STILL_WORKING: Any = {
-    202: {
-        "description": "The curation goes on; ask the Location for its result.",
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/CurationStarted"}}
-        },
-    }
-}
+#: Declarations of the views that wait for a curation.
+may_still_work = answers(
+    202, "The curation goes on; ask the Location for its result.", CurationStarted
+)
+reads_wait = reads_header("Prefer", "'wait=N': how many seconds to wait, 0 to 60 (25 if left out)")
 
 
 @blueprint.post("/dataset")
 @allows(Role.OPERATOR)
+@creates
+@reads_wait
+@may_still_work
 @blueprint.input(CurationRequest, arg_name="wanted")
 @blueprint.output(DatasetCurated)
-@blueprint.doc(responses=STILL_WORKING)
 def curate(wanted: CurationRequest) -> Response:
     """Make a dataset of lessons, git history and conversations.
 
@@ -69,8 +69,9 @@ def curate(wanted: CurationRequest) -> Response:
 
 @blueprint.get("/dataset/<job_id>")
 @allows(Role.VIEWER)
+@may_still_work
+@refuses(409, 422)
 @blueprint.output(DatasetCurated)
-@blueprint.doc(responses=STILL_WORKING)
 def curation_result(job_id: str) -> Response:
     """What became of a curation: its dataset, 202 while it goes on, or why it failed."""
     with state().sessions() as session:

@@ -29,10 +29,10 @@ from academy.curation.request import DatasetFormat
 from academy.errors import InvalidRequest
 from academy.store.data import datasets
 from academy.store.data.tables import Dataset
+from academy.web.declarations import TEXT, answers
 from academy.web.offload import offload
 from academy.web.paging import PageQuery, more_after, page_of
 from academy.web.permissions import allows
-from academy.web.shapes import text_answer
 from academy.web.state import state
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def dataset_drops(dataset_id: str, query: DropsQuery) -> dict[str, Any]:
 
 @blueprint.get("/datasets/<dataset_id>/card")
 @allows(Role.VIEWER)
-@blueprint.doc(responses=text_answer("The card, in Markdown.", "text/markdown"))
+@answers(200, "The card, in Markdown.", TEXT, "text/markdown")
 def dataset_card(dataset_id: str) -> Response:
     """The dataset's card: what is in it, where it comes from and what was left out, in words."""
     path = file_of(_get(dataset_id), "card")
@@ -134,9 +134,7 @@ def dataset_card(dataset_id: str) -> Response:
 @blueprint.get("/datasets/<dataset_id>/download")
 @allows(Role.VIEWER)
 @blueprint.input(DownloadQuery, location="query", arg_name="query")
-@blueprint.doc(
-    responses=text_answer("The file, as JSON lines or JSON.", "application/octet-stream")
-)
+@answers(200, "The file, as JSON lines or JSON.", TEXT, "application/octet-stream")
 def download_dataset(dataset_id: str, query: DownloadQuery) -> Response:
     """A file of a dataset, by default its training rows in the format that was asked for.
 

@@ -16,7 +16,7 @@ from academy.api.data.lessons_shapes import (
     Recorded,
     TaskSent,
 )
-from academy.api.data.ndjson_bodies import record
+from academy.api.data.ndjson_bodies import record, takes_rows
 from academy.store.data import lessons
 from academy.web.paging import page_of
 from academy.web.permissions import allows
@@ -27,6 +27,7 @@ blueprint = APIBlueprint("lessons", __name__, tag="Lessons")
 
 @blueprint.post("/lessons")
 @allows(Role.OPERATOR)
+@takes_rows(LessonSent)
 @blueprint.output(Recorded, status_code=201)
 def record_lessons() -> Response:
     """Record one lesson (JSON) or many (NDJSON), all or none; sending them again is harmless."""
@@ -35,6 +36,7 @@ def record_lessons() -> Response:
 
 @blueprint.post("/tasks")
 @allows(Role.OPERATOR)
+@takes_rows(TaskSent)
 @blueprint.output(Recorded, status_code=201)
 def record_tasks() -> Response:
     """Record one finished conversation (JSON) or many (NDJSON), all or none."""

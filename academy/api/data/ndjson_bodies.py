@@ -12,7 +12,8 @@ from academy.api.data.runs_shapes import RunSent
 from academy.errors import InvalidRequest
 from academy.store.engine import Session
 from academy.validation.reading import MOST_ERRORS, validate
-from academy.web.idempotency import Answer, idempotent
+from academy.web.declarations import View, reads_body
+from academy.web.idempotency import Answer, creates, idempotent
 from academy.web.strict_json import (
     NDJSON_TYPES,
     NotJson,
@@ -25,6 +26,12 @@ from academy.web.strict_json import (
 Sent = TypeVar("Sent", LessonSent, TaskSent, RunSent)
 #: PostgreSQL takes at most 65,535 values in one statement.
 _ROWS_AT_ONCE = 2000
+
+
+def takes_rows(model: type[Sent]) -> Callable[[View], View]:
+    """The view takes one row as JSON or many as NDJSON, by `record`, and an ``Idempotency-Key``."""
+    body = reads_body({"application/json": model, "application/x-ndjson": model})
+    return lambda view: creates(body(view))
 
 
 def record(

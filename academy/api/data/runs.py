@@ -7,7 +7,7 @@ from flask import Response
 
 from academy.access.keys import Role
 from academy.api.data.lessons_shapes import Recorded
-from academy.api.data.ndjson_bodies import record
+from academy.api.data.ndjson_bodies import record, takes_rows
 from academy.api.data.runs_shapes import (
     MoreSignals,
     RunSent,
@@ -18,7 +18,7 @@ from academy.api.data.runs_shapes import (
 )
 from academy.store.data import runs
 from academy.store.engine import Session
-from academy.web.idempotency import Answer, idempotent
+from academy.web.idempotency import Answer, creates, idempotent
 from academy.web.paging import page_of
 from academy.web.permissions import allows
 from academy.web.state import state
@@ -28,6 +28,7 @@ blueprint = APIBlueprint("runs", __name__, tag="Lessons")
 
 @blueprint.post("/runs")
 @allows(Role.OPERATOR)
+@takes_rows(RunSent)
 @blueprint.output(Recorded, status_code=201)
 def record_runs() -> Response:
     """Record one scored run (JSON) or many (NDJSON), all or none; sending again is harmless."""
@@ -36,6 +37,7 @@ def record_runs() -> Response:
 
 @blueprint.post("/runs/<run_id>/signals")
 @allows(Role.OPERATOR)
+@creates
 @blueprint.input(MoreSignals, arg_name="sent")
 @blueprint.output(RunShown)
 def add_signals(run_id: str, sent: MoreSignals) -> Response:

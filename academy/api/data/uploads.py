@@ -11,15 +11,21 @@ from flask import Response, request
 from pydantic import ValidationError
 
 from academy.access.keys import Role
-from academy.api.data.curation import STILL_WORKING, answer_of, preferred_wait, wait_for
+from academy.api.data.curation import (
+    answer_of,
+    may_still_work,
+    preferred_wait,
+    reads_wait,
+    wait_for,
+)
 from academy.api.data.uploads_shapes import DatasetUploaded, UploadForgotten, UploadOptions
 from academy.basemodels import folders
 from academy.curation.request import CurationRequest
 from academy.errors import InvalidRequest
 from academy.store.engine import Session
 from academy.validation.reading import errors_of
-from academy.web.file_bodies import Received, received
-from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.file_bodies import Received, received, takes_file
+from academy.web.idempotency import Answer, creates, idempotent, publish_hints
 from academy.web.offload import offload
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -30,9 +36,12 @@ blueprint = APIBlueprint("uploads", __name__, tag="Datasets")
 
 @blueprint.post("/datasets/upload")
 @allows(Role.OPERATOR)
+@creates
+@takes_file
+@reads_wait
+@may_still_work
 @blueprint.input(UploadOptions, location="query", arg_name="options")
 @blueprint.output(DatasetUploaded, status_code=201)
-@blueprint.doc(responses=STILL_WORKING)
 def upload_dataset(options: UploadOptions) -> Response:
     """Make a dataset of a JSONL or Parquet file, the body itself or the part ``file`` of a form.
 

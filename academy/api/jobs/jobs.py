@@ -29,7 +29,8 @@ from academy.lifecycle import TERMINAL, Status
 from academy.store.engine import Session
 from academy.store.jobs import jobs, slots, transitions
 from academy.store.jobs.tables import Job
-from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.declarations import refuses
+from academy.web.idempotency import Answer, creates, idempotent, publish_hints
 from academy.web.paging import page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -60,6 +61,7 @@ def list_jobs(query: JobsQuery) -> Response:
 
 @blueprint.post("/jobs")
 @allows(Role.OPERATOR)
+@creates
 @blueprint.input(JobSubmission, arg_name="wanted")
 @blueprint.output(JobSubmitted, status_code=202)
 def submit_job(wanted: JobSubmission) -> Response:
@@ -115,6 +117,7 @@ def job_status(job_id: str) -> dict[str, Any]:
 
 @blueprint.delete("/jobs/<job_id>")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def cancel_job(job_id: str) -> dict[str, Any]:
     """Cancel a job; answers at once with the state that it has reached."""
@@ -125,6 +128,7 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 
 @blueprint.post("/jobs/<job_id>/pause")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def pause_job(job_id: str) -> dict[str, Any]:
     """Pause a job, if its kind can be; a running training writes a checkpoint first."""
@@ -133,6 +137,7 @@ def pause_job(job_id: str) -> dict[str, Any]:
 
 @blueprint.post("/jobs/<job_id>/resume")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def resume_job(job_id: str) -> dict[str, Any]:
     """Let a paused job go on, from its checkpoint if it has one."""

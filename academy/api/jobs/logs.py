@@ -16,8 +16,8 @@ from academy.events.event import START, Event, EventId
 from academy.events.history import log_lines
 from academy.store.engine import StoreError
 from academy.store.jobs import jobs
+from academy.web.declarations import reads_header, streams
 from academy.web.permissions import allows
-from academy.web.shapes import text_answer
 from academy.web.state import State, state
 from academy.web.watchers import ServerStopping
 from academy.wire import sse
@@ -59,11 +59,8 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
 @blueprint.get("/train/<job_id>/logs/stream")
 @allows(Role.VIEWER, ticket=True)
 @blueprint.input(StreamQuery, location="query", arg_name="query")
-@blueprint.doc(
-    responses=text_answer(
-        "Server-sent events; each event's data is a JSON object with its type.", "text/event-stream"
-    )
-)
+@streams("Server-sent events; each event's data is a JSON object with its type.")
+@reads_header("Last-Event-ID", "the id of the last event seen")
 def log_stream(job_id: str, query: StreamQuery) -> Response:
     """Everything that a job says, live: from the beginning, or after the event last seen.
 

@@ -14,6 +14,7 @@ from academy.errors import AcademyError, InvalidRequest
 from academy.events.event import EventId, timestamp
 from academy.store.engine import StoreError
 from academy.store.jobs import jobs
+from academy.web.declarations import speaks_websocket
 from academy.web.permissions import declares, identify
 from academy.web.sockets import close_reason, prepare
 from academy.web.state import state
@@ -33,6 +34,7 @@ def _before_the_handshake() -> None:
 
 
 @declares(Role.VIEWER, ticket=True)  # it checks the key itself: see `_admit`
+@speaks_websocket("A websocket; each text frame is a JSON array of events.", StreamQuery)
 def watch(ws: Server, job_id: str) -> None:
     """Everything that a job says, live, as JSON arrays of events; ``?after=`` resumes.
 

@@ -19,6 +19,7 @@ from academy.api.models.adapters_shapes import (
 )
 from academy.errors import InvalidRequest
 from academy.store.models import adapters
+from academy.web.declarations import refuses
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -55,6 +56,7 @@ def show_adapter(adapter_id: str) -> dict[str, Any]:
 
 @blueprint.post("/adapters/activate")
 @allows(Role.ADMIN)
+@refuses(404, 409, 503)
 @blueprint.input(Activate, arg_name="wanted")
 @blueprint.output(AliasMoved)
 def activate_adapter(wanted: Activate) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def activate_adapter(wanted: Activate) -> dict[str, Any]:
 
 @blueprint.post("/adapters/deactivate")
 @allows(Role.ADMIN)
+@refuses(409)
 @blueprint.input(Deactivate, arg_name="wanted")
 @blueprint.output(AliasMoved)
 def deactivate_adapter(wanted: Deactivate) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from academy.serving.drivers.interface import ChatStream
 from academy.settings import Settings
 from academy.store.engine import Session
 from academy.store.models import adapters
+from academy.web.declarations import refuses, streams
 from academy.web.permissions import allows
 from academy.web.state import state
 from academy.wire import sse
@@ -49,6 +50,8 @@ def show_model(model: str) -> dict[str, Any]:
 
 @blueprint.post("/v1/chat/completions")
 @allows(Role.VIEWER)
+@streams("With ``stream``: chunks, and ``[DONE]`` after the last of them.")
+@refuses(404, 502, 503, 504)
 @blueprint.input(ChatWanted, arg_name="wanted")
 @blueprint.output(ChatAnswered)
 def chat(wanted: ChatWanted) -> Response:

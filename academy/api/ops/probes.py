@@ -12,8 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from academy.access.keys import Role
 from academy.store.engine import StoreError
 from academy.store.migrate import KindsMissing, SchemaMismatch, require_in_order
+from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
-from academy.web.shapes import Shown, text_answer
+from academy.web.shapes import Shown
 from academy.web.state import State, state
 
 blueprint = APIBlueprint("probes", __name__, tag="Probes")
@@ -54,7 +55,7 @@ def readyz() -> Response:
 
 @blueprint.get("/metrics")
 @allows(Role.VIEWER)
-@blueprint.doc(responses=text_answer("Prometheus' text format.", "text/plain"))
+@answers(200, "Prometheus' text format.", TEXT, "text/plain")
 def metrics() -> Response:
     """Requests, jobs, queues and workers, for Prometheus."""
     return Response(generate_latest(state().figures), content_type=CONTENT_TYPE_LATEST)

@@ -19,7 +19,7 @@ from academy.schedules import keeping
 from academy.schedules.request import ScheduleRequest
 from academy.store.engine import Session
 from academy.store.plans import schedules
-from academy.web.idempotency import Answer, idempotent
+from academy.web.idempotency import Answer, creates, idempotent
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -29,6 +29,7 @@ blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
 
 @blueprint.post("/schedules")
 @allows(Role.OPERATOR)
+@creates
 @blueprint.input(ScheduleWanted, arg_name="wanted")
 @blueprint.output(ScheduleShown, status_code=201)
 def create_schedule(wanted: ScheduleWanted) -> Response:

@@ -20,7 +20,8 @@ from academy.store.engine import Session
 from academy.store.plans import sweeps
 from academy.sweeps.advance import cancel_sweep, create_sweep
 from academy.sweeps.request import SweepRequest
-from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.declarations import refuses
+from academy.web.idempotency import Answer, creates, idempotent, publish_hints
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -30,6 +31,7 @@ blueprint = APIBlueprint("sweeps", __name__, tag="Training")
 
 @blueprint.post("/train/sweep")
 @allows(Role.OPERATOR)
+@creates
 @blueprint.input(SweepRequest, arg_name="wanted")
 @blueprint.output(SweepStarted, status_code=202)
 def start_sweep(wanted: SweepRequest) -> Response:
@@ -73,6 +75,7 @@ def show_sweep(sweep_id: str) -> dict[str, Any]:
 
 @blueprint.delete("/train/sweep/<sweep_id>")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(SweepStarted)
 def cancel_whole_sweep(sweep_id: str) -> dict[str, Any]:
     """Cancel a sweep and every trial that is not over."""

@@ -23,7 +23,8 @@ from academy.store.engine import Session
 from academy.store.jobs import jobs
 from academy.store.jobs.tables import Job
 from academy.training.request import TrainingRequest
-from academy.web.idempotency import Answer, idempotent, publish_hints
+from academy.web.declarations import refuses
+from academy.web.idempotency import Answer, creates, idempotent, publish_hints
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 
@@ -37,6 +38,7 @@ _CANCEL_MESSAGES = {
 
 @blueprint.post("/train")
 @allows(Role.OPERATOR)
+@creates
 @blueprint.input(TrainingRequest, arg_name="wanted")
 @blueprint.output(TrainingStarted, status_code=202)
 def start_training(wanted: TrainingRequest) -> Response:
@@ -71,6 +73,7 @@ def training_status(job_id: str) -> dict[str, Any]:
 
 @blueprint.delete("/train/<job_id>")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def cancel_training(job_id: str) -> dict[str, Any]:
     """Cancel a job; answers at once with the state that it has reached."""
@@ -80,6 +83,7 @@ def cancel_training(job_id: str) -> dict[str, Any]:
 
 @blueprint.post("/train/<job_id>/pause")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def pause_training(job_id: str) -> dict[str, Any]:
     """Pause a job; a running one writes a checkpoint first."""
@@ -88,6 +92,7 @@ def pause_training(job_id: str) -> dict[str, Any]:
 
 @blueprint.post("/train/<job_id>/resume")
 @allows(Role.OPERATOR)
+@refuses(409)
 @blueprint.output(JobMoved)
 def resume_training(job_id: str) -> dict[str, Any]:
     """Let a paused job go on from its checkpoint."""
