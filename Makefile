@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo up down test faults faults-short fuzz lint format bench screens lock clean
+.PHONY: setup demo up down test faults faults-short fuzz lint lint-js format bench screens lock clean
 
 # The stamp says which lock the environment was made from.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -44,11 +44,23 @@ fuzz: $(VENV)/.installed ## FUZZ_SECONDS of coverage-guided fuzzing of what read
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[fuzz]"
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-lint: $(VENV)/.installed
+JS := tools/js
+
+# The lock decides; npm writes this file last.
+$(JS)/node_modules/.package-lock.json: $(JS)/package.json $(JS)/package-lock.json
+	@command -v npm >/dev/null || { echo "make lint needs node 18 or newer and npm (apt-get install nodejs npm)" >&2; exit 1; }
+	@cd $(JS) && npm ci --loglevel=error
+	@touch $@
+
+lint: $(VENV)/.installed lint-js
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-js: $(JS)/node_modules/.package-lock.json
+	$(JS)/node_modules/.bin/eslint --config $(JS)/eslint.config.js --max-warnings 0 academy/dashboard/static
+	$(JS)/node_modules/.bin/tsc --project $(JS)
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
@@ -66,4 +78,4 @@ lock: ## resolve the ranges of pyproject.toml into exact versions
 	$(PYTHON) tools/lock.py
 
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf $(VENV) $(JS)/node_modules .cache build dist *.egg-info

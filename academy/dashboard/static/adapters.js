@@ -1,15 +1,20 @@
 // The panel “Adapters”: what was trained, what it proved, and which of it serves.
 
 import { get, post } from "./api.js";
-import { badge, byId, element, keyed } from "./dom.js";
+import { badge, byId, element, keyed, may, pair } from "./dom.js";
 import { complain, repeat, say } from "./notices.js";
 import { duration, loss, moment, number, t } from "./texts.js";
 
+/** @typedef {import("../shapes").AdapterShown} Adapter */
+
 const ALIAS = "default";
-const mayActivate = document.querySelector("main").dataset.mayActivate === "true";
+const mayActivate = may("mayActivate");
 let limit = 12;
-let refresh = null;
-/** The alias as it was last seen: moving it is refused if somebody else moved it since. */
+let refresh = () => Promise.resolve();
+/**
+ * The alias as it was last seen: moving it is refused if somebody else moved it since.
+ * @type {{ generation: number, current: string | null, previous: string | null }}
+ */
 let seen = { generation: 0, current: null, previous: null };
 
 export function startAdapters() {
@@ -20,6 +25,7 @@ export function startAdapters() {
     refresh();
   });
   refresh = repeat(async () => {
+    /** @type {[Adapter[], import("../shapes").AliasHistory]} */
     const [found, history] = await Promise.all([get(`/adapters?limit=${limit}`), get(`/aliases/${ALIAS}/history`)]);
     const last = history.moves[0];
     seen = {
@@ -36,6 +42,7 @@ export function startAdapters() {
   document.addEventListener("job-over", refresh);
 }
 
+/** @param {boolean} wasMoved */
 function serving(wasMoved) {
   byId("adapters-serving").textContent = t("adapters.serving", { name: seen.current ?? t("adapters.base") });
   // The way back to the base model has a button of its own.
@@ -44,6 +51,7 @@ function serving(wasMoved) {
   byId("adapters-deactivate").hidden = !mayActivate || seen.current === null;
 }
 
+/** @param {Adapter} adapter */
 function card(adapter) {
   const { metrics, training_params: parameters } = adapter;
   return element(
@@ -75,7 +83,10 @@ function card(adapter) {
   );
 }
 
-/** The loss on held-out rows before and after, and how sure the gain is. */
+/**
+ * The loss on held-out rows before and after, and how sure the gain is.
+ * @param {import("../shapes").Proof} metrics
+ */
 function proof(metrics) {
   const { base_loss: base, adapter_loss: after, gain } = metrics;
   if (typeof base !== "number" && typeof after !== "number") return [];
@@ -88,6 +99,7 @@ function proof(metrics) {
   return [...rows, ...pair(t("adapters.gain", { mean: loss(gain.mean) }), sure)];
 }
 
+/** @param {Adapter} adapter */
 function button(adapter) {
   if (!mayActivate || adapter.is_active) return null;
   const made = element(
@@ -99,7 +111,10 @@ function button(adapter) {
   return made;
 }
 
-/** Let `default` mean this adapter, or the base model; one move at a time. */
+/**
+ * Let `default` mean this adapter, or the base model; one move at a time.
+ * @param {string | null} adapterId
+ */
 async function move(adapterId) {
   const buttons = byId("adapters").querySelectorAll("button");
   buttons.forEach((each) => (each.disabled = true));
@@ -109,6 +124,7 @@ async function move(adapterId) {
       await post("/adapters/deactivate", wanted);
       say(t("adapters.deactivated"));
     } else {
+      /** @type {import("./api.js").Answered<import("../shapes").AliasMoved>} */
       const { body } = await post("/adapters/activate", { ...wanted, adapter_id: adapterId });
       say(t("adapters.activated", { id: adapterId, duration: duration(body.swap_seconds) }));
     }
@@ -117,8 +133,4 @@ async function move(adapterId) {
   }
   buttons.forEach((each) => (each.disabled = false));
   refresh();
-}
-
-function pair(name, value) {
-  return [element("dt", {}, name), element("dd", {}, value)];
 }

@@ -5,6 +5,10 @@ const TIMEOUT_MILLISECONDS = 60_000;
 
 /** A refusal of the API: its detail and next step, and what is wrong with which field. */
 export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {Partial<import("../shapes").Problem>} body
+   */
   constructor(status, body) {
     super([body.detail, body.next_step].filter(Boolean).join(" "));
     this.status = status;
@@ -13,18 +17,45 @@ export class Problem extends Error {
   }
 }
 
-/** The JSON that a path answers. Throws `Problem`, or `TypeError` if the server is away. */
+/**
+ * @template Answer
+ * @typedef {{ status: number, body: Answer, headers: Headers }} Answered
+ */
+
+/**
+ * The JSON that a path answers. Throws `Problem`, or `TypeError` if the server is away.
+ * @template Answer
+ * @param {string} path
+ * @returns {Promise<Answer>}
+ */
 export async function get(path) {
-  return (await call("GET", path)).body;
+  /** @type {Answered<Answer>} */
+  const answer = await call("GET", path);
+  return answer.body;
 }
 
-/** POST a body; what was answered, with its status and headers. */
+/**
+ * POST a body; what was answered, with its status and headers.
+ * @template Answer
+ * @param {string} path
+ * @param {object} body
+ * @param {Record<string, string>} headers
+ * @returns {Promise<Answered<Answer>>}
+ */
 export function post(path, body, headers = {}) {
   return call("POST", path, body, headers);
 }
 
+/**
+ * DELETE; what was answered.
+ * @template Answer
+ * @param {string} path
+ * @returns {Promise<Answer>}
+ */
 export async function remove(path) {
-  return (await call("DELETE", path)).body;
+  /** @type {Answered<Answer>} */
+  const answer = await call("DELETE", path);
+  return answer.body;
 }
 
 /** End this browser's session. */
@@ -32,6 +63,14 @@ export async function signOut() {
   await fetch("/academy/session", { method: "DELETE", headers: { "X-Academy-Dashboard": "1" } });
 }
 
+/**
+ * @template Answer
+ * @param {string} method
+ * @param {string} path
+ * @param {object} [body]
+ * @param {Record<string, string>} headers
+ * @returns {Promise<Answered<Answer>>}
+ */
 async function call(method, path, body, headers = {}) {
   const answer = await fetch(path.startsWith(BASE) ? path : BASE + path, {
     method,

@@ -1,10 +1,14 @@
 // The panel “Dataset”: having one made, and what came of it.
 
 import { BASE, Problem, get, post } from "./api.js";
-import { byId, element, keyed } from "./dom.js";
+import { byId, element, keyed, pair } from "./dom.js";
 import { onSubmit } from "./forms.js";
 import { repeat, say } from "./notices.js";
 import { moment, number, t } from "./texts.js";
+
+/** @typedef {import("../shapes").DatasetShown} Dataset */
+/** @typedef {import("../shapes").DatasetCurated} Curated */
+/** @typedef {import("../shapes").CurationStarted} Started */
 
 const FIGURES = [
   "total_examples",
@@ -16,20 +20,22 @@ const FIGURES = [
   "avg_input_length",
   "avg_output_length",
 ];
+/** @type {string | null} */
 let shown = null;
 
 export function startDataset() {
   const refresh = repeat(async () => {
+    /** @type {import("../shapes").DatasetsPage} */
     const { datasets } = await get("/datasets?limit=10");
     keyed(byId("datasets"), datasets, (each) => each.dataset_id, row);
     offer(datasets);
-    if (shown === null && datasets.length > 0) reveal(datasets[0]);
+    const [newest] = datasets;
+    if (shown === null && newest !== undefined) reveal(newest);
     return 15;
   });
-  onSubmit(byId("curation"), async (wanted) => {
+  onSubmit(byId("curation", HTMLFormElement), async (wanted) => {
     try {
       const made = await curate(wanted);
-      byId("curation-state").textContent = "";
       say(t("dataset.done", { id: made.dataset_id, rows: number(made.statistics.total_examples) }));
       reveal(made);
     } finally {
@@ -39,32 +45,51 @@ export function startDataset() {
   });
 }
 
-/** Ask for a dataset and wait for it: at first in the request itself, then by asking again. */
+/**
+ * Ask for a dataset and wait for it: at first in the request itself, then by asking again.
+ * @param {object} wanted
+ * @returns {Promise<Curated>}
+ */
 async function curate(wanted) {
-  let answer = await post("/dataset", wanted, {
+  /** @type {import("./api.js").Answered<Curated | Started>} */
+  const answer = await post("/dataset", wanted, {
     Prefer: "wait=1",
     "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()).slice(2),
   });
-  const path = answer.headers.get("Location");
-  while (answer.status === 202) {
-    byId("curation-state").textContent = t("dataset.working", { job: answer.body.job_id });
+  let { body } = answer;
+  while (!isCurated(body)) {
+    byId("curation-state").textContent = t("dataset.working", { job: body.job_id });
     await new Promise((go) => setTimeout(go, 1000));
-    answer = await again(path, answer);
+    body = await again(answer.headers.get("Location") ?? "", body);
   }
-  return answer.body;
+  return body;
 }
 
-/** The job goes on even when one question is lost, so only a refusal ends the wait. */
+/**
+ * Whether the dataset is ready.
+ * @param {Curated | Started} body
+ * @returns {body is Curated}
+ */
+function isCurated(body) {
+  return "dataset_id" in body && Boolean(body.dataset_id);
+}
+
+/**
+ * The job goes on even when one question is lost, so only a refusal ends the wait.
+ * @param {string} path
+ * @param {Started} before
+ * @returns {Promise<Curated | Started>}
+ */
 async function again(path, before) {
   try {
-    const body = await get(path);
-    return body.dataset_id ? { status: 200, body } : { status: 202, body };
+    return await get(path);
   } catch (error) {
     if (error instanceof Problem && error.status < 500) throw error;
     return before;
   }
 }
 
+/** @param {Dataset} each */
 function row(each) {
   const button = element("button", { type: "button", "data-action": "show", "aria-label": `${t("dataset.show")} ${each.dataset_id}` }, t("dataset.show"));
   button.addEventListener("click", () => reveal(each));
@@ -79,18 +104,23 @@ function row(each) {
   );
 }
 
-/** The statistics of a dataset, as the list or a finished curation gives them. */
+/**
+ * The statistics of a dataset, as the list or a finished curation gives them.
+ * @param {Dataset | Curated} dataset
+ */
 function reveal(dataset) {
   shown = dataset.dataset_id;
   const statistics = dataset.statistics;
-  const filters = Object.entries(statistics.filters ?? {}).map(([name, found]) => [name, found?.dropped ?? found]);
-  const dropped = filters.filter(([, count]) => typeof count === "number" && count > 0);
+  const dropped = Object.entries(statistics.filters ?? {}).filter(([, count]) => count > 0);
   byId("dataset-shown").replaceChildren(
     element(
       "dl",
       { class: "pairs" },
       ...pair(t("dataset.id"), dataset.dataset_id),
-      ...FIGURES.filter((name) => name in statistics).flatMap((name) => pair(t(`stat.${name}`), number(statistics[name], 1))),
+      ...FIGURES.flatMap((name) => {
+        const figure = statistics[name];
+        return typeof figure === "number" ? pair(t(`stat.${name}`), number(figure, 1)) : [];
+      }),
       ...(dropped.length > 0
         ? pair(t("stat.filters"), dropped.map(([name, count]) => `${name}: ${number(count)}`).join(" · "))
         : []),
@@ -100,17 +130,15 @@ function reveal(dataset) {
   );
 }
 
-function pair(name, value) {
-  return [element("dt", {}, name), element("dd", {}, value)];
-}
-
-/** The datasets as choices of the training form; what was chosen stays. */
+/**
+ * The datasets as choices of the training form; what was chosen stays.
+ * @param {Dataset[]} datasets
+ */
 function offer(datasets) {
-  const select = byId("recipe-dataset_id");
+  const select = byId("recipe-dataset_id", HTMLSelectElement);
   const chosen = select.value;
-  const newest = select.options[0];
   select.replaceChildren(
-    newest,
+    ...[...select.options].slice(0, 1), // “the newest one”, which the template wrote
     ...datasets.map((each) =>
       element("option", { value: each.dataset_id }, t("dataset.option", { id: each.dataset_id, rows: number(each.train_rows), format: t(`choice.${each.format}`) })),
     ),

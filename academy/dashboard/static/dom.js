@@ -2,40 +2,98 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The element with this id, which the template always has. */
-export function byId(id) {
-  return document.getElementById(id);
+/** @typedef {Record<string, string | number | boolean | null | undefined>} Attributes */
+/** @typedef {Node | string | null | undefined} Child */
+/** @typedef {"good" | "bad" | "busy" | "quiet"} Mood */
+
+/**
+ * The element with this id, which the template always has, of the kind that is asked for.
+ * Throws `Error` where template and script do not fit together.
+ * @template {Element} [Kind=HTMLElement]
+ * @param {string} id
+ * @param {new () => Kind} [kind]
+ * @returns {Kind}
+ */
+export function byId(id, kind) {
+  const found = document.getElementById(id);
+  if (found instanceof (kind ?? HTMLElement)) return /** @type {Kind} */ (/** @type {Element} */ (found));
+  throw new Error(`the page has no #${id} of the kind that its script wants`);
 }
 
-/** An element with attributes and children; strings become text. */
+/**
+ * Whether the page's user has the right, such as "mayOperate", as the template wrote it down.
+ * @param {"mayOperate" | "mayActivate"} right
+ */
+export function may(right) {
+  return document.querySelector("main")?.dataset[right] === "true";
+}
+
+/**
+ * An element with attributes and children; strings become text.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} attributes
+ * @param {Child[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function element(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/**
+ * A name and its values in a list of pairs.
+ * @param {string} name
+ * @param {Child[]} values
+ */
+export function pair(name, ...values) {
+  return [element("dt", {}, name), element("dd", {}, ...values)];
+}
+
+/**
+ * The same as `element` for SVG.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} attributes
+ * @param {Child[]} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 export function drawing(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** A word in a coloured frame; `mood` is good, bad, busy or quiet. */
+/**
+ * A word in a coloured frame.
+ * @param {string} text
+ * @param {Mood} mood
+ */
 export function badge(text, mood) {
   return element("span", { class: `badge ${mood}` }, text);
 }
 
-/** Show or hide an element, with a text if it has one. */
+/**
+ * Show an element with a text, or hide it without one.
+ * @param {HTMLElement} node
+ * @param {string | null | undefined} text
+ */
 export function show(node, text) {
-  node.hidden = text === null || text === undefined || text === "";
-  node.textContent = node.hidden ? "" : text;
+  node.textContent = text ?? "";
+  node.hidden = node.textContent === "";
 }
 
 /**
  * Make the children of `parent` those of `items`. What did not change is not touched, and the focus
  * stays on the same action of the same item, so that a refresh does not throw a keyboard user out.
+ * @template Item
+ * @param {HTMLElement} parent
+ * @param {Item[]} items
+ * @param {(item: Item) => string} keyOf
+ * @param {(item: Item) => HTMLElement} render
  */
 export function keyed(parent, items, keyOf, render) {
-  const before = new Map([...parent.children].map((node) => [node.dataset.key, node]));
+  const drawn = [...parent.children].filter((node) => node instanceof HTMLElement);
+  const before = new Map(drawn.map((node) => [node.dataset.key, node]));
   const nodes = items.map((item) => {
-    const key = String(keyOf(item));
+    const key = keyOf(item);
     const state = JSON.stringify(item);
     const old = before.get(key);
     if (old?.dataset.state === state) return old;
@@ -45,20 +103,28 @@ export function keyed(parent, items, keyOf, render) {
     return made;
   });
   if (nodes.length === parent.children.length && nodes.every((node, at) => node === parent.children[at])) return;
-  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
-  const key = focused?.closest("[data-key]")?.dataset.key;
-  const action = focused?.dataset.action;
+  const focused = document.activeElement;
+  if (!(focused instanceof HTMLElement) || !parent.contains(focused)) return parent.replaceChildren(...nodes);
+  const key = drawn.find((node) => node.contains(focused))?.dataset.key;
+  const action = focused.dataset.action;
   parent.replaceChildren(...nodes);
-  if (focused === null || document.activeElement === focused) return;
+  if (document.activeElement === focused) return;
   const row = nodes.find((node) => node.dataset.key === key);
   const again = row?.querySelector(`[data-action="${action}"]`) ?? row?.querySelector("button, a");
-  again?.focus({ preventScroll: true });
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true });
 }
 
+/**
+ * @template {Element} Kind
+ * @param {Kind} node
+ * @param {Attributes} attributes
+ * @param {Child[]} children
+ * @returns {Kind}
+ */
 function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) node.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, String(value));
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;

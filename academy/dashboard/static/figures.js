@@ -3,13 +3,19 @@
 import { byId, drawing } from "./dom.js";
 import { duration, loss, number, percent, t } from "./texts.js";
 
+/** @typedef {import("../shapes").Figures} Figures */
+
 const MOST_POINTS = 400;
 const WIDTH = 600;
 const HEIGHT = 150;
 const SMOOTHING = 0.15;
 
-/** Losses by step: a step that is done again after a resume counts once, with its last figures. */
+/**
+ * Losses by step: a step that is done again after a resume counts once, with its last figures.
+ * @type {Map<number, number>}
+ */
 let losses = new Map();
+/** @type {Partial<Figures>} */
 let latest = {};
 let share = 0;
 let isOver = false;
@@ -22,22 +28,26 @@ export function forgetFigures() {
   drawFigures();
 }
 
+/** @param {Figures} event */
 export function takeMetrics(event) {
   latest = event;
   share = event.progress ?? share;
   if (typeof event.loss === "number") losses.set(event.step, event.loss);
 }
 
-/** The progress of a job without metrics, or the end of any. */
+/**
+ * The progress of a job without metrics, or the end of any.
+ * @param {{ progress?: number | null, isOver?: boolean, isFinished?: boolean }} event
+ */
 export function takeProgress(event) {
   share = event.isFinished ? 1 : (event.progress ?? share);
   isOver ||= event.isOver === true;
 }
 
 export function drawFigures() {
-  const steps = [...losses.keys()].sort((one, other) => one - other);
-  const values = steps.map((step) => losses.get(step));
-  byId("log-progress").value = share;
+  const points = [...losses].sort(([one], [other]) => one - other);
+  const values = points.map(([, value]) => value);
+  byId("log-progress", HTMLProgressElement).value = share;
   byId("log-percent").textContent = percent(share);
   byId("figure-now").textContent = loss(values.at(-1));
   byId("figure-best").textContent = loss(values.length ? values.reduce((low, each) => Math.min(low, each)) : null);
@@ -45,7 +55,7 @@ export function drawFigures() {
   byId("figure-speed").textContent = number(latest.tokens_per_second, 0);
   byId("figure-eta").replaceChildren(...timeLeft());
   byId("figure-step").textContent = stepText();
-  drawCurve(steps, values);
+  drawCurve(points);
 }
 
 function timeLeft() {
@@ -64,34 +74,42 @@ function stepText() {
   return `${step} · ${t("figure.epoch", { epoch: number(latest.epoch, 2) })}`;
 }
 
-function drawCurve(steps, values) {
-  byId("curve").hidden = values.length < 2;
-  if (values.length < 2) return;
+/** @param {[step: number, loss: number][]} points */
+function drawCurve(points) {
+  const [start, end] = [points.at(0), points.at(-1)];
+  byId("curve").hidden = start === end;
+  if (start === undefined || end === undefined || start === end) return;
+  const values = points.map(([, value]) => value);
   const low = values.reduce((one, other) => Math.min(one, other));
   const high = values.reduce((one, other) => Math.max(one, other));
-  const first = steps[0];
-  const last = steps.at(-1);
+  const [[first, early], [last, newest]] = [start, end];
   byId("curve-low").textContent = loss(low);
   byId("curve-high").textContent = loss(high);
   byId("curve-first").textContent = number(first);
   byId("curve-last").textContent = number(last);
+  /**
+   * @param {number} step
+   * @param {number} value
+   */
   const place = (step, value) => {
     const x = ((step - first) / (last - first || 1)) * WIDTH;
     const y = 5 + (1 - (value - low) / (high - low || 1)) * (HEIGHT - 10);
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   };
   const every = Math.ceil(values.length / MOST_POINTS);
+  /** @type {string[]} */
   const each = [];
+  /** @type {string[]} */
   const smooth = [];
-  let mean = values[0];
-  values.forEach((value, at) => {
+  let mean = early;
+  points.forEach(([step, value], at) => {
     mean += SMOOTHING * (value - mean);
     if (at % every !== 0 && at !== values.length - 1) return;
-    each.push(place(steps[at], value));
-    smooth.push(place(steps[at], mean));
+    each.push(place(step, value));
+    smooth.push(place(step, mean));
   });
-  const words = { first: number(first), last: number(last), low: loss(low), high: loss(high), now: loss(values.at(-1)) };
-  byId("curve-svg").replaceChildren(
+  const words = { first: number(first), last: number(last), low: loss(low), high: loss(high), now: loss(newest) };
+  byId("curve-svg", SVGSVGElement).replaceChildren(
     drawing("title", {}, t("figure.curve_text", words)),
     drawing("polyline", { class: "each", points: each.join(" ") }),
     drawing("polyline", { class: "smooth", points: smooth.join(" ") }),

@@ -5,9 +5,16 @@ import { byId, show } from "./dom.js";
 import { wordsOf } from "./notices.js";
 import { t } from "./texts.js";
 
-/** Call `send(values)` when the form is sent; one at a time, errors shown at their fields. */
+/** @typedef {HTMLInputElement | HTMLSelectElement} Field */
+/** @typedef {Record<string, string | number | boolean>} Values */
+
+/**
+ * Call `send(values)` when the form is sent; one at a time, errors shown at their fields.
+ * @param {HTMLFormElement} form
+ * @param {(values: Values) => Promise<void>} send
+ */
 export function onSubmit(form, send) {
-  const button = form.querySelector("[type=submit]");
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button[type=submit]"));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;
@@ -24,51 +31,82 @@ export function onSubmit(form, send) {
   });
 }
 
-/** The fields by name; an empty one is left out, so that the API's default holds. */
+/**
+ * The fields that say of what kind they are.
+ * @param {HTMLFormElement} form
+ */
+function fieldsOf(form) {
+  return [...form.elements].filter(isField).filter((each) => each.dataset.kind !== undefined);
+}
+
+/**
+ * @param {unknown} node
+ * @returns {node is Field}
+ */
+function isField(node) {
+  return node instanceof HTMLInputElement || node instanceof HTMLSelectElement;
+}
+
+/**
+ * The fields by name; an empty one is left out, so that the API's default holds.
+ * @param {HTMLFormElement} form
+ */
 function values(form) {
+  /** @type {Values} */
   const found = {};
-  for (const input of form.querySelectorAll("[data-kind]")) {
-    if (input.dataset.kind === "switch") found[input.name] = input.checked;
+  for (const input of fieldsOf(form)) {
+    if (input instanceof HTMLInputElement && input.type === "checkbox") found[input.name] = input.checked;
     else if (input.value === "") continue;
-    else found[input.name] = input.dataset.kind === "number" ? input.valueAsNumber : input.value;
+    else found[input.name] = input.dataset.kind === "number" ? Number(input.value) : input.value;
   }
   return found;
 }
 
+/** @param {HTMLFormElement} form */
 function check(form) {
-  const wrong = [...form.querySelectorAll("[data-kind]")].filter((input) => !input.validity.valid);
+  const wrong = fieldsOf(form).filter((input) => !input.validity.valid);
   for (const input of wrong) mark(input, input.validationMessage);
-  if (wrong.length > 0) {
-    show(byId(`${form.id}-error`), t("form.wrong"));
-    reveal(wrong[0]);
-  }
-  return wrong.length === 0;
+  const [first] = wrong;
+  if (first === undefined) return true;
+  show(byId(`${form.id}-error`), t("form.wrong"));
+  reveal(first);
+  return false;
 }
 
+/**
+ * @param {HTMLFormElement} form
+ * @param {unknown} error
+ */
 function complain(form, error) {
   show(byId(`${form.id}-error`), wordsOf(error));
   if (!(error instanceof Problem)) return;
-  let first = null;
-  for (const each of error.errors) {
+  const fields = error.errors.map((each) => {
     const input = form.elements.namedItem((each.pointer ?? "").slice(1));
-    if (!(input instanceof HTMLElement)) continue;
+    if (!isField(input)) return null;
     mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail);
-    first ??= input;
-  }
-  if (first !== null) reveal(first);
+    return input;
+  });
+  const first = fields.find((each) => each !== null);
+  if (first) reveal(first);
 }
 
+/**
+ * @param {Field} input
+ * @param {string} text
+ */
 function mark(input, text) {
   input.setAttribute("aria-invalid", "true");
   show(byId(`${input.id}-error`), text);
 }
 
+/** @param {Field} input */
 function reveal(input) {
   const details = input.closest("details");
   if (details !== null) details.open = true;
   input.focus();
 }
 
+/** @param {HTMLFormElement} form */
 function clear(form) {
   show(byId(`${form.id}-error`), null);
   for (const input of form.querySelectorAll("[aria-invalid]")) {

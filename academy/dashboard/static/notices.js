@@ -6,9 +6,13 @@ import { t } from "./texts.js";
 
 const SAID_MILLISECONDS = 15_000;
 let sessionIsOver = false;
-let forgetting = null;
+/** @type {number | undefined} */
+let forgetting;
 
-/** Tell something that went well, for a while. */
+/**
+ * Tell something that went well, for a while.
+ * @param {string} text
+ */
 export function say(text) {
   calm();
   byId("said").textContent = text;
@@ -16,13 +20,19 @@ export function say(text) {
   forgetting = setTimeout(() => (byId("said").textContent = ""), SAID_MILLISECONDS);
 }
 
-/** Tell what an action ran into. */
+/**
+ * Tell what an action ran into.
+ * @param {unknown} error
+ */
 export function complain(error) {
   sessionIsOver ||= error instanceof Problem && error.status === 401;
   show(byId("trouble"), sessionIsOver ? t("session_over") : wordsOf(error));
 }
 
-/** An error in words. Only the server knows what it refused; a lost connection is ours to tell. */
+/**
+ * An error in words. Only the server knows what it refused; a lost connection is ours to tell.
+ * @param {unknown} error
+ */
 export function wordsOf(error) {
   return error instanceof Problem ? error.message : t("offline");
 }
@@ -32,9 +42,14 @@ export function calm() {
   if (!sessionIsOver) show(byId("trouble"), null);
 }
 
-/** Run `refresh` now and every so often while the page is seen; it tells the seconds until the next. */
+/**
+ * Run `refresh` now and every so often while the page is seen; it tells the seconds until the next.
+ * @param {() => Promise<number>} refresh
+ * @returns {() => Promise<void>} what refreshes at once
+ */
 export function repeat(refresh) {
-  let timer = null;
+  /** @type {number | undefined} */
+  let timer;
   let isRunning = false;
   async function run() {
     clearTimeout(timer);
@@ -42,7 +57,7 @@ export function repeat(refresh) {
     isRunning = true;
     let seconds = 10;
     try {
-      if (!document.hidden) seconds = (await refresh()) ?? seconds;
+      if (!document.hidden) seconds = await refresh();
       if (byId("trouble").dataset.from === "refresh") calm();
       delete byId("trouble").dataset.from;
     } catch (error) {

@@ -1,16 +1,22 @@
 // The panel “Overview”: the system's status.
 
 import { get } from "./api.js";
-import { badge, byId, element } from "./dom.js";
+import { badge, byId, element, pair } from "./dom.js";
 import { repeat } from "./notices.js";
 import { bytes, clock, has, number, percent, t } from "./texts.js";
 
+/** @typedef {import("../shapes").SystemStatus} Status */
+/** @typedef {Record<string, import("./dom.js").Mood>} Moods */
+
+/** @type {Moods} */
 const WORKER_MOODS = { idle: "good", working: "busy", blocked: "bad", draining: "quiet" };
+/** @type {Moods} */
 const MODEL_MOODS = { ready: "good", loading: "busy", draining: "busy" };
 const SHOWN_ALWAYS = ["queued", "running", "finished", "failed"];
 
 export function startOverview() {
   repeat(async () => {
+    /** @type {Status} */
     const status = await get("/status");
     counts(status);
     components(status.components);
@@ -23,6 +29,7 @@ export function startOverview() {
   });
 }
 
+/** @param {Status} status */
 function counts(status) {
   byId("overview-lessons").textContent = number(status.lessons.total_lessons);
   const { total, ...byStatus } = status.jobs;
@@ -35,6 +42,7 @@ function counts(status) {
   );
 }
 
+/** @param {Status["components"]} found */
 function components(found) {
   byId("overview-components").replaceChildren(
     ...Object.entries(found).map(([name, works]) =>
@@ -43,6 +51,7 @@ function components(found) {
   );
 }
 
+/** @param {Status["gpu"]} gpu */
 function gpus(gpu) {
   const cards = gpu.devices.map((each) => {
     const used = each.memory_used_bytes;
@@ -64,6 +73,7 @@ function gpus(gpu) {
   byId("overview-gpus").replaceChildren(...cards);
 }
 
+/** @param {Status} status */
 function workers(status) {
   const rows = status.workers.map((each) =>
     element(
@@ -85,12 +95,16 @@ function workers(status) {
   );
 }
 
-/** What a worker does, and what keeps it from taking jobs, in the words of its log. */
+/**
+ * What a worker does, and what keeps it from taking jobs, in the words of its log.
+ * @param {import("../shapes").WorkerShown} worker
+ */
 function stateOf(worker) {
   const state = badge(t(`worker.state.${worker.state}`), WORKER_MOODS[worker.state] ?? "quiet");
   return [state, worker.obstacle === null ? null : element("p", { class: "wrong" }, worker.obstacle)];
 }
 
+/** @param {import("../shapes").Device} gpu */
 function device(gpu) {
   const name = element("p", { title: gpu.uuid }, gpu.name ?? gpu.uuid ?? t("unknown"));
   if (gpu.job_id) name.append(element("small", {}, ` ${gpu.job_id}`));
@@ -98,6 +112,7 @@ function device(gpu) {
   return name;
 }
 
+/** @param {Status["runtimes"]} runtimes */
 function models(runtimes) {
   byId("overview-models").replaceChildren(
     ...runtimes.map((each) => {
@@ -107,11 +122,11 @@ function models(runtimes) {
   );
 }
 
+/** @param {import("../shapes").Open} found */
 function config(found) {
   byId("overview-config").replaceChildren(
-    ...Object.entries(found).flatMap(([name, value]) => [
-      element("dt", {}, has(`config.${name}`) ? t(`config.${name}`) : name),
-      element("dd", {}, typeof value === "number" ? number(value, 2) : String(value)),
-    ]),
+    ...Object.entries(found).flatMap(([name, value]) =>
+      pair(has(`config.${name}`) ? t(`config.${name}`) : name, typeof value === "number" ? number(value, 2) : String(value)),
+    ),
   );
 }

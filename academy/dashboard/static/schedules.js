@@ -5,11 +5,15 @@ import { badge, byId, element, keyed } from "./dom.js";
 import { repeat } from "./notices.js";
 import { duration, moment, t } from "./texts.js";
 
+/** @typedef {import("../shapes").ScheduleShown} Schedule */
+
+/** @type {Record<string, import("./dom.js").Mood>} */
 const MOODS = { submitted: "good", refused: "bad", skipped: "quiet" };
 const MOST = 100;
 
 export function startSchedules() {
   repeat(async () => {
+    /** @type {import("../shapes").SchedulesPage} */
     const { schedules } = await get(`/schedules?limit=${MOST}`);
     keyed(byId("schedule-rows"), schedules, (each) => each.name, row);
     byId("schedules-none").hidden = schedules.length > 0;
@@ -17,6 +21,7 @@ export function startSchedules() {
   });
 }
 
+/** @param {Schedule} each */
 function row(each) {
   const when = each.cron === null ? t("schedule.every", { duration: duration(each.every) }) : `${each.cron} (${each.time_zone})`;
   return element(
@@ -30,6 +35,7 @@ function row(each) {
   );
 }
 
+/** @param {Schedule} each */
 function outcome(each) {
   if (each.last_outcome === null) return ["–"];
   const found = { submitted: each.last_job_id, refused: each.last_refusal?.message, skipped: each.last_skip?.message };

@@ -6,18 +6,27 @@ import { watch } from "./log.js";
 import { repeat } from "./notices.js";
 import { loss, number, t } from "./texts.js";
 
+/** @typedef {import("../shapes").SweepShown} Sweep */
+/** @typedef {import("../shapes").TrialShown} Trial */
+
+/** @type {Record<string, import("./dom.js").Mood>} */
 const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
 const MOST = 5;
-/** Those that are over do not change any more, so they are asked for once. */
+/**
+ * Those that are over do not change any more, so they are asked for once.
+ * @type {Map<string, Sweep>}
+ */
 const known = new Map();
+/** @type {string | null} */
 let shown = null;
-let refresh = null;
+let refresh = () => Promise.resolve();
 
 export function startSweeps() {
   refresh = repeat(async () => {
+    /** @type {import("../shapes").SweepsPage} */
     const { sweeps } = await get(`/train/sweep?limit=${MOST}`);
     const whole = await Promise.all(sweeps.map(details));
-    if (shown === null && whole.length > 0) shown = whole[0].sweep_id;
+    shown ??= whole[0]?.sweep_id ?? null;
     keyed(byId("sweep-rows"), whole.map(asShown), (each) => each.sweep_id, row);
     byId("sweeps-none").hidden = whole.length > 0;
     const chosen = whole.find((each) => each.sweep_id === shown);
@@ -27,9 +36,15 @@ export function startSweeps() {
   });
 }
 
+/**
+ * @param {import("../shapes").SweepSummary} summary
+ * @returns {Promise<Sweep>}
+ */
 async function details(summary) {
   const id = summary.sweep_id;
-  if (known.has(id)) return known.get(id);
+  const before = known.get(id);
+  if (before !== undefined) return before;
+  /** @type {Sweep} */
   const sweep = await get(`/train/sweep/${encodeURIComponent(id)}`);
   // The trials of a cancelled sweep may still be stopping.
   const isOver = sweep.status !== "running" && sweep.trials.every((each) => each.status in MOODS);
@@ -37,12 +52,14 @@ async function details(summary) {
   return sweep;
 }
 
+/** @param {Sweep} sweep */
 function asShown(sweep) {
   const { sweep_id, name, status, method, max_trials, best } = sweep;
   const over = sweep.trials.filter((each) => each.status in MOODS).length;
   return { sweep_id, name, status, method, max_trials, best, over, chosen: sweep_id === shown };
 }
 
+/** @param {ReturnType<typeof asShown>} sweep */
 function row(sweep) {
   const look = element("button", { type: "button", "data-action": "show", "aria-label": t("sweep.show_one", { sweep: sweep.sweep_id }) }, t("dataset.show"));
   look.addEventListener("click", () => {
@@ -61,6 +78,7 @@ function row(sweep) {
   );
 }
 
+/** @param {Sweep} sweep */
 function reveal(sweep) {
   byId("sweep-title").textContent = t("sweep.title", { sweep: sweep.name ?? sweep.sweep_id });
   show(byId("sweep-end"), sweep.ended_because);
@@ -69,6 +87,7 @@ function reveal(sweep) {
   keyed(byId("trials"), trials, (each) => each.job_id, trial);
 }
 
+/** @param {Trial & { isBest: boolean }} each */
 function trial(each) {
   const look = element("button", { type: "button", "data-action": "watch", "aria-label": t("job.watch_one", { job: each.job_id }) }, number(each.number));
   look.addEventListener("click", () => {
@@ -86,6 +105,7 @@ function trial(each) {
   );
 }
 
+/** @param {Trial} each */
 function values(each) {
   return Object.entries(each.values)
     .map(([name, value]) => `${name}=${JSON.stringify(value)}`)

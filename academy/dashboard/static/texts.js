@@ -1,6 +1,7 @@
 // Texts, numbers and times in the language of the page.
 
 const language = document.documentElement.lang;
+/** @type {Record<string, string>} */
 let texts = {};
 
 /** Fetch the texts once, before anything is shown. */
@@ -8,16 +9,27 @@ export async function loadTexts() {
   texts = await (await fetch(new URL(`texts/${language}.json`, import.meta.url))).json();
 }
 
-/** The text of a key with its {fields} filled in. */
+/**
+ * The text of a key with its {fields} filled in.
+ * @param {string} key
+ * @param {Record<string, string>} fields
+ */
 export function t(key, fields = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => fields[name] ?? whole);
 }
 
-/** Whether there is a text for the key. */
+/**
+ * Whether there is a text for the key.
+ * @param {string} key
+ */
 export function has(key) {
   return key in texts;
 }
 
+/**
+ * A number with at most so many decimals; a dash for none.
+ * @param {number | null | undefined} value
+ */
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return "–";
   return new Intl.NumberFormat(language, {
@@ -26,39 +38,59 @@ export function number(value, digits = 0) {
   }).format(value);
 }
 
-/** A loss; always with three decimals, so that columns do not jump. */
+/**
+ * A loss; always with three decimals, so that columns do not jump.
+ * @param {number | null | undefined} value
+ */
 export function loss(value) {
   if (value === null || value === undefined) return "–";
   return new Intl.NumberFormat(language, { minimumFractionDigits: 3, maximumFractionDigits: 3 }).format(value);
 }
 
-/** A share as a percentage. */
+/**
+ * A share as a percentage.
+ * @param {number} share
+ */
 export function percent(share) {
   return new Intl.NumberFormat(language, { style: "percent" }).format(share);
 }
 
+/**
+ * Bytes as GiB.
+ * @param {number | null | undefined} value
+ */
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   const gib = value / 2 ** 30;
   return `${number(gib, gib < 10 ? 1 : 0)} GiB`;
 }
 
-/** A moment as date and time of day. */
+/**
+ * A moment as date and time of day.
+ * @param {string | null} iso
+ */
 export function moment(iso) {
   if (!iso) return "–";
   return new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "short" }).format(new Date(iso));
 }
 
-/** Only the time of day. */
+/**
+ * Only the time of day; that of now if none is given.
+ * @param {string} [iso]
+ */
 export function clock(iso) {
   return new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(iso ? new Date(iso) : new Date());
 }
 
-/** Seconds as the two largest units, such as “3 min 20 s”. */
+/**
+ * Seconds as the two largest units, such as “3 min 20 s”.
+ * @param {number | null | undefined} seconds
+ */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${number(Math.max(0, seconds), 2)} s`;
   const whole = Math.round(seconds);
+  /** @type {[number, string][]} */
   const parts = [
     [Math.floor(whole / 3600), "h"],
     [Math.floor((whole % 3600) / 60), "min"],

@@ -1,20 +1,24 @@
 // The panel “Training”: starting one, and the table of jobs.
 
 import { get, post, remove } from "./api.js";
-import { badge, byId, element, keyed } from "./dom.js";
+import { badge, byId, element, keyed, may } from "./dom.js";
 import { onSubmit } from "./forms.js";
 import { watch, watched } from "./log.js";
 import { complain, repeat, say } from "./notices.js";
 import { duration, moment, percent, t } from "./texts.js";
 
+/** @typedef {import("../shapes").JobShown} Job */
+
+/** @type {Record<string, import("./dom.js").Mood>} */
 const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
 const OVER = new Set(["finished", "failed", "cancelled"]);
-const mayOperate = document.querySelector("main").dataset.mayOperate === "true";
+const mayOperate = may("mayOperate");
 let limit = 10;
-let refresh = null;
+let refresh = () => Promise.resolve();
 
 export function startTraining() {
-  onSubmit(byId("recipe"), async (recipe) => {
+  onSubmit(byId("recipe", HTMLFormElement), async (recipe) => {
+    /** @type {import("./api.js").Answered<import("../shapes").TrainingStarted>} */
     const { body } = await post("/train", recipe);
     say(t("training.started", { job: body.job_id }));
     watch(body.job_id);
@@ -25,6 +29,7 @@ export function startTraining() {
     refresh();
   });
   refresh = repeat(async () => {
+    /** @type {import("../shapes").JobsPage} */
     const page = await get(`/jobs?limit=${limit}`);
     keyed(byId("jobs"), page.jobs.map(asShown), (each) => each.job_id, row);
     byId("jobs-none").hidden = page.jobs.length > 0;
@@ -38,21 +43,26 @@ export function startTraining() {
   document.addEventListener("job-over", refresh);
 }
 
-/** Only what a row shows, so that a row stays as it is until that changes. */
+/**
+ * Only what a row shows, so that a row stays as it is until that changes.
+ * @param {Job} job
+ */
 function asShown(job) {
   const { job_id, kind, status, progress, created_at, failure } = job;
   return { job_id, kind, status, progress, created_at, failure, duration: secondsOf(job), chosen: watched() === job_id };
 }
 
+/** @param {Job} job */
 function secondsOf(job) {
   if (job.started_at === null) return null;
   const end = job.finished_at === null ? Date.now() : Date.parse(job.finished_at);
   return Math.max(0, Math.round((end - Date.parse(job.started_at)) / 1000));
 }
 
+/** @param {ReturnType<typeof asShown>} job */
 function row(job) {
   const status = badge(t(`status.${job.status}`), MOODS[job.status] ?? "busy");
-  if (job.failure !== null) status.title = `${job.failure.message} ${job.failure.next_step}`;
+  if (job.failure !== null) status.title = `${job.failure.message} ${job.failure.next_step ?? ""}`;
   const done = job.progress ?? 0;
   return element(
     "tr",
@@ -67,6 +77,7 @@ function row(job) {
   );
 }
 
+/** @param {ReturnType<typeof asShown>} job */
 function actions(job) {
   const look = element("button", { type: "button", "data-action": "watch", "aria-label": t("job.watch_one", { job: job.job_id }) }, t("job.watch"));
   look.addEventListener("click", () => {
@@ -80,9 +91,11 @@ function actions(job) {
   return [look, " ", stop];
 }
 
+/** @param {string} jobId */
 async function cancel(jobId) {
   if (!window.confirm(t("job.cancel_sure", { job: jobId }))) return;
   try {
+    /** @type {import("../shapes").JobMoved} */
     const moved = await remove(`/train/${encodeURIComponent(jobId)}`);
     say(t("job.cancelled", { job: jobId, status: t(`status.${moved.status}`) }));
   } catch (error) {
