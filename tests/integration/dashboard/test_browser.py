@@ -1,0 +1,137 @@
+"""The page in a real browser, in front of a real API process: what no test client sees."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from academy.access.keys import Principal, Role, make_key, make_ticket
+from academy.events.sender import EventSender
+from academy.host.processes import end_group, spawn
+from academy.lifecycle import JobKind, Status
+from academy.settings import Settings
+from academy.store.engine import Sessions
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
+from academy.store.jobs.transitions import Claim
+from tests.integration.dashboard import chromium
+from tests.integration.dashboard.chromium import Page
+from tests.integration.servers import Served, wait_until_ready
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    folder = tmp_path / "browser"
+    folder.mkdir()
+    with chromium.browser(folder) as page:
+        yield page
+
+
+@pytest.fixture
+def address(page: Page, settings: Settings, free_port: int, tmp_path: Path) -> Iterator[str]:
+    """Where an API process answers; after `page`, so that no browser means no process."""
+    settings = settings.changed(port=free_port)
+    log = tmp_path / "api.log"
+    with log.open("wb") as output:
+        process = spawn(
+            [sys.executable, "-m", "academy.api"],
+            env={**os.environ, **settings.environ()},
+            stdout=output,
+            stderr=output,
+        )
+    served = Served(f"http://127.0.0.1:{free_port}", process, log, health="/readyz")
+    wait_until_ready(served)
+    yield served.url
+    end_group(process, grace_seconds=20)
+    text = log.read_text()
+    assert "Traceback" not in text, text
+
+
+@pytest.fixture
+def ticket(sessions: Sessions) -> str:
+    with sessions.begin() as session:
+        row, _ = make_key(session, "the admin", Role.ADMIN)
+        session.flush()
+        return make_ticket(session, Principal(row.id, row.name, Role.ADMIN))
+
+
+@pytest.fixture
+def running(settings: Settings, sessions: Sessions) -> str:
+    """The id of a training that a worker carries out, with a line of its log and two losses."""
+    job_id = _submit(sessions, JobKind.TRAINING, "gpu")
+    with sessions.begin() as session:
+        job = transitions.claim(session, "gpu", "worker-1", 600.0)
+        assert job is not None
+        transitions.start(session, Claim(job.id, job.fence, job.attempt, "worker-1"))
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
+        events.emit("log", level="info", message="<b>begins</b>")
+        for step, loss in ((1, 2.5), (2, 1.25)):
+            events.emit(
+                "metrics", step=step, total_steps=4, loss=loss, progress=step / 4, epoch=0.5
+            )
+    return job_id
+
+
+@pytest.fixture
+def queued(running: str, sessions: Sessions) -> str:
+    """The id of a curation that waits, made after the training that runs."""
+    return _submit(sessions, JobKind.CURATION, "curation")
+
+
+def _submit(sessions: Sessions, kind: JobKind, queue: str) -> str:
+    job = Job(id=jobs.new_id(kind), kind=kind, queue=queue, parameters={})
+    with sessions.begin() as session:
+        transitions.submit(session, job)
+    return job.id
+
+
+def test_a_person_comes_in_by_a_link_sees_the_jobs_cancels_one_and_changes_the_language(
+    page: Page, address: str, ticket: str, running: str, queued: str, sessions: Sessions
+) -> None:
+    page.open(f"{address}/academy?ticket={ticket}")
+    page.wait_for(f"{_row(running)} && {_row(queued)}")
+    assert page.value("location.href") == f"{address}/academy"
+    assert page.value("document.documentElement.lang") == "en"
+    assert "running" in page.value(f"{_row(running)}.textContent")
+    page.wait_for("document.getElementById('overview-updated').textContent")
+
+    # The training that runs is watched by itself, and what it prints stays text.
+    page.wait_for("document.querySelectorAll('#log-lines li').length > 0")
+    assert page.value("document.querySelector('#log-lines .message').textContent") == (
+        "<b>begins</b>"
+    )
+    page.wait_for("document.querySelectorAll('#curve-svg polyline').length === 2")
+    assert page.value("document.getElementById('figure-best').textContent") == "1.250"
+
+    page.click(f'#jobs tr[data-key="{queued}"] [data-action="cancel"]')
+    page.wait_for(f"{_row(queued)}.textContent.includes('cancelled')")
+    with sessions() as session:
+        assert jobs.get(session, queued).status == Status.CANCELLED
+
+    page.click('.languages a[lang="pl"]')
+    page.wait_for("document.documentElement.lang === 'pl'")
+    page.wait_for(f"{_row(running)}?.textContent.includes('działa')")
+    assert page.value("document.getElementById('dataset-title').textContent") == "Zbiór danych"
+    assert page.value("document.getElementById('trouble').hidden")
+    assert page.complaints == []
+
+
+def test_what_the_page_may_not_do_is_heard_of(page: Page, address: str, ticket: str) -> None:
+    """Else no complaint would say nothing in the test above."""
+    page.open(f"{address}/academy?ticket={ticket}")
+    page.wait_for("document.getElementById('overview-updated')?.textContent")
+    assert page.complaints == []
+    page.value("document.body.setAttribute('style', 'color: red')")
+    page.wait_for_complaint("ContentSecurityPolicyIssue")
+    page.value("setTimeout(() => { throw new Error('thrown on purpose') })")
+    page.wait_for_complaint("thrown on purpose")
+    page.value("fetch('/academy/static/missing.js')")
+    page.wait_for_complaint("404")
+
+
+def _row(job_id: str) -> str:
+    return f"document.querySelector('#jobs tr[data-key=\"{job_id}\"]')"
