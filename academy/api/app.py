@@ -23,6 +23,7 @@ from academy.events.hub import Hub
 from academy.events.stream import connect
 from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
+from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import make_sessions
 from academy.web import metrics, problems
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> APIFlask:
         "max_message_size": 65536,
     }
     sessions = make_sessions(settings, pool_size=_POOL)
+    servers = ModelServers(settings)
     watchers = Watchers()
     app.extensions["academy"] = State(
         settings=settings,
@@ -87,7 +89,8 @@ def create_app(settings: Settings) -> APIFlask:
         hub=Hub(settings, sessions),
         hints=HintPublisher(settings, sessions),
         key_cache=KeyCache(),
-        gateway=Gateway(settings, sessions),
+        model_servers=servers,
+        gateway=Gateway(settings, sessions, servers),
         watchers=watchers,
         texts=Texts(),
         figures=metrics.install(app, metrics.Stock(settings, sessions, watchers)),

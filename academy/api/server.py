@@ -22,6 +22,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from academy import logs
 from academy.access.keys import bootstrap_admin_key
 from academy.errors import AcademyError
+from academy.serving import servers
 from academy.settings import Settings
 from academy.store.engine import StoreError
 from academy.store.migrate import require_in_order
@@ -41,6 +42,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.setup("api", settings.log_level)
+        servers.check(settings)
         require_in_order(settings.postgres.url)
         path = bootstrap_admin_key(settings)
         logger.info("The admin key lies in %s.", path)

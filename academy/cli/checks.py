@@ -213,6 +213,35 @@ def check_artifacts(settings: Settings) -> Finding:
     return Finding("artifact store", State.OK, f"write, read, delete in {url}", necessary=True)
 
 
+def check_model_servers(settings: Settings) -> Finding:
+    from academy.embedded.runfile import running
+    from academy.serving.servers import ModelServers
+
+    name, run = "model servers", running(settings.home)
+    if run is not None and "runtime" in run.ports:  # what `academy up` told its processes
+        url = f"http://127.0.0.1:{run.ports['runtime']}"
+        settings = settings.changed(runtime_url=(url,))
+    servers = ModelServers(settings)
+    found, todo = [], ""
+    try:
+        for server, health in servers.health():
+            state = f"is {health.state}"
+            if not health.ready:
+                todo = "Start it (`academy up` brings one along), or correct ACADEMY_RUNTIME_URL."
+                state = f"{state}: {health.detail}"
+            elif settings.models.base not in (names := [e.name for e in server.driver.models()]):
+                todo = f"Let it serve {settings.models.base!r} by this name; see docs/runtime.md."
+                state = f"serves {', '.join(names)}, not {settings.models.base}"
+            found.append(f"{server.url} ({server.kind}) {state}")
+    except AcademyError as error:
+        return Finding(name, State.BROKEN, str(error), error.next_step)
+    finally:
+        servers.close()
+    if not found:
+        return Finding(name, State.MISSING, "none", "Name one in ACADEMY_RUNTIME_URL.")
+    return Finding(name, State.MISSING if todo else State.OK, "; ".join(found), todo)
+
+
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", check_python),
     ("disk", check_disk),
@@ -226,6 +255,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("migrations", check_migrations),
     ("model cache", check_models),
     ("artifact store", check_artifacts),
+    ("model servers", check_model_servers),
 )
 
 

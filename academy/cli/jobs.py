@@ -27,7 +27,9 @@ def status(as_json: AsJson = False) -> None:
         elif name == "workers":
             rows += [(f"worker {each['queue']}", f"{each['id']} {_seen(each)}") for each in value]
         elif name == "runtimes":
-            rows += [(f"runtime {each['url']}", each["state"]) for each in value]
+            rows += [
+                (f"runtime {each['url']}", f"{each['state']} ({each['kind']})") for each in value
+            ]
         else:
             rows.append((name, value))
     print_table(("what", "value"), rows, "The server said nothing.")

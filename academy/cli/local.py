@@ -47,8 +47,10 @@ def up(
     """
     from academy import logs
     from academy.embedded.stack import Stack
+    from academy.serving import servers
 
     settings = Settings.from_env()
+    servers.check(settings)
     if host is not None:
         settings = settings.changed(host=host)
     if port is not None:

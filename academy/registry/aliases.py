@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from academy.artifacts.store import ArtifactStore
 from academy.errors import InvalidRequest, NotFound, Unavailable
-from academy.serving.drivers.embedded import EmbeddedDriver
 from academy.serving.drivers.interface import AdapterRef
+from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Session, Sessions
 from academy.store.models import adapters
@@ -50,6 +50,7 @@ class Resolved:
 def activate(
     sessions: Sessions,
     settings: Settings,
+    servers: ModelServers,
     adapter_id: str,
     *,
     alias: str = DEFAULT_ALIAS,
@@ -73,7 +74,7 @@ def activate(
             detail=f"The adapter {adapter_id!r} belongs to the base model {adapter.base_model!r},"
             f" but {settings.models.base!r} is being served."
         )
-    _load_everywhere(settings, adapter)
+    _load_everywhere(settings, servers, adapter)
     return _move(
         sessions, alias, adapter_id, expected_generation, moved_by, reason, time.monotonic() - began
     )
@@ -110,31 +111,27 @@ def resolve(session: Session, settings: Settings, model: str) -> Resolved:
     return Resolved(adapter.id, adapter.id, None)
 
 
-def load(sessions: Sessions, settings: Settings, adapter_id: str) -> None:
+def load(sessions: Sessions, settings: Settings, servers: ModelServers, adapter_id: str) -> None:
     """Make a version ready on every live model server, as after a server's restart."""
     with sessions() as session:
         adapter = adapters.get(session, adapter_id)
-    _load_everywhere(settings, adapter)
+    _load_everywhere(settings, servers, adapter)
 
 
-def _load_everywhere(settings: Settings, adapter: Adapter) -> None:
+def _load_everywhere(settings: Settings, servers: ModelServers, adapter: Adapter) -> None:
     folder = ArtifactStore(settings).fetch(adapter.key, adapter.digest)
     reference = AdapterRef(adapter.id, folder, adapter.digest)
     loaded = 0
     states = []
-    for url in settings.serving.urls:
-        driver = EmbeddedDriver(url)
-        try:
-            health = driver.health()
-            if health.ready:
-                driver.load(reference)
-                loaded += 1
-            else:
-                states.append(f"{url} is {health.state} {health.detail}".strip())
-        finally:
-            driver.close()
+    for server, health in servers.health():
+        if health.ready:
+            server.driver.load(reference)
+            loaded += 1
+        else:
+            states.append(f"{server.url} is {health.state} {health.detail}".strip())
     if not loaded:
-        raise Unavailable(what="The model server", why="; ".join(states))
+        why = "; ".join(states) or "ACADEMY_RUNTIME_URL names none"
+        raise Unavailable(what="The model server", why=why)
     if states:
         log.warning("not every model server took the adapter: %s", "; ".join(states))
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from academy.errors import Unavailable
 from academy.registry import aliases
 from academy.registry.aliases import Resolved
 from academy.runtime.errors import AdapterNotLoaded
-from academy.serving.drivers.embedded import EmbeddedDriver
-from academy.serving.drivers.interface import ChatAnswer, ChatStream, RuntimeDriver, RuntimeHealth
-from academy.serving.drivers.remote import Timeouts
+from academy.serving.drivers.interface import ChatAnswer, ChatStream, RuntimeDriver
+from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Sessions
 
@@ -25,19 +24,11 @@ Answer = TypeVar("Answer", ChatAnswer, ChatStream)
 class Gateway:
     """The model servers of the settings, taken in turn; one that is away is passed over."""
 
-    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions, servers: ModelServers) -> None:
         self._settings = settings
         self._sessions = sessions
-        timeouts = Timeouts(connect=2.0, probe=2.0)
-        self._drivers: list[tuple[str, RuntimeDriver]] = [
-            (url, EmbeddedDriver(url, timeouts)) for url in settings.serving.urls
-        ]
+        self._servers = servers
         self._turn = itertools.count()
-
-    def health(self) -> Iterator[tuple[str, RuntimeHealth]]:
-        """Each model server's address and whether it is ready."""
-        for url, driver in self._drivers:
-            yield url, driver.health()
 
     def resolve(self, model: str) -> Resolved:
         """What a client's model name means now. Raises `NotFound`."""
@@ -54,20 +45,15 @@ class Gateway:
             resolved, lambda driver: driver.chat_stream(payload, resolved.runtime_model)
         )
 
-    def close(self) -> None:
-        """Give back the connections."""
-        for _, driver in self._drivers:
-            driver.close()
-
     def _ask(self, resolved: Resolved, ask: Callable[[RuntimeDriver], Answer]) -> Answer:
         away: Unavailable | None = None
         first = next(self._turn)
-        for offset in range(len(self._drivers)):
-            url, driver = self._drivers[(first + offset) % len(self._drivers)]
+        for offset in range(len(self._servers)):
+            server = self._servers[(first + offset) % len(self._servers)]
             try:
-                return self._ask_one(driver, resolved, ask)
+                return self._ask_one(server.driver, resolved, ask)
             except Unavailable as error:
-                logger.warning("A model server is away: %s", error, extra={"url": url})
+                logger.warning("A model server is away: %s", error, extra={"url": server.url})
                 away = error
         raise away or Unavailable(what="The model server", why="ACADEMY_RUNTIME_URL names none")
 
@@ -81,5 +67,5 @@ class Gateway:
                 raise
             # The model server was restarted since the swap, or the adapter was never activated.
             logger.info("Loading an adapter for a chat.", extra={"adapter_id": resolved.adapter_id})
-            aliases.load(self._sessions, self._settings, resolved.adapter_id)
+            aliases.load(self._sessions, self._settings, self._servers, resolved.adapter_id)
             return ask(driver)

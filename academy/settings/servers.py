@@ -80,9 +80,15 @@ class Serving:
     urls: tuple[str, ...] = setting(
         "ACADEMY_RUNTIME_URL",
         ("http://127.0.0.1:8100",),
-        "addresses of the model servers, separated by ','",
+        "addresses of the model servers, separated by ','; one of another kind than Academy's own "
+        "says it: vllm+http://HOST:PORT",
         separator=",",
         element=_address,
+    )
+    api_key: str = setting(
+        "ACADEMY_RUNTIME_API_KEY",
+        "",
+        "key that vLLM servers were started with (--api-key); empty: none",
     )
 
 

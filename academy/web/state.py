@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from academy.events.hub import Hub
 from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
+from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.web.key_cache import KeyCache
@@ -28,6 +29,7 @@ class State:
     hub: Hub
     hints: HintPublisher
     key_cache: KeyCache
+    model_servers: ModelServers
     gateway: Gateway
     watchers: Watchers
     texts: Texts
@@ -37,7 +39,7 @@ class State:
         """Give back every connection."""
         self.hub.close()
         self.hints.close()
-        self.gateway.close()
+        self.model_servers.close()
         self.redis.close()
         self.sessions.kw["bind"].dispose()
 

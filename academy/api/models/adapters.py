@@ -18,6 +18,7 @@ from academy.api.models.adapters_shapes import (
     adapter_path,
 )
 from academy.errors import InvalidRequest
+from academy.registry import aliases
 from academy.store.models import adapters
 from academy.web.declarations import refuses
 from academy.web.paging import PageQuery, page_of
@@ -36,9 +37,9 @@ def list_adapters(query: PageQuery) -> Response:
     settings = state().settings
     with state().sessions() as session:
         page = page_of(query, lambda limit, after: adapters.page(session, limit=limit, after=after))
-        aliases = list(adapters.aliases(session))
+        pointing = list(adapters.aliases(session))
     shown = [
-        AdapterShown.model_validate(adapter_body(each, aliases, settings)).model_dump(mode="json")
+        AdapterShown.model_validate(adapter_body(each, pointing, settings)).model_dump(mode="json")
         for each in page.rows
     ]
     return page.link(jsonify(shown))
@@ -65,13 +66,12 @@ def activate_adapter(wanted: Activate) -> dict[str, Any]:
     It is loaded on each live model server, which verifies its digest, before the alias moves. With
     `expected_generation` the alias moves only if nobody moved it meanwhile (else 409).
     """
-    from academy.registry import aliases  # it brings the model server's HTTP client in
-
     if wanted.adapter_path is not None:
         _require_own_path(wanted.adapter_id, wanted.adapter_path)
     moved = aliases.activate(
         state().sessions,
         state().settings,
+        state().model_servers,
         wanted.adapter_id,
         alias=wanted.alias,
         expected_generation=wanted.expected_generation,
@@ -88,8 +88,6 @@ def activate_adapter(wanted: Activate) -> dict[str, Any]:
 @blueprint.output(AliasMoved)
 def deactivate_adapter(wanted: Deactivate) -> dict[str, Any]:
     """Serve the base model under an alias again."""
-    from academy.registry import aliases  # as above
-
     moved = aliases.deactivate(
         state().sessions,
         state().settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -86,12 +87,10 @@ def system_status() -> dict[str, Any]:
 
 
 def _runtimes(current: State) -> list[dict[str, Any]]:
-    found = []
-    for url, health in current.gateway.health():
-        found.append(
-            {"url": url, "ready": health.ready, "state": health.state, "detail": health.detail}
-        )
-    return found
+    return [
+        {"url": server.url, "kind": server.kind, **asdict(health)}
+        for server, health in current.model_servers.health()
+    ]
 
 
 def _by_status(counts: dict[str, int]) -> dict[str, int]:

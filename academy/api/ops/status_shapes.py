@@ -33,6 +33,7 @@ class Runtime(Shown):
     """A model server."""
 
     url: str
+    kind: str = Field(description="which driver speaks to it, such as 'embedded' or 'vllm'")
     ready: bool
     state: str
     detail: str

@@ -14,7 +14,8 @@ from academy.serving.drivers.interface import (
     RuntimeHealth,
     ServedModel,
 )
-from academy.serving.drivers.remote import Remote, Timeouts
+from academy.serving.drivers.remote import Remote
+from academy.serving.timeouts import LOAD_SECONDS, PROBE_SECONDS, UNLOAD_SECONDS
 
 
 class EmbeddedDriver:
@@ -24,19 +25,23 @@ class EmbeddedDriver:
     it unloads.
     """
 
-    def __init__(self, base_url: str, timeouts: Timeouts | None = None) -> None:
-        self._remote = Remote(base_url, timeouts or Timeouts(), headers={})
+    def __init__(self, base_url: str) -> None:
+        self._remote = Remote(base_url, headers={})
 
     def health(self) -> RuntimeHealth:
         """Whether the server is ready; never raises."""
         try:
-            response = self._remote.get("/health", self._remote.timeouts.probe)
+            response = self._remote.get("/health", PROBE_SECONDS)
             body = response.json()
             state, detail = str(body["state"]), str(body["detail"])
         except Unavailable as error:
             return RuntimeHealth(False, "unreachable", str(error))
         except (ValueError, KeyError, TypeError):
-            return RuntimeHealth(False, "unknown", "something else answers there")
+            # A server of another kind answers its own way; then its address lacks the kind.
+            detail = (
+                "something else answers there; an address of another kind says it: KIND+http://"
+            )
+            return RuntimeHealth(False, "unknown", detail)
         return RuntimeHealth(response.status_code == 200, state, detail)
 
     def models(self) -> list[ServedModel]:
@@ -53,16 +58,14 @@ class EmbeddedDriver:
             "lora_path": str(adapter.path),
             "digest": adapter.digest,
         }
-        response = self._remote.post("/v1/load_lora_adapter", body, self._remote.timeouts.load)
+        response = self._remote.post("/v1/load_lora_adapter", body, LOAD_SECONDS)
         if response.status_code != 200:
             raise self._remote.refusal(response, adapter.name)
         return bool(response.json()["loaded"])
 
     def unload(self, name: str) -> bool:
         """Remove a version once its running requests have ended; False if it was not loaded."""
-        response = self._remote.post(
-            "/v1/unload_lora_adapter", {"lora_name": name}, self._remote.timeouts.unload
-        )
+        response = self._remote.post("/v1/unload_lora_adapter", {"lora_name": name}, UNLOAD_SECONDS)
         if response.status_code == 200:
             return True
         error = self._remote.refusal(response, name)

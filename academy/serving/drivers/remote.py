@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ from academy.artifacts.manifest import ManifestMissing
 from academy.errors import AcademyError, DigestMismatch, InvalidRequest, Unavailable
 from academy.runtime import errors
 from academy.serving.drivers.interface import ChatAnswer, ChatStream
+from academy.serving.timeouts import ANSWER_SECONDS, CONNECT_SECONDS, PROBE_SECONDS
 
 ADAPTER_HEADER = "X-Academy-Adapter"
 _CONNECTIONS = 256
@@ -37,23 +37,11 @@ _TYPED: dict[str, type[AcademyError]] = {
 }
 
 
-@dataclass(frozen=True)
-class Timeouts:
-    """How long a driver waits, in seconds."""
-
-    connect: float = 5.0
-    probe: float = 5.0  # for /health and /v1/models
-    load: float = 180.0
-    unload: float = 330.0  # an unload waits for the adapter's running requests
-    answer: float = 330.0  # for a whole answer, and between two chunks of a stream
-
-
 class Remote:
     """One model server, reached by httpx."""
 
-    def __init__(self, base_url: str, timeouts: Timeouts, headers: Mapping[str, str]) -> None:
+    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
         self.url = base_url.rstrip("/")
-        self.timeouts = timeouts
         self._client = httpx.Client(
             base_url=self.url,
             headers=dict(headers),
@@ -75,24 +63,26 @@ class Remote:
 
     def listed(self) -> list[dict[str, Any]]:
         """What `GET /v1/models` lists. Raises `Unavailable`."""
-        response = self.get("/v1/models", self.timeouts.probe)
+        response = self.get("/v1/models", PROBE_SECONDS)
         if response.status_code != 200:
             raise self.refusal(response, "")
         try:
             return [dict(each) for each in response.json()["data"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise Unavailable(
-                what=f"The model server {self.url}", why="something else answers there"
-            ) from error
+            raise self._stranger() from error
 
     def chat(self, payload: Mapping[str, Any], model: str) -> ChatAnswer:
         """A whole answer."""
         body = {**payload, "model": model, "stream": False}
         body.pop("stream_options", None)
-        response = self.post("/v1/chat/completions", body, self.timeouts.answer)
+        response = self.post("/v1/chat/completions", body, ANSWER_SECONDS)
         if response.status_code != 200:
             raise self.refusal(response, model)
-        return ChatAnswer(response.json(), response.headers.get(ADAPTER_HEADER, model))
+        try:
+            answer = dict(response.json())
+        except (ValueError, TypeError) as error:
+            raise self._stranger() from error
+        return ChatAnswer(answer, response.headers.get(ADAPTER_HEADER, model))
 
     def chat_stream(self, payload: Mapping[str, Any], model: str) -> ChatStream:
         """An answer in chunks."""
@@ -100,7 +90,7 @@ class Remote:
             "POST",
             "/v1/chat/completions",
             json={**payload, "model": model, "stream": True},
-            timeout=self._timeout(self.timeouts.answer),
+            timeout=self._timeout(ANSWER_SECONDS),
         )
         response = self._send(request, stream=True)
         if response.status_code != 200:
@@ -123,9 +113,7 @@ class Remote:
             body = response.json()
         except ValueError:
             body = None
-        error = body.get("error", body) if isinstance(body, dict) else None
-        if not isinstance(error, dict):
-            error = {"message": response.text[:500] or response.reason_phrase}
+        error = _described(body) or {"message": response.text[:500] or response.reason_phrase}
         retry_after = response.headers.get("Retry-After", "")
         return self._error(error, response.status_code, model, retry_after)
 
@@ -138,8 +126,11 @@ class Remote:
                 if data == "[DONE]":
                     return
                 chunk = json.loads(data)
+                if not isinstance(chunk, dict):
+                    raise self._stranger()
                 if "error" in chunk:
-                    raise self._error(chunk["error"], 500, model, "")
+                    error = _described(chunk) or {"message": str(chunk["error"])}
+                    raise self._error(error, 500, model, "")
                 yield chunk
         except (httpx.HTTPError, httpx.StreamError, ValueError) as error:
             raise self._unavailable(error) from error
@@ -157,6 +148,13 @@ class Remote:
                 return _TYPED[code](**fields)
             except (TypeError, KeyError):
                 pass  # a server of another version; its words are passed on below
+        if status == 401:
+            return errors.RuntimeRefused(
+                detail=f"{self.url} asks for a key; set ACADEMY_RUNTIME_API_KEY to the one that it"
+                f" was started with ({message})",
+                remote_code=code,
+                remote_status=status,
+            )
         if status == 404:
             known = f"what GET {self.url}/v1/models lists ({message})"
             return errors.AdapterNotLoaded(name=model, known=known)
@@ -173,9 +171,18 @@ class Remote:
         except httpx.HTTPError as error:
             raise self._unavailable(error) from error
 
+    def _stranger(self) -> Unavailable:
+        return Unavailable(what=f"The model server {self.url}", why="something else answers there")
+
     def _unavailable(self, error: Exception) -> Unavailable:
         why = str(error) or type(error).__name__
         return Unavailable(what=f"The model server {self.url}", why=why)
 
     def _timeout(self, seconds: float) -> httpx.Timeout:
-        return httpx.Timeout(seconds, connect=self.timeouts.connect, pool=self.timeouts.connect)
+        return httpx.Timeout(seconds, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+
+
+def _described(body: Any) -> dict[str, Any] | None:
+    """The error object of a refusing body, bare or below ``error``; None if it has none."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else None

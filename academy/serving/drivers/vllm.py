@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
+
 from academy.artifacts.manifest import verify_manifest
-from academy.errors import Unavailable
+from academy.errors import AcademyError, Unavailable
 from academy.runtime.errors import AdapterConflict, AdapterNotLoaded, RuntimeRefused
 from academy.serving.drivers.interface import (
     AdapterRef,
@@ -20,7 +22,8 @@ from academy.serving.drivers.interface import (
     RuntimeHealth,
     ServedModel,
 )
-from academy.serving.drivers.remote import Remote, Timeouts
+from academy.serving.drivers.remote import Remote
+from academy.serving.timeouts import LOAD_SECONDS, PROBE_SECONDS, UNLOAD_SECONDS
 
 _PROBE = {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1, "temperature": 0}
 
@@ -28,21 +31,26 @@ _PROBE = {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1, "t
 class VllmDriver:
     """A `RuntimeDriver` for a vLLM server at `base_url` (without ``/v1``)."""
 
-    def __init__(
-        self, base_url: str, *, api_key: str = "", timeouts: Timeouts | None = None
-    ) -> None:
+    def __init__(self, base_url: str, *, api_key: str = "") -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._remote = Remote(base_url, timeouts or Timeouts(), headers)
+        self._remote = Remote(base_url, headers)
 
     def health(self) -> RuntimeHealth:
-        """Whether the server is ready; never raises. vLLM's `/health` has no body."""
+        """Whether the server is ready; never raises.
+
+        vLLM's `/health` has no body and asks for no key, so the list of models, which wants the
+        key, is asked for too.
+        """
         try:
-            response = self._remote.get("/health", self._remote.timeouts.probe)
+            response = self._remote.get("/health", PROBE_SECONDS)
+            if response.status_code != 200:
+                return RuntimeHealth(False, "failed", f"/health answers {response.status_code}")
+            self._remote.listed()
         except Unavailable as error:
             return RuntimeHealth(False, "unreachable", str(error))
-        if response.status_code == 200:
-            return RuntimeHealth(True, "ready")
-        return RuntimeHealth(False, "failed", f"/health answers {response.status_code}")
+        except AcademyError as error:
+            return RuntimeHealth(False, "refused", str(error))
+        return RuntimeHealth(True, "ready")
 
     def models(self) -> list[ServedModel]:
         """The base model and the loaded adapters; vLLM knows no digests."""
@@ -58,24 +66,15 @@ class VllmDriver:
         and it reports a bad adapter only when it is first used, so one token is asked of it.
         """
         verify_manifest(adapter.path, adapter.digest)
-        there = {each.name: each for each in self.models()}.get(adapter.name)
-        if there is not None:
-            if there.root != str(adapter.path):
-                raise AdapterConflict(
-                    name=adapter.name, loaded=there.root, wanted=str(adapter.path)
-                )
+        if self._has(adapter):
             return False
         body = {"lora_name": adapter.name, "lora_path": str(adapter.path)}
-        response = self._remote.post("/v1/load_lora_adapter", body, self._remote.timeouts.load)
-        if response.status_code == 404 and "lora" not in response.text.lower():
-            raise RuntimeRefused(
-                detail="it has no /v1/load_lora_adapter; start it with --enable-lora and "
-                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True",
-                remote_code="not_found",
-                remote_status=404,
-            )
+        response = self._remote.post("/v1/load_lora_adapter", body, LOAD_SECONDS)
         if response.status_code != 200:
-            raise self._remote.refusal(response, adapter.name)
+            # vLLM refuses a name that it has. Where another process was faster, all is well.
+            if response.status_code == 400 and self._has(adapter):
+                return False
+            raise self._not_loaded(response, adapter)
         try:
             self.chat(_PROBE, adapter.name)
         except BaseException:
@@ -87,9 +86,7 @@ class VllmDriver:
         """Remove a version; False if it was not loaded."""
         if name not in {each.name for each in self.models()}:
             return False
-        response = self._remote.post(
-            "/v1/unload_lora_adapter", {"lora_name": name}, self._remote.timeouts.unload
-        )
+        response = self._remote.post("/v1/unload_lora_adapter", {"lora_name": name}, UNLOAD_SECONDS)
         if response.status_code == 200:
             return True
         error = self._remote.refusal(response, name)
@@ -108,3 +105,28 @@ class VllmDriver:
     def close(self) -> None:
         """Give back the connections."""
         self._remote.close()
+
+    def _has(self, adapter: AdapterRef) -> bool:
+        """Whether this very version is loaded. Raises `AdapterConflict` for another one."""
+        there = {each.name: each for each in self.models()}.get(adapter.name)
+        if there is None:
+            return False
+        if there.root != str(adapter.path):
+            raise AdapterConflict(name=adapter.name, loaded=there.root, wanted=str(adapter.path))
+        return True
+
+    def _not_loaded(self, response: httpx.Response, adapter: AdapterRef) -> AcademyError:
+        error = self._remote.refusal(response, adapter.name)
+        if response.status_code != 404:
+            return error
+        if "lora" not in response.text.lower():
+            detail = (
+                "it has no /v1/load_lora_adapter; start it with --enable-lora and "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+            )
+        else:
+            detail = (
+                f"it does not find the adapter's folder {adapter.path}, which has to be there on "
+                "its machine too"
+            )
+        return RuntimeRefused(detail=detail, remote_code="not_found", remote_status=404)

@@ -1,0 +1,133 @@
+"""The addresses of model servers: each says its kind, and a wrong one is refused by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from academy.errors import BadSetting
+from academy.serving import servers
+from academy.serving.drivers import EmbeddedDriver, VllmDriver
+from academy.serving.servers import Address, ModelServers, addresses_of
+from academy.settings import Settings
+
+
+def settings(runtime_url: str, **more: str) -> Settings:
+    return Settings.from_env({"ACADEMY_RUNTIME_URL": runtime_url, **more})
+
+
+def test_an_address_without_a_kind_is_that_of_the_embedded_server() -> None:
+    found = addresses_of(
+        settings(
+            " http://127.0.0.1:8100/ , VLLM+https://gpu.example/llm,embedded+http://[::1]:8100"
+        )
+    )
+    assert found == (
+        Address("embedded", "http://127.0.0.1:8100"),
+        Address("vllm", "https://gpu.example/llm"),
+        Address("embedded", "http://[::1]:8100"),
+    )
+
+
+def test_every_address_gets_the_driver_of_its_kind() -> None:
+    made = ModelServers(settings("http://a,vllm+http://b:8000", ACADEMY_RUNTIME_API_KEY="k"))
+    assert [type(each.driver) for each in made] == [EmbeddedDriver, VllmDriver]
+    assert [(each.kind, each.url) for each in made] == [
+        ("embedded", "http://a"),
+        ("vllm", "http://b:8000"),
+    ]
+    made.close()
+
+
+def test_no_address_is_no_server() -> None:
+    made = ModelServers(settings(" , "))
+    assert (len(made), made.health()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("ollama+http://h:11434", "of a kind that is there: embedded or vllm"),
+        ("+http://h", "of a kind that is there: embedded or vllm"),
+        ("vllm://h:8000", "KIND is embedded or vllm"),
+        ("vllm+ftp://h:8000", "KIND is embedded or vllm"),
+        ("10.0.0.5:8000", "KIND is embedded or vllm"),
+        ("http://", "KIND is embedded or vllm"),
+        ("vllm+http://:8000", "an address with a host"),
+        ("http://a b", "an address with a host"),
+        ("http://h:99999", "host and port"),
+        ("http://h:eight", "host and port"),
+        ("http://[::1", "host and port"),
+        ("vllm+http://h:8000/v1", "without /v1"),
+        ("http://h:8100?key=1", "without a query"),
+        ("http://h:8100#x", "without a query"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_by_name(address: str, words: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        addresses_of(settings(f"http://127.0.0.1:8100,{address}"))
+    assert words in str(refused.value)
+    assert f"ACADEMY_RUNTIME_URL is '{address.rstrip('/')}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "twice",
+    ["http://h,http://h:80/", "http://h:8100,vllm+http://H:8100", "https://h,https://h:443"],
+)
+def test_two_addresses_of_one_server_are_refused(twice: str) -> None:
+    with pytest.raises(BadSetting, match="the same server"):
+        addresses_of(settings(twice))
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(BadSetting, match="ACADEMY_RUNTIME_API_KEY") as refused:
+        addresses_of(settings("vllm+http://me:secret@h:8000"))
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(BadSetting, match="ACADEMY_RUNTIME_API_KEY") as refused:
+        ModelServers(settings("http://h", ACADEMY_RUNTIME_API_KEY=key))
+    assert key not in str(refused.value)
+
+
+def test_a_new_kind_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Double(EmbeddedDriver):
+        def __init__(self, url: str, key: str) -> None:
+            super().__init__(url)
+            made.append((url, key))
+
+    monkeypatch.setitem(servers.KINDS, "double", Double)
+    found = ModelServers(settings("double+http://h:1", ACADEMY_RUNTIME_API_KEY="k"))
+    assert [each.kind for each in found] == ["double"]
+    assert made == [("http://h:1", "k")]
+    with pytest.raises(BadSetting, match="embedded or vllm or double"):
+        addresses_of(settings("triple+http://h"))
+    found.close()
+
+
+@pytest.mark.parametrize("program", [["academy.cli", "up"], ["academy.api"]])
+def test_nothing_starts_with_an_unknown_kind(program: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *program],
+        env={
+            **os.environ,
+            "ACADEMY_HOME": str(tmp_path / "home"),
+            "ACADEMY_RUNTIME_URL": "ollama+http://127.0.0.1:11434",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "'ollama+http://127.0.0.1:11434'" in done.stderr
+    assert "embedded or vllm" in done.stderr
+    assert not (tmp_path / "home").exists()
