@@ -74,6 +74,7 @@ def usage(finished: Finished) -> dict[str, int]:
     }
 
 
-def problem(error: AcademyError) -> dict[str, Any]:
+def problem(error: AcademyError, status: int | None = None) -> dict[str, Any]:
     """OpenAI's error. With `next_step` and `fields` a driver raises the same one on its side."""
-    return {"error": {**error_of(error), "next_step": error.next_step, "fields": error.fields}}
+    told = {"next_step": error.next_step, "fields": error.fields}
+    return {"error": {**error_of(error, status), **told}}

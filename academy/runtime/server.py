@@ -65,9 +65,9 @@ def create_server(engine: Engine, adapter_roots: Sequence[Path] = ()) -> Flask:
     return app
 
 
-def _refuse(error: AcademyError) -> Response:
-    response = jsonify(problem(error))
-    response.status_code = error.status
+def _refuse(error: AcademyError, status: int | None = None) -> Response:
+    response = jsonify(problem(error, status))
+    response.status_code = status or error.status
     if isinstance(error, Busy):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
@@ -75,9 +75,8 @@ def _refuse(error: AcademyError) -> Response:
 
 def _refuse_http(error: HTTPException) -> Response:
     why = error.name.lower()
-    response = _refuse(HttpProblem(method=request.method, path=request.path, why=why))
-    response.status_code = error.code or 500
-    return response
+    refused = HttpProblem(method=request.method, path=request.path, why=why)
+    return _refuse(refused, error.code or 500)
 
 
 def _refuse_unknown(error: Exception) -> Response:

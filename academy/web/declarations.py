@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from academy.wire import sse
+
 View = TypeVar("View", bound=Callable[..., Any])
 #: What a body holds: a model, or a JSON schema.
 Shape = type[BaseModel] | dict[str, Any]
@@ -80,7 +82,7 @@ def answers(
 
 def streams(description: str) -> Callable[[View], View]:
     """The view answers with server-sent events, or may do so."""
-    return answers(200, description, TEXT, "text/event-stream")
+    return answers(200, description, TEXT, sse.MEDIA_TYPE)
 
 
 def refuses(*statuses: int) -> Callable[[View], View]:

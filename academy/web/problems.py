@@ -23,6 +23,17 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+#: The codes of what the web server itself finds wrong, spelled as our own errors of that kind.
+#: Other statuses have HTTP's words, of which some differ from one release of Python to the next.
+_HTTP_CODES = {
+    400: "invalid_request",
+    413: "body_too_large",
+    416: "range_not_satisfiable",
+    422: "invalid_request",
+    500: AcademyError.code,
+    503: Unavailable.code,
+}
+
 #: What to do about the errors that the web server itself finds.
 _HTTP_NEXT_STEPS = {
     404: "Look at /openapi.json for the paths that there are.",
@@ -105,7 +116,8 @@ def problem_body(
 def _of_http(error: HTTPException) -> Response:
     """The answer for what Werkzeug and Flask found wrong."""
     status = error.code or 500
-    detail, code = f"{error.description}", title_of(status).lower().replace(" ", "_")
+    detail = f"{error.description}"
+    code = _HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
     if status in {301, 302, 307, 308}:
         return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
@@ -116,7 +128,6 @@ def _of_http(error: HTTPException) -> Response:
     elif isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or 0
         detail = f"The body is larger than the {limit} bytes that are allowed."
-        code = "body_too_large"
     answer = problem(
         status,
         code,
@@ -144,8 +155,8 @@ def _of_anything(error: Exception) -> Response:
         extra={"request_id": _request_id(), "path": request.path, "method": request.method},
     )
     return problem(
-        500,
-        "internal_error",
+        AcademyError.status,
+        AcademyError.code,
         "The server met an error that nobody foresaw.",
         next_step="Look into the server's log for the request id.",
     )

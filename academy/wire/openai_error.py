@@ -50,7 +50,7 @@ def error_object(
     }
 
 
-def error_of(error: AcademyError) -> dict[str, Any]:
-    """The same for one of our own errors."""
+def error_of(error: AcademyError, status: int | None = None) -> dict[str, Any]:
+    """The same for one of our own errors, with the status that is answered if it is another one."""
     errors = getattr(error, "errors", ())
-    return error_object(error.status, error.code, str(error), error.next_step, errors)
+    return error_object(status or error.status, error.code, str(error), error.next_step, errors)

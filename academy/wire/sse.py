@@ -12,9 +12,11 @@ import json
 import re
 from typing import Any
 
+MEDIA_TYPE = "text/event-stream"
+
 #: The headers of an answer that is such a stream.
 HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
+    "Content-Type": f"{MEDIA_TYPE}; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",  # nginx would hold events back
 }

@@ -61,3 +61,9 @@ def test_a_failure_is_three_texts_whoever_shows_it() -> None:
     shown = Failure(FailureCode.STORAGE, "The disk is full.", "Free some.").body()
     assert shown == failure_body("storage", "The disk is full.", "Free some.")
     assert type(shown["code"]) is str
+
+
+def test_an_error_that_is_answered_with_another_status_has_the_type_of_that() -> None:
+    error = AcademyError(detail="nothing is there")
+    assert error_of(error)["type"] == "server_error"
+    assert problem(error, 404)["error"]["type"] == "not_found_error"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import academy
 from academy.wire import sse
 
 
@@ -29,3 +32,15 @@ def test_json_is_one_line_and_keeps_its_letters() -> None:
 def test_comments_are_no_events() -> None:
     for each in (sse.PING, sse.comment("the server is stopping")):
         assert each.startswith(": ") and each.endswith("\n\n") and "data" not in each
+
+
+def test_nothing_else_in_the_package_writes_events() -> None:
+    package = Path(academy.__file__).parent
+    event = re.compile(r"data: [{\[]")
+    writers = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if event.search(path.read_text(encoding="utf-8"))
+    ]
+    # The client reads them, and tells of OpenAI's last one in a docstring.
+    assert sorted(writers) == ["client.py", "wire/sse.py"]
