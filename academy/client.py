@@ -127,7 +127,7 @@ class Client:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The state of a job of any kind."""
-        found: dict[str, Any] = self.get(f"/train/{job_id}/status")
+        found: dict[str, Any] = self.get(f"/jobs/{job_id}/status")
         return found
 
     def preflight(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +259,7 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = after
-        path = f"{BASE}/train/{job_id}/logs/stream"
+        path = f"{BASE}/jobs/{job_id}/logs/stream"
         with self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as answer:
             if answer.status_code in {502, 503, 504}:  # restarting: the caller tries again
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status_code}")

@@ -49,6 +49,8 @@ for command, panel in (
     (workers.shares, _HERE),
     (jobs.train, _WORK),
     (preflight.preflight, _WORK),
+    (jobs.submit, _WORK),
+    (jobs.kinds, _WORK),
     (jobs.logs, _WORK),
     (jobs.jobs, _WORK),
     (jobs.cancel, _WORK),

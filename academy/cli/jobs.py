@@ -1,13 +1,17 @@
-"""`academy status`, `train`, `logs`, `jobs`, `cancel`, `pause` and `resume`."""
+"""`academy status`, `train`, `submit`, `kinds`, `logs`, `jobs`, `cancel`, `pause`, `resume`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from academy.cli.arguments import AsJson, More
 
+if TYPE_CHECKING:
+    from academy.client import Client
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Watch it to its end.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `academy jobs` shows.")]
 
 
@@ -50,11 +54,11 @@ def train(
     max_seq_length: Annotated[int | None, typer.Option(help="Longest row in tokens.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     more: More = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it to its end.")] = False,
+    follow: Follow = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune an adapter; prints the job's id. Exit status 1 if it is followed and fails."""
-    from academy.cli.output import connect, print_json, request_body
+    from academy.cli.output import connect, request_body
 
     body = request_body(
         more,
@@ -68,21 +72,62 @@ def train(
         max_steps=max_steps,
     )
     with connect() as client:
-        answer = client.post("/train", body)
-        if as_json:
-            print_json(answer)
-        else:
-            typer.echo(answer["job_id"])
-        if follow:
-            from academy.cli.watch import show
+        _tell(client, client.post("/train", body), follow, as_json)
 
-            if show(client.follow(answer["job_id"])) != "finished":
-                raise typer.Exit(1)
+
+def submit(
+    kind: Annotated[str, typer.Argument(help="A kind of job, as `academy kinds` shows.")],
+    more: More = None,
+    follow: Follow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a job of any kind; --set gives the fields of its request. Prints the job's id."""
+    from academy.cli.output import connect, request_body
+
+    with connect() as client:
+        answer = client.post("/jobs", {"kind": kind, "request": request_body(more)})
+        _tell(client, answer, follow, as_json)
+
+
+def kinds(as_json: AsJson = False) -> None:
+    """List the kinds of jobs that the server knows; --json has the schema of each request."""
+    from academy.cli.output import connect, print_json, print_table
+
+    with connect() as client:
+        answer = client.get("/jobs/kinds")
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        (
+            each["kind"],
+            each["queue"],
+            "yes" if each["can_pause"] else "no",
+            each["summary"],
+        )
+        for each in answer["kinds"]
+    ]
+    print_table(("kind", "queue", "pauses", "what it does"), rows, "There are none.")
+
+
+def _tell(client: Client, answer: dict[str, Any], follow: bool, as_json: bool) -> None:
+    """Print what was queued; with `follow` watch it, and exit with 1 unless it finishes."""
+    from academy.cli.output import print_json
+
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(answer["job_id"])
+    if follow:
+        from academy.cli.watch import show
+
+        if show(client.follow(answer["job_id"])) != "finished":
+            raise typer.Exit(1)
 
 
 def logs(
     job: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch it to its end.")] = False,
+    follow: Follow = False,
     after: Annotated[str, typer.Option(help="Only what came after this event id.")] = "",
     search: Annotated[str | None, typer.Option("-q", help="Only lines with this text.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Lines a page.")] = 500,
@@ -99,7 +144,7 @@ def logs(
             return
         cursor: str | None = after or None
         while True:
-            page = client.get(f"/train/{job}/logs", after=cursor, limit=limit, q=search)
+            page = client.get(f"/jobs/{job}/logs", after=cursor, limit=limit, q=search)
             for line in page["lines"]:
                 typer.echo(line["message"])
                 cursor = line["id"]
@@ -109,7 +154,7 @@ def logs(
 
 def jobs(
     status: Annotated[str | None, typer.Option(help="Only jobs in this status.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only 'training' or 'curation'.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of a kind of `academy kinds`.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +186,7 @@ def cancel(job: JobId) -> None:
     from academy.cli.output import connect
 
     with connect() as client:
-        answer = client.request("DELETE", f"/train/{job}").json()
+        answer = client.request("DELETE", f"/jobs/{job}").json()
     typer.echo(answer["message"])
 
 
@@ -159,5 +204,5 @@ def _move(job: str, verb: str) -> None:
     from academy.cli.output import connect
 
     with connect() as client:
-        answer = client.post(f"/train/{job}/{verb}")
+        answer = client.post(f"/jobs/{job}/{verb}")
     typer.echo(answer["message"])

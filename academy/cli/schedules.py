@@ -32,7 +32,7 @@ _SENT = (
 @schedules.command("add")
 def add_schedule(
     name: Name,
-    kind: Annotated[str, typer.Argument(help="'curation' or 'training'.")],
+    kind: Annotated[str, typer.Argument(help="A kind of job, as `academy kinds` shows.")],
     every: Annotated[str | None, typer.Option(help="Interval, such as 90s, 6h or 1d.")] = None,
     cron: Annotated[str | None, typer.Option(help="Such as '30 2 * * 1-5'.")] = None,
     time_zone: Annotated[str, typer.Option(help="IANA zone that --cron follows.")] = "UTC",

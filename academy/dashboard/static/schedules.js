@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { badge, byId, element, keyed } from "./dom.js";
 import { repeat } from "./notices.js";
-import { duration, moment, t } from "./texts.js";
+import { duration, kindName, moment, t } from "./texts.js";
 
 /** @typedef {import("../shapes").ScheduleShown} Schedule */
 
@@ -28,7 +28,7 @@ function row(each) {
     "tr",
     {},
     element("td", { class: "name" }, each.name),
-    element("td", {}, t(`kind.${each.kind}`)),
+    element("td", {}, kindName(each.kind)),
     element("td", {}, when),
     element("td", {}, each.enabled ? moment(each.next_at) : t("schedule.off")),
     element("td", {}, ...outcome(each)),

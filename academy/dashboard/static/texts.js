@@ -27,6 +27,14 @@ export function has(key) {
 }
 
 /**
+ * What a kind of job is called: in the page's language, or by its own name if there is no text.
+ * @param {string} kind
+ */
+export function kindName(kind) {
+  return has(`kind.${kind}`) ? t(`kind.${kind}`) : kind;
+}
+
+/**
  * A number with at most so many decimals; a dash for none.
  * @param {number | null | undefined} value
  */

@@ -5,7 +5,7 @@ import { badge, byId, element, keyed, may } from "./dom.js";
 import { onSubmit } from "./forms.js";
 import { watch, watched } from "./log.js";
 import { complain, repeat, say } from "./notices.js";
-import { duration, moment, percent, t } from "./texts.js";
+import { duration, kindName, moment, percent, t } from "./texts.js";
 
 /** @typedef {import("../shapes").JobShown} Job */
 
@@ -68,7 +68,7 @@ function row(job) {
     "tr",
     { class: job.chosen ? "chosen" : null },
     element("td", { class: "name" }, job.job_id),
-    element("td", {}, t(`kind.${job.kind}`)),
+    element("td", {}, kindName(job.kind)),
     element("td", {}, status),
     element("td", {}, element("progress", { max: 1, value: done, "aria-label": t("figure.progress") }), ` ${percent(done)}`),
     element("td", {}, moment(job.created_at)),

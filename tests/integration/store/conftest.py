@@ -84,9 +84,7 @@ def submit(sessions: Sessions) -> Submit:
     def submit(**values: object) -> str:
         job = Job(
             id=jobs.new_id(JobKind.TRAINING),
-            kind=JobKind.TRAINING,
-            queue="gpu",
-            **{"parameters": {}, **values},
+            **{"kind": JobKind.TRAINING, "queue": "gpu", "parameters": {}, **values},
         )
         with sessions.begin() as session:
             transitions.submit(session, job)
