@@ -54,6 +54,13 @@ class BadSetting(AcademyError):
     next_step = "Correct the environment variable and start again."
 
 
+class SwitchedOff(AcademyError):
+    """Academy is switched off: ACADEMY_ENABLED, also called ENABLE_ACADEMY, is false."""
+
+    code = "switched_off"
+    next_step = "Set it to true, or unset it, and start again."
+
+
 class InvalidRequest(AcademyError):
     """{detail}"""
 

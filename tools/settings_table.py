@@ -37,7 +37,10 @@ def row(rule: Rule) -> str:
     """One setting's row."""
     default = rule.write(rule.default)
     shown = f"`{default}`" if default else ""
-    return f"| `{rule.variable}` | {shown} | {rule.doc.replace('|', chr(92) + '|')} |"
+    doc = rule.doc.replace("|", "\\|")
+    if rule.also:
+        doc += f" (also {', '.join(f'`{name}`' for name in rule.also)})"
+    return f"| `{rule.variable}` | {shown} | {doc} |"
 
 
 def main() -> None:

@@ -23,6 +23,9 @@ def main() -> None:
     queue = parser.parse_args().queue
     settings = Settings.from_env()
     logs.setup(f"worker-{queue}", settings.log_level)
+    if not settings.host.enable_gpu:
+        # Hides them from this process and from every trainer that it starts.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     from celery import signals
 
@@ -35,6 +38,7 @@ def main() -> None:
     from workers.starting import refused_clearly
 
     with refused_clearly():
+        settings.require_enabled()
         require_in_order(settings.postgres.url)
         if queue == queues.GPU:
             own_address(settings)  # a wrong one is refused now, and not in a training at night

@@ -42,6 +42,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.setup("api", settings.log_level)
+        settings.require_enabled()
         servers.check(settings)
         require_in_order(settings.postgres.url)
         path = bootstrap_admin_key(settings)

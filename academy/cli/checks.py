@@ -8,10 +8,10 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from academy.cli.findings import Finding, State
+from academy.cli.variables import check_settings
 from academy.errors import AcademyError, BaseModelUnavailable
 from academy.logs import cause_chain
 from academy.settings import Settings
@@ -19,23 +19,6 @@ from academy.settings import Settings
 _GIB = 1 << 30
 _DISK_BYTES = 5 * _GIB
 _MEMORY_BYTES = 3 * _GIB
-
-
-class State(StrEnum):
-    OK = "ok"  # usable as it is
-    MISSING = "missing"  # not there
-    BROKEN = "broken"  # there, but it does not do its work
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. `necessary`: Academy cannot work without it."""
-
-    name: str
-    state: State
-    detail: str
-    todo: str = ""
-    necessary: bool = False
 
 
 Check = Callable[[Settings], Finding]
@@ -68,6 +51,10 @@ def check_memory(settings: Settings) -> Finding:
 
 
 def check_gpu(settings: Settings) -> Finding:
+    if not settings.host.enable_gpu:
+        return Finding(
+            "GPU and driver", State.OK, "ACADEMY_ENABLE_GPU is false; training uses CPUs"
+        )
     program = shutil.which("nvidia-smi")
     if program is None:
         todo = "Nothing to do on a CPU machine; on a GPU host install the NVIDIA driver."
@@ -244,6 +231,7 @@ def check_model_servers(settings: Settings) -> Finding:
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", check_python),
+    ("settings", check_settings),
     ("disk", check_disk),
     ("memory", check_memory),
     ("GPU and driver", check_gpu),

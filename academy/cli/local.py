@@ -50,6 +50,7 @@ def up(
     from academy.serving import servers
 
     settings = Settings.from_env()
+    settings.require_enabled()
     servers.check(settings)
     if host is not None:
         settings = settings.changed(host=host)

@@ -88,6 +88,7 @@ def runtime(
     from academy.embedded.programs import runtime_arguments
 
     settings = Settings.from_env()
+    settings.require_enabled()
     found = folders.find(model or settings.models.base, settings.model_folders)
     _become(settings, "academy.runtime", *runtime_arguments(settings, found, host, port))
 
@@ -105,6 +106,7 @@ def _with_servers(settings: Settings) -> Settings:
     from academy.embedded.postgres import embedded_postgres_url
     from academy.embedded.valkey import embedded_valkey_url
 
+    settings.require_enabled()
     home = settings.home
     return settings.changed(
         database_url=settings.postgres.url or embedded_postgres_url(home / "postgres"),

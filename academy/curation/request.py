@@ -1,10 +1,12 @@
-"""What a user asks of curation. Standard library and pydantic only, so the API can import it."""
+"""What a user asks of curation. Light enough for the API to import."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from academy.settings import Settings
 
 DatasetFormat = Literal["alpaca", "sharegpt", "openai", "prompt-completion", "preference"]
 
@@ -157,6 +159,15 @@ class CurationRequest(BaseModel):
                 "out, or choose another format"
             )
         return self
+
+    def with_defaults(self, settings: Settings) -> CurationRequest:
+        """This request with what the settings say of the limits that it does not name."""
+        defaults = {
+            "lessons_limit": settings.curation.max_lessons,
+            "git_commits_limit": settings.curation.git_commits_limit,
+        }
+        left_out = {k: v for k, v in defaults.items() if k not in self.model_fields_set}
+        return self.model_copy(update=left_out)
 
     @property
     def makes_pairs(self) -> bool:

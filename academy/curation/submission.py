@@ -20,6 +20,7 @@ def submit_curation(
     Raises `RepositoryRefused`, `NotFound` (an upload) or `BaseModelUnavailable` before anything is
     written.
     """
+    request = request.with_defaults(settings)
     if request.git_commits_limit > 0 and not request.makes_pairs:
         # Opening a repository brings GitPython in, which the API need not load before.
         from academy.curation.git.examples import open_repositories

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from academy.curation.request import CurationRequest
+from academy.settings import Settings
 from academy.training.request import TrainingRequest
 
 _CURATION = ("lessons_limit", "git_commits_limit", "format")
@@ -78,27 +79,29 @@ class Form:
 
 
 @cache
-def curation_form() -> Form:
-    """What ``POST /dataset`` takes."""
-    return _form(CurationRequest, _CURATION, _MORE_CURATION)
+def curation_form(settings: Settings) -> Form:
+    """What ``POST /dataset`` takes, with the defaults of the settings."""
+    defaults = CurationRequest.model_validate({}).with_defaults(settings)
+    return _form(defaults, _CURATION, _MORE_CURATION)
 
 
 @cache
-def training_form() -> Form:
-    """What ``POST /train`` takes."""
-    return _form(TrainingRequest, _TRAINING, _MORE_TRAINING)
+def training_form(settings: Settings) -> Form:
+    """What ``POST /train`` takes, with the defaults of the settings."""
+    defaults = TrainingRequest.model_validate({}).with_defaults(settings)
+    return _form(defaults, _TRAINING, _MORE_TRAINING)
 
 
-def _form(model: type[BaseModel], names: tuple[str, ...], more: tuple[str, ...]) -> Form:
-    properties = model.model_json_schema(by_alias=False)["properties"]
+def _form(request: BaseModel, names: tuple[str, ...], more: tuple[str, ...]) -> Form:
+    properties = type(request).model_json_schema(by_alias=False)["properties"]
+    defaults = request.model_dump(mode="json")
     return Form(
-        tuple(_field(name, properties[name]) for name in names),
-        tuple(_field(name, properties[name]) for name in more),
+        tuple(_field(name, properties[name], defaults[name]) for name in names),
+        tuple(_field(name, properties[name], defaults[name]) for name in more),
     )
 
 
-def _field(name: str, schema: dict[str, Any]) -> Field:
-    default = schema.get("default")
+def _field(name: str, schema: dict[str, Any], default: Any) -> Field:
     members = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     # A field that is "auto" or a number shows the number; left empty, it is "auto".
     chosen = next((each for each in members if "const" not in each), members[0])

@@ -121,8 +121,8 @@ def _page() -> Response:
         principal=principal,
         may_operate=principal.role.includes(Role.OPERATOR),
         may_activate=principal.role.includes(Role.ADMIN),
-        curation=curation_form(),
-        training=training_form(),
+        curation=curation_form(state().settings),
+        training=training_form(state().settings),
         base_model=state().settings.models.base,
     )
 

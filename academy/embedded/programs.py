@@ -42,7 +42,8 @@ def environment(settings: Settings, environ: Mapping[str, str] | None = None) ->
     inherited = dict(os.environ if environ is None else environ)
     for place in places():
         # A setting put back to its default has to hide the variable that changed it.
-        inherited.pop(place.rule.variable, None)
+        for name in place.rule.names:
+            inherited.pop(name, None)
     return {**inherited, **settings.environ(), "PYTHONUNBUFFERED": "1"}
 
 
@@ -64,7 +65,7 @@ def worker_programs(settings: Settings, queue: str, slots: int | None = None) ->
     without. With fewer `slots` the GPUs are dealt out among them. Raises `TooManySlots`,
     `GpuMissing` and `GpusUnknown`.
     """
-    devices = own_gpus() if queue == GPU else []
+    devices = own_gpus() if queue == GPU and settings.host.enable_gpu else []
     slots = slots or max(1, len(devices))
     if devices and slots > len(devices):
         raise TooManySlots(slots=slots, gpus=len(devices))

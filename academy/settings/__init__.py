@@ -15,10 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from academy.errors import SwitchedOff
 from academy.settings.rules import Rule, group, setting
 from academy.settings.running import Gang, Host, Jobs
 from academy.settings.servers import Api, Artifacts, Events, Postgres, Redis, Serving
-from academy.settings.trainings import Docker, Git, Models, Professor, Training
+from academy.settings.trainings import Curation, Docker, Git, Models, Professor, Training
 
 __all__ = ["Place", "Settings", "places"]
 
@@ -35,8 +36,17 @@ class Place(NamedTuple):
 class Settings:
     """How this installation of Academy is set up. Paths are absolute once read."""
 
+    enabled: bool = setting(
+        "ACADEMY_ENABLED",
+        True,
+        "false: `academy up`, the API, keepers, workers and model servers refuse to start",
+        also=("ENABLE_ACADEMY",),
+    )
     home: Path = setting(
-        "ACADEMY_HOME", Path(".academy"), "folder for everything that Academy writes"
+        "ACADEMY_HOME",
+        Path(".academy"),
+        "folder for everything that Academy writes",
+        also=("MEMORY_ROOT",),
     )
     log_level: str = setting("ACADEMY_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     api: Api = group(Api)
@@ -46,6 +56,7 @@ class Settings:
     models: Models = group(Models)
     git: Git = group(Git)
     professor: Professor = group(Professor)
+    curation: Curation = group(Curation)
     training: Training = group(Training)
     docker: Docker = group(Docker)
     jobs: Jobs = group(Jobs)
@@ -58,14 +69,15 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Read the settings from the environment; `overrides` win, named as in `changed`.
 
-        Raises `BadSetting`, which names the variable, its value and what is allowed.
+        Raises `BadSetting`, which names the variable, its value and what is allowed, also where two
+        names of one setting contradict each other.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         for place in places():
             rule = place.rule
-            if rule.key not in overrides and environ.get(rule.variable, "") != "":
-                values[rule.key] = rule.read(rule.variable, environ[rule.variable])
+            if rule.key not in overrides and (value := rule.read_from(environ)) is not None:
+                values[rule.key] = value
         found = cls().changed(**values, **overrides)
         return dataclasses.replace(found, home=found.home.expanduser().absolute())
 
@@ -101,6 +113,11 @@ class Settings:
     def allowed_repo_roots(self) -> list[Path]:
         """The folders that repositories and uploads named by path may lie in."""
         return [each.resolve() for each in self.git.roots or (Path.cwd(),)]
+
+    def require_enabled(self) -> None:
+        """Raise `SwitchedOff` where this installation is not to run."""
+        if not self.enabled:
+            raise SwitchedOff
 
     def value(self, place: Place) -> Any:
         """What the setting at this place is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ class Rule:
     """What is true of one setting: its variable, its sentence and what it may be.
 
     `separator` is "" for a single value, else what stands between the elements of a tuple, each of
-    which `element` makes from its text. `low` and `high` are inclusive.
+    which `element` makes from its text. `low` and `high` are inclusive. `also` are other names that
+    the variable goes by; `variable` is the one that we hand to other processes.
     """
 
     variable: str
@@ -39,11 +40,30 @@ class Rule:
     choices: tuple[str, ...]
     separator: str
     element: Callable[[str], Any]
+    also: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name of the variable."""
+        return (self.variable, *self.also)
 
     @property
     def key(self) -> str:
         """The setting's name among all: ``lease_seconds`` for ``ACADEMY_LEASE_SECONDS``."""
         return self.variable.removeprefix(PREFIX).lower()
+
+    def read_from(self, environ: Mapping[str, str]) -> Any:
+        """The value that the variable has there; None where it is unset or empty.
+
+        Raises `BadSetting` for a bad value, and for two names of it that contradict each other.
+        """
+        given = [name for name in self.names if environ.get(name, "") != ""]
+        values = [self.read(name, environ[name]) for name in given]
+        for name, value in zip(given, values, strict=True):
+            if value != values[0]:
+                allowed = f"{environ[given[0]]!r} as {given[0]} says, which means the same setting"
+                raise BadSetting(name=name, value=environ[name], allowed=allowed)
+        return values[0] if values else None
 
     def read(self, variable: str, text: str) -> Any:
         """The value that `text` means. Raises `BadSetting`, which names `variable`."""
@@ -118,9 +138,10 @@ def setting(
     choices: tuple[str, ...] = (),
     separator: str = "",
     element: Callable[[str], Any] = str,
+    also: tuple[str, ...] = (),
 ) -> Any:
     """A field of a group of settings: its variable, default, sentence and rule (see `Rule`)."""
-    rule = Rule(variable, default, doc, low, high, choices, separator, element)
+    rule = Rule(variable, default, doc, low, high, choices, separator, element, also)
     return field(default=default, metadata={"rule": rule})
 
 

@@ -80,6 +80,12 @@ class Host:
         "",
         "name of this worker's host among the others'; empty: the machine's own",
     )
+    enable_gpu: bool = setting(
+        "ACADEMY_ENABLE_GPU",
+        True,
+        "false: workers started here use no GPU and train on CPUs",
+        also=("ENABLE_GPU",),
+    )
     wide_wait_seconds: float = setting(
         "ACADEMY_WIDE_WAIT_SECONDS",
         300.0,

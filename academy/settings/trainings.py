@@ -20,7 +20,10 @@ class Models:
         element=folder,
     )
     base: str = setting(
-        "ACADEMY_BASE_MODEL", "smollm2-135m-instruct", "base model when a request names none"
+        "ACADEMY_BASE_MODEL",
+        "smollm2-135m-instruct",
+        "base model when a request names none",
+        also=("DEFAULT_BASE_MODEL",),
     )
 
 
@@ -34,6 +37,7 @@ class Git:
         "folders, separated by ':', in which repositories may lie; empty: working directory",
         separator=":",
         element=folder,
+        also=("WORKSPACE_ROOT",),
     )
     remotes: bool = setting(
         "ACADEMY_ALLOW_GIT_REMOTES",
@@ -53,19 +57,70 @@ class Professor:
     """When the Professor suggests a training."""
 
     min_lessons: int = setting(
-        "ACADEMY_MIN_LESSONS", 100, "lessons before the Professor suggests a training", low=1
+        "ACADEMY_MIN_LESSONS",
+        100,
+        "lessons before the Professor suggests a training",
+        low=1,
+        also=("MIN_LESSONS_FOR_TRAINING",),
     )
     interval_hours: float = setting(
         "ACADEMY_TRAINING_INTERVAL_HOURS",
         24.0,
         "hours between two trainings that the Professor suggests",
         low=0,
+        also=("MIN_TRAINING_INTERVAL_HOURS",),
+    )
+
+
+@dataclass(frozen=True)
+class Curation:
+    """What a curation reads when its request does not say."""
+
+    max_lessons: int = setting(
+        "ACADEMY_MAX_LESSONS",
+        200,
+        "newest lessons that a curation reads when its request names no lessons_limit",
+        low=0,
+        high=1_000_000,
+    )
+    git_commits_limit: int = setting(
+        "ACADEMY_GIT_COMMITS_LIMIT",
+        100,
+        "newest commits of each repository that it keeps when its request names no "
+        "git_commits_limit",
+        low=0,
+        high=1_000_000,
     )
 
 
 @dataclass(frozen=True)
 class Training:
     """What a training is started with, and how."""
+
+    lora_rank: int = setting(
+        "ACADEMY_LORA_RANK",
+        16,
+        "rank when neither a request nor its preset names one",
+        low=1,
+        high=512,
+        also=("DEFAULT_LORA_RANK",),
+    )
+    learning_rate: float = setting(
+        "ACADEMY_LEARNING_RATE",
+        2e-4,
+        "learning rate when neither a request nor its preset names one",
+        low=1e-12,
+        high=0.1,
+        also=("DEFAULT_LEARNING_RATE",),
+    )
+    num_epochs: int = setting(
+        "ACADEMY_NUM_EPOCHS",
+        3,
+        "passes over the rows when neither a request nor its preset names them",
+        low=1,
+        high=100,
+        also=("DEFAULT_NUM_EPOCHS",),
+    )
 
     min_rows: int = setting(
         "ACADEMY_MIN_TRAIN_ROWS", 8, "training rows below which a dataset is too small", low=1
@@ -109,6 +164,7 @@ class Docker:
         "ACADEMY_DOCKER_IMAGE",
         "academy:local",
         "image of the containers that train, present on the worker's host",
+        also=("ACADEMY_TRAINING_IMAGE", "TRAINING_IMAGE"),
     )
     images: tuple[str, ...] = setting(
         "ACADEMY_DOCKER_IMAGES",

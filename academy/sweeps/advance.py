@@ -41,10 +41,11 @@ def create_sweep(
     """Keep a sweep and begin its first trials, all in the caller's transaction.
 
     Raises what `require_sound` and `submit_training` raise, and `InvalidRequest` where there is
-    nothing to compare trials by or the budget holds no trial. The dataset and the base model are
-    those of now, also for trials that begin when there are newer ones.
+    nothing to compare trials by or the budget holds no trial. The dataset, the base model and the
+    defaults of the settings are those of now, also for trials that begin when there are newer ones.
     """
     require_sound(request)
+    request = _with_defaults(request, settings)
     values = next_values(request, [])
     assert values is not None  # a sweep has one trial at least
     first = submit_training(session, settings, _training(request.training, values), created_by)
@@ -276,6 +277,13 @@ def _live(trials: list[Trial]) -> int:
 
 def _steps(training: dict[str, Any], values: dict[str, Any], rows: int) -> int:
     return _training(training, values).recipe().total_steps(rows)
+
+
+def _with_defaults(request: SweepRequest, settings: Settings) -> SweepRequest:
+    """The sweep with what the settings say of the recipe, which all its trials are to share."""
+    defaults = _training(request.training, {}).defaults(settings)
+    shared = {name: value for name, value in defaults.items() if name not in request.knobs}
+    return request.model_copy(update={"training": request.training | shared})
 
 
 def _training(training: dict[str, Any], values: dict[str, Any]) -> TrainingRequest:

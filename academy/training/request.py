@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from academy.recipes.recipe import Recipe
+from academy.settings import Settings
 from academy.training.launch import Launch
 
 #: The fields of a request that are not the recipe's.
@@ -31,6 +32,19 @@ class TrainingRequest(Recipe, Launch):
         0, ge=-100, le=100, description="Jobs with a higher priority are claimed first."
     )
     name: str | None = Field(None, max_length=200, description="A name for people.")
+
+    def defaults(self, settings: Settings) -> dict[str, Any]:
+        """What the settings say of the fields that neither the request nor its preset names."""
+        values = {
+            "lora_rank": settings.training.lora_rank,
+            "learning_rate": settings.training.learning_rate,
+            "num_epochs": settings.training.num_epochs,
+        }
+        return {name: value for name, value in values.items() if name not in self.model_fields_set}
+
+    def with_defaults(self, settings: Settings) -> TrainingRequest:
+        """This request with its `defaults` filled in."""
+        return self.model_copy(update=self.defaults(settings))
 
     def recipe(self) -> Recipe:
         """The part that the trainer gets."""

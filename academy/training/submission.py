@@ -27,6 +27,7 @@ def submit_training(
     Raises `NotFound`, `DatasetTooSmall`, `BaseModelUnavailable`, `LaunchRefused` or
     `InvalidRequest`, each before anything is written.
     """
+    request = request.with_defaults(settings)
     launch = request.launch()
     granted = grant(launch, settings)
     if request.hosts > 1:

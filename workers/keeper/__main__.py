@@ -21,6 +21,7 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup("keeper", settings.log_level)
     with refused_clearly():
+        settings.require_enabled()
         require_in_order(settings.postgres.url)
     stopping = threading.Event()
 

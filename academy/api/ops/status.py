@@ -47,7 +47,7 @@ def system_status() -> dict[str, Any]:
     ]
     devices = _distinct([*local_gpus(), *worker_gpus])
     return {
-        "enabled": True,
+        "enabled": settings.enabled,
         "components": {
             "professor": importlib.util.find_spec("academy.learning") is not None,
             "dataset_curator": CURATION in queues_served,
@@ -66,6 +66,11 @@ def system_status() -> dict[str, Any]:
             "min_lessons": settings.professor.min_lessons,
             "training_interval_hours": settings.professor.interval_hours,
             "default_base_model": settings.models.base,
+            "default_lora_rank": settings.training.lora_rank,
+            "default_learning_rate": settings.training.learning_rate,
+            "default_num_epochs": settings.training.num_epochs,
+            "max_lessons": settings.curation.max_lessons,
+            "git_commits_limit": settings.curation.git_commits_limit,
             "min_train_rows": settings.training.min_rows,
             "lease_seconds": settings.jobs.lease_seconds,
             "max_body_bytes": settings.api.max_body_bytes,

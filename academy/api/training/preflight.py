@@ -33,6 +33,7 @@ blueprint = APIBlueprint("preflight", __name__, tag="Training")
 def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     """Look at a training without queueing it: tokens, memory, time, and who could take it."""
     settings = state().settings
+    wanted = wanted.with_defaults(settings)
     limit = grant(wanted.launch(), settings).limits.memory_bytes
     base_model = wanted.base_model or settings.models.base
     model = folders.find(base_model, settings.model_folders)

@@ -15,6 +15,7 @@ from academy.dashboard import views
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import LANGUAGES, texts
 from academy.lifecycle import JobKind, Status
+from academy.settings import Settings
 
 _FOLDER = Path(views.__file__).parent
 _FIELD = re.compile(r"{(\w+)}")
@@ -41,7 +42,7 @@ def test_every_text_that_scripts_and_templates_name_exists() -> None:
 
 def test_every_status_kind_field_and_choice_has_a_text() -> None:
     wanted = {f"status.{each}" for each in Status} | {f"kind.{each}" for each in JobKind}
-    for form in (curation_form(), training_form()):
+    for form in (curation_form(Settings()), training_form(Settings())):
         for field in (*form.fields, *form.more):
             wanted |= {f"field.{field.name}"} | {f"choice.{each}" for each in field.choices}
     wanted |= {f"worker.state.{each}" for each in WorkerState}

@@ -114,10 +114,18 @@ def test_passwords_and_addresses_must_be_given_and_have_no_default(
 
 
 def test_every_academy_variable_is_a_setting(services: dict[str, Service]) -> None:
-    settings = {each.rule.variable for each in places()}
+    settings = {name for each in places() for name in each.rule.names}
     for name in PROCESSES:
         given = {each for each in services[name]["environment"] if each.startswith("ACADEMY_")}
         assert given - settings == set(), name
+
+
+def test_the_defaults_of_the_file_are_those_of_the_settings(services: dict[str, Service]) -> None:
+    given = {k: str(v) for k, v in services["api"]["environment"].items()}
+    others = {"DATABASE_URL", "REDIS_URL", "RUNTIME_URL", "ARTIFACTS", "HOST"}
+    for name in given.keys() - {f"ACADEMY_{each}" for each in others}:
+        [rule] = [each.rule for each in places() if name in each.rule.names]
+        assert rule.read(name, given[name]) == rule.default, name
 
 
 def test_nothing_is_published_beyond_this_machine(services: dict[str, Service]) -> None:

@@ -64,6 +64,16 @@ def test_a_wide_job_is_trained_on_all_its_gpus_while_their_workers_take_nothing(
         assert why is not None and "asks for 2 GPUs of one host" in why
 
 
+def test_a_worker_uses_no_gpu_where_they_are_switched_off(yard: Yard, driver: Driver) -> None:
+    worker = yard.worker({**on(driver, A), "ACADEMY_ENABLE_GPU": "false"})
+    yard.keeper()
+    job = yard.submit(400)
+    yard.until(lambda: bool(yard.ledger(job, "began")), "the job runs on the CPU")
+    trainer = psutil.Process(yard.ledger(job, "began")[0]["pid"])
+    assert trainer.environ()["CUDA_VISIBLE_DEVICES"] == ""
+    assert yard.worker_of(worker).gpus == [] and not yard.job(job).devices
+
+
 def test_a_gpu_that_a_stranger_uses_takes_no_job_until_it_is_free(
     yard: Yard, driver: Driver
 ) -> None:

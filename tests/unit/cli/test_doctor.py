@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from academy.cli import checkup
-from academy.cli.checks import CHECKS, Finding, State
+from academy.cli.checks import CHECKS
+from academy.cli.findings import Finding, State
 from academy.settings import Settings
 
 Doctor = Callable[..., subprocess.CompletedProcess[str]]
@@ -100,3 +101,26 @@ def test_a_check_that_hangs_is_a_finding_after_its_time(
     release.set()
     assert (slow.state, slow.detail) == (State.BROKEN, "no answer within 0.2 s")
     assert failing.detail == "OSError: no such thing"
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor(
+        ACADEMY_LEASE_SECOND="5",
+        ACADEMY_VERSION="local",  # of docker compose
+        DOCKER_CUDA_IMAGE="nvidia/cuda:12.1.0-runtime-ubuntu22.04",
+        ACADEMY_MODELS=str(tmp_path / "models"),
+    )
+    found = by_name(done)["settings"]
+    assert (done.returncode, found["state"]) == (0, "broken"), done.stdout
+    assert (
+        "ACADEMY_LEASE_SECOND is no setting; did you mean ACADEMY_LEASE_SECONDS?"
+        in (found["detail"])
+    )
+    assert "DOCKER_CUDA_IMAGE has no effect" in found["detail"]
+    assert "ACADEMY_VERSION" not in found["detail"]
+
+
+def test_what_is_switched_off_is_said(doctor: Doctor) -> None:
+    found = by_name(doctor(ENABLE_ACADEMY="false", ENABLE_GPU="false"))
+    assert found["settings"]["detail"].startswith("Academy is switched off")
+    assert "ACADEMY_ENABLE_GPU is false" in found["GPU and driver"]["detail"]

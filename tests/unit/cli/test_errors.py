@@ -69,3 +69,42 @@ def test_down_where_nothing_runs_says_so_and_succeeds(academy: Academy, tmp_path
     done = academy("down")
     assert done.returncode == 0
     assert done.stdout == f"Nothing runs in {tmp_path}.\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["up"], ["api"], ["keeper"], ["worker", "--queue", "gpu"], ["runtime"]]
+)
+def test_nothing_starts_where_academy_is_switched_off(
+    academy: Academy, tmp_path: Path, command: list[str]
+) -> None:
+    done = academy(*command, ENABLE_ACADEMY="False")
+    assert done.returncode == 1
+    assert "Academy is switched off" in done.stderr and "ENABLE_ACADEMY" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "module", ["academy.api", "workers.keeper", "workers gpu", "workers curation"]
+)
+def test_no_process_runs_where_academy_is_switched_off(
+    tmp_path: Path, module: str, database_url: str, valkey_url: str
+) -> None:
+    given = {
+        "ACADEMY_HOME": str(tmp_path),
+        "ACADEMY_DATABASE_URL": database_url,
+        "ACADEMY_REDIS_URL": valkey_url,
+        "ENABLE_ACADEMY": "off",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *module.split()],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Academy is switched off" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "admin.key").exists()

@@ -32,6 +32,12 @@ def test_a_child_gets_exactly_our_settings(tmp_path: Path) -> None:
     assert (env["ACADEMY_DEMO_REPO"], env["PATH"]) == ("/x", "/bin")
 
 
+def test_a_child_does_not_inherit_another_name_of_a_setting(tmp_path: Path) -> None:
+    ours = settings(tmp_path).changed(base_model="ours", lora_rank=4)
+    inherited = {"DEFAULT_BASE_MODEL": "theirs", "DEFAULT_LORA_RANK": "8", "ENABLE_GPU": "no"}
+    assert Settings.from_env(environment(ours, inherited)) == ours
+
+
 def test_a_slot_is_a_process_of_its_own(tmp_path: Path) -> None:
     assert [each.name for each in worker_programs(settings(tmp_path), "gpu", 1)] == ["worker-gpu"]
     two = worker_programs(settings(tmp_path), "gpu", 2)
@@ -56,6 +62,15 @@ def test_gpus_are_dealt_out_to_the_slots_by_uuid(
     with pytest.raises(TooManySlots, match="3 slots"):
         dealt(3)
     assert len(worker_programs(settings(tmp_path), "curation")) == 1
+
+
+def test_no_gpu_is_dealt_out_where_they_are_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Driver(tmp_path / "driver", "GPU-a", "GPU-b").use(monkeypatch)
+    [program] = worker_programs(settings(tmp_path, ACADEMY_ENABLE_GPU="false"), "gpu")
+    assert "CUDA_VISIBLE_DEVICES" not in program.env
+    assert program.env["ACADEMY_ENABLE_GPU"] == "false"  # which hides them from itself
 
 
 def test_every_process_of_the_stack_is_there(tmp_path: Path) -> None:
