@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo up down test faults faults-short fuzz lint lint-js format bench screens lock clean
+.PHONY: help setup demo up down check test faults faults-short fuzz lint lint-js format bench screens lock clean
+
+help: ## what each command does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The stamp says which lock the environment was made from.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -23,11 +26,21 @@ demo: setup ## from a git history to a better model, live
 up: setup ## the whole stack on this machine
 	$(BIN)/academy up
 
-down:
+down: ## stop what `make up` started
 	$(BIN)/academy down
 
-test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+# Tests run side by side, what measures time afterwards, alone. In another order: make test OPTIONS=--random-order
+JOBS ?= 3
+OPTIONS ?=
+SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --no-loadscope-reorder --maxprocesses 8
+QUICK := tests/unit
+
+check: lint ## for every save: lint and the quick tests
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow and not timing" $(OPTIONS) $(QUICK)
+
+test: $(VENV)/.installed ## every test but the faults
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing" $(OPTIONS)
+	$(BIN)/python -m pytest -m timing $(OPTIONS)
 
 # Only some of the faults: make faults SELECT="-k SIGSTOP" ROUNDS=5
 SELECT ?=
@@ -52,7 +65,7 @@ $(JS)/node_modules/.package-lock.json: $(JS)/package.json $(JS)/package-lock.jso
 	@cd $(JS) && npm ci --loglevel=error
 	@touch $@
 
-lint: $(VENV)/.installed lint-js
+lint: $(VENV)/.installed lint-js ## style, types, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,11 +75,12 @@ lint-js: $(JS)/node_modules/.package-lock.json
 	$(JS)/node_modules/.bin/eslint --config $(JS)/eslint.config.js --max-warnings 0 academy/dashboard/static
 	$(JS)/node_modules/.bin/tsc --project $(JS)
 
-format: $(VENV)/.installed
+format: $(VENV)/.installed ## correct the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py))
+# One of them: make bench-jobs
+bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py)) ## every benchmark
 
 bench-%: setup
 	$(BIN)/python benchmarks/$*.py
@@ -77,5 +91,5 @@ screens: setup ## the pictures of the README
 lock: ## resolve the ranges of pyproject.toml into exact versions
 	$(PYTHON) tools/lock.py
 
-clean:
+clean: ## remove what the commands made here
 	rm -rf $(VENV) $(JS)/node_modules .cache build dist *.egg-info

@@ -1,7 +1,8 @@
 """Real servers for the tests: one PostgreSQL and one Valkey for each process of a test run.
 
 A test asks for `database_url` (a migrated database of its own), `valkey_url` (an empty Valkey),
-`postgres_url` (the bare server) or `free_port`.
+`postgres_url` (the bare server) or `free_port`. Several processes may run tests side by side
+(`make test`); `tests/side_by_side.py` says which stay together.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -19,6 +21,7 @@ import redis
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from tests.ports import next_port
+from tests.side_by_side import arrange, in_a_process_of_many
 
 # Celery's configuration wants the broker's address when it is first imported. Each test names its
 # own broker; this one only lets the import through, and must not reach the environment of the
@@ -26,7 +29,23 @@ from tests.ports import next_port
 with patch.dict(os.environ, {"ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0"}):
     import celeryconfig  # noqa: F401  # imported for its effect
 
+if in_a_process_of_many():
+    # Two threads of torch are no faster on tiny models, and wait for each other on a busy core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # hypothesis gives each example 200 ms by the clock, which stands for nothing on a shared core.
+    hypothesis.settings.register_profile(
+        "side by side",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("side by side")
+
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    arrange(items)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +71,9 @@ def template_database(postgres_url: str) -> str:
 def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """The URL of a migrated database that only this test uses."""
     name = f"test_{next(_numbers)}"
-    _on_server(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    # Copying files costs two thirds of what writing them through the log does.
+    copied = f'TEMPLATE "{template_database}" STRATEGY file_copy'
+    _on_server(postgres_url, f'CREATE DATABASE "{name}" {copied}')
     yield _of_database(postgres_url, name)
     _on_server(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -212,6 +212,7 @@ def test_half_a_body_and_a_body_without_end_are_refused(served: Served) -> None:
     assert statistics["total_lessons"] == 0
 
 
+@pytest.mark.timing
 def test_a_stop_does_not_wait_for_connections_that_are_kept_open(served: Served) -> None:
     with httpx.Client(headers=served.headers, timeout=20) as http:
         assert http.get(served.url("/jobs")).status_code == 200
@@ -221,6 +222,7 @@ def test_a_stop_does_not_wait_for_connections_that_are_kept_open(served: Served)
         assert time.monotonic() - began < 4
 
 
+@pytest.mark.timing
 def test_a_stop_ends_open_streams_and_leaves_no_process(served: Served, job_id: str) -> None:
     worker = psutil.Process(served.process.pid).children()
     assert len(worker) == 1

@@ -17,6 +17,7 @@ from tests.integration.curation.hostile import read
 from tests.unit.curation.reftables import store_refs_in_tables
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", ["config", "HEAD", "packed-refs", "shallow", "objects/ab", "refs"])
 def test_a_named_pipe_in_the_way_does_not_block(name: str, tmp_path: Path, history: Any) -> None:
     path = history.path / ".git" / name
@@ -35,6 +36,7 @@ def test_a_named_pipe_in_the_way_does_not_block(name: str, tmp_path: Path, histo
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_named_pipe_instead_of_ref_tables_does_not_block(
     which: int, tmp_path: Path, history: Any

@@ -13,6 +13,7 @@ from academy.settings import Settings
 from academy.store.engine import StoreError, make_engine
 
 
+@pytest.mark.timing
 def test_a_server_that_falls_silent_in_the_middle_is_given_up_and_found_again(
     settings: Settings,
 ) -> None:

@@ -10,14 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from academy.artifacts.manifest import write_manifest
 from academy.host.processes import signal_group, spawn
 from academy.trainer.tiny import make_tiny_model
+from tests.integration.trainer.warm import WarmStarter
 
 TIMEOUT_SECONDS = 200
 
@@ -38,18 +40,10 @@ class Outcome:
 class Trainer:
     """A running trainer; its events are read one by one."""
 
-    def __init__(self, spec: Path, out: Path, options: tuple[str, ...], prefix: list[str]) -> None:
+    def __init__(self, out: Path, start: Callable[[IO[str]], Any]) -> None:
         self.out = out
         self._stderr = out.with_suffix(".stderr").open("w+")
-        command = [sys.executable, "-m", "academy.trainer", str(spec), "--out", str(out), *options]
-        self.process = spawn(
-            [*prefix, *command],
-            # One thread: two would not be faster on a tiny model, and trainers run side by side.
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-        )
+        self.process = start(self._stderr)
         self.events: list[dict[str, Any]] = []
 
     def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -97,8 +91,9 @@ class Trainer:
 class Workshop:
     """A place with a tiny model and a dataset, where specs are written and trainers started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, starter: Callable[[], WarmStarter]) -> None:
         self.folder = folder
+        self._starter = starter
         self.model = make_tiny_model(folder / "models" / "tiny")
         self.dataset = make_dataset(folder / "dataset")
         self.digest = json.loads((self.dataset / "manifest.json").read_text())["digest"]
@@ -110,9 +105,13 @@ class Workshop:
         recipe: dict[str, Any] | None = None,
         out: Path | None = None,
         prefix: list[str] | None = None,
+        cold: bool = False,
         **parts: Any,
     ) -> Trainer:
-        """Start a trainer; `recipe` adds to the recipe, `parts` replace those of the spec."""
+        """Start a trainer; `recipe` adds to the recipe, `parts` replace those of the spec.
+
+        It is a warm one unless `cold`, or where a `prefix` starts it or it starts others.
+        """
         body = {
             "schema_version": 1,
             "job_id": "job-1",
@@ -126,7 +125,22 @@ class Workshop:
         spec = self.folder / f"spec-{number}.json"
         spec.write_text(json.dumps(body | parts))
         out = out or self.folder / f"out-{number}"
-        self.started.append(Trainer(spec, out, options, prefix or []))
+        arguments = [str(spec), "--out", str(out), *options]
+        command = [*(prefix or []), sys.executable, "-m", "academy.trainer", *arguments]
+
+        def start(stderr: IO[str]) -> Any:
+            if not (cold or prefix or "gang" in parts or body["recipe"].get("gpus", 1) > 1):
+                return self._starter().start(arguments, stderr)
+            return spawn(
+                command,
+                # Two threads would not be faster on a tiny model, and trainers run side by side.
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+
+        self.started.append(Trainer(out, start))
         return self.started[-1]
 
 
@@ -149,10 +163,20 @@ def make_dataset(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def warm_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarter]:
+    starter = WarmStarter(tmp_path_factory.mktemp("warm") / "log")
+    yield starter
+    starter.close()
+
+
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def workshop(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Workshop]:
     """One place for all tests of a file; ends the trainers that a failed test leaves."""
-    place = Workshop(tmp_path_factory.mktemp("workshop"))
+    starter = partial(request.getfixturevalue, "warm_starter")  # made when the first asks for it
+    place = Workshop(tmp_path_factory.mktemp("workshop"), starter)
     yield place
     for trainer in place.started:
         trainer.close()

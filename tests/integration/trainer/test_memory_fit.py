@@ -18,8 +18,11 @@ FACTOR = 1.5
 
 
 @pytest.fixture(scope="module")
-def medium(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str | None]]:
-    """A spec's model and dataset: 13 million random weights, and rows of some 250 tokens."""
+def medium(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A spec's model and dataset: 13 million random weights, and rows of some 250 tokens.
+
+    Each trainer is a process of its own from the start, as its memory is measured.
+    """
     folder = tmp_path_factory.mktemp("medium")
     model = make_tiny_model(folder / "model", hidden_size=512, layers=6, vocabulary=4000)
     dataset = folder / "dataset"
@@ -40,6 +43,7 @@ def medium(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str 
     return {
         "base_model": {"name": "medium", "path": str(model)},
         "dataset": {"path": str(dataset), "digest": None},
+        "cold": True,
     }
 
 

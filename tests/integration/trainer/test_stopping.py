@@ -29,7 +29,7 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def undisturbed(workshop: Any) -> Any:
     """A training that runs through, beside those that are disturbed."""
-    return workshop.start(recipe=RECIPE)
+    return workshop.start(recipe=RECIPE, cold=True)
 
 
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -111,7 +111,8 @@ def test_a_stop_at_any_stage_ends_as_documented_and_publishes_nothing_half(
 
 
 def _stopped_at(workshop: Any, stage: str) -> Any:
-    trainer = workshop.start(recipe={"num_epochs": 1})
+    # Preparing is importing libraries, for the most part.
+    trainer = workshop.start(recipe={"num_epochs": 1}, cold=stage == "preparing")
     trainer.until(lambda event: event.get("stage") == stage)
     trainer.process.send_signal(signal.SIGTERM)
     return trainer.wait()

@@ -31,8 +31,9 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def both(workshop: Any) -> list[Any]:
-    """The same training twice, under two job ids."""
-    return [each.finish() for each in [workshop.start(job_id=name) for name in ("one", "two")]]
+    """The same training twice, under two job ids and in processes that began differently."""
+    started = [workshop.start(job_id="one", cold=True), workshop.start(job_id="two")]
+    return [each.finish() for each in started]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from academy.jobs.broker import BrokerAway, HintSender
 from academy.settings import Settings
 
 
+@pytest.mark.timing
 def test_a_broker_that_accepts_and_never_answers_is_given_up_soon() -> None:
     with socket.create_server(("127.0.0.1", 0)) as hung:
         url = f"redis://127.0.0.1:{hung.getsockname()[1]}/0"
