@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from academy.errors import AcademyError, InvalidRequest
 from academy.runtime.bodies import json_body
 from academy.runtime.chat import refusal
-from academy.runtime.engine import Engine
+from academy.runtime.inference_engine import InferenceEngine
 from academy.runtime.residents import Resident
 
 #: A name goes into a header and into the model list, so it is one plain word.
@@ -47,7 +47,7 @@ class UnloadRequest(BaseModel):
     lora_name: str = Field(min_length=1)
 
 
-def adapters(engine: Engine, roots: Sequence[Path], started_at: int) -> Blueprint:
+def adapters(engine: InferenceEngine, roots: Sequence[Path], started_at: int) -> Blueprint:
     """The views for the adapters of `engine`, read from below `roots` (anywhere if empty)."""
     views = Blueprint("adapters", __name__)
 
@@ -83,7 +83,7 @@ def adapters(engine: Engine, roots: Sequence[Path], started_at: int) -> Blueprin
     return views
 
 
-def _base(engine: Engine, started_at: int) -> dict[str, Any]:
+def _base(engine: InferenceEngine, started_at: int) -> dict[str, Any]:
     return {
         "id": engine.name,
         "created": started_at,

@@ -14,8 +14,8 @@ from academy.runtime.answers import Head, problem
 from academy.runtime.bodies import json_body
 from academy.runtime.chat import ChatRequest, parse_chat
 from academy.runtime.connection import client_is_gone
-from academy.runtime.engine import Engine
 from academy.runtime.generation import Finished, Generation, Piece
+from academy.runtime.inference_engine import InferenceEngine
 from academy.runtime.prompts import ask_for
 from academy.wire.sse import DONE, HEADERS, json_event
 
@@ -33,7 +33,7 @@ class ClientGone(AcademyError):
     next_step = "Nothing needs to be done."
 
 
-def completions(engine: Engine) -> Blueprint:
+def completions(engine: InferenceEngine) -> Blueprint:
     """The view for chats with `engine`."""
     views = Blueprint("completions", __name__)
 
@@ -55,7 +55,7 @@ def completions(engine: Engine) -> Blueprint:
     return views
 
 
-def _head(engine: Engine, generation: Generation, model: str) -> Head:
+def _head(engine: InferenceEngine, generation: Generation, model: str) -> Head:
     return Head(model=model, fingerprint=generation.digest or engine.name)
 
 

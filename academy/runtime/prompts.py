@@ -8,8 +8,8 @@ from jinja2 import TemplateError
 
 from academy.errors import InvalidRequest
 from academy.runtime.chat import ChatRequest
-from academy.runtime.engine import Engine
 from academy.runtime.generation import Ask
+from academy.runtime.inference_engine import InferenceEngine
 
 #: Answers get so many tokens at most when the client names no limit and the context has room.
 _DEFAULT_ANSWER_TOKENS = 1024
@@ -18,7 +18,7 @@ _DEFAULT_ANSWER_TOKENS = 1024
 _encoding = threading.Lock()
 
 
-def ask_for(engine: Engine, chat: ChatRequest) -> Ask:
+def ask_for(engine: InferenceEngine, chat: ChatRequest) -> Ask:
     """What the engine is to generate for a request.
 
     Raises `AdapterNotLoaded` for an unknown model, and `InvalidRequest` for a conversation that the

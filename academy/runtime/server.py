@@ -15,8 +15,8 @@ from academy.runtime.adapters_view import adapters
 from academy.runtime.answers import problem
 from academy.runtime.completions import ADAPTER_HEADER, completions
 from academy.runtime.connection import limit_patience
-from academy.runtime.engine import Engine, State
 from academy.runtime.errors import Busy
+from academy.runtime.inference_engine import InferenceEngine, State
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class HttpProblem(AcademyError):
     next_step = "Send one of the requests that docs/runtime.md describes."
 
 
-def create_server(engine: Engine, adapter_roots: Sequence[Path] = ()) -> Flask:
+def create_server(engine: InferenceEngine, adapter_roots: Sequence[Path] = ()) -> Flask:
     """The WSGI application for `engine`, which somebody else starts and closes.
 
     Adapters are loaded from below `adapter_roots` only, or from anywhere if there are none.

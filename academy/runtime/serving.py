@@ -23,7 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
-from academy.runtime.engine import Engine, State
+from academy.runtime.inference_engine import InferenceEngine, State
 from academy.runtime.scheduler import Limits
 from academy.runtime.server import create_server
 
@@ -65,7 +65,7 @@ class ModelServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes 
 
     def __init__(self, serving: Serving) -> None:
         self.serving = serving
-        self.engine: Engine | None = None
+        self.engine: InferenceEngine | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -89,7 +89,7 @@ class ModelServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes 
     def load(self) -> Flask:
         """Runs in the worker, after the fork: begin to load the model and answer meanwhile."""
         serving = self.serving
-        self.engine = Engine(
+        self.engine = InferenceEngine(
             serving.model,
             serving.name,
             device=serving.device,

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from academy.artifacts.manifest import verify_manifest
 from academy.recipes.recipe import Recipe
 from academy.runtime.chat import parse_chat
-from academy.runtime.engine import Engine
 from academy.runtime.generation import Piece
+from academy.runtime.inference_engine import InferenceEngine
 from academy.runtime.prompts import ask_for
 from academy.trainer.adapter import start_from
 from academy.trainer.data.encoding import ChatEncoder, Encoded
@@ -185,7 +185,7 @@ def test_trainer_and_runtime_read_and_write_the_same_tokens(done: Any, workshop:
     start_from(trained, AdapterRef(path=folder, digest=result["digest"]), recipe, base_digest)
     tokenizer = load_tokenizer(workshop.model)
     encoder = ChatEncoder(tokenizer, 512)
-    engine = Engine(workshop.model, "tiny")
+    engine = InferenceEngine(workshop.model, "tiny")
     engine.start()
     try:
         assert engine.wait_until_loaded(60), engine.failure

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from academy.runtime.engine import Engine
+from academy.runtime.inference_engine import InferenceEngine
 from academy.runtime.server import create_server
 
 
@@ -15,7 +15,7 @@ from academy.runtime.server import create_server
 def client(tmp_path: Path) -> FlaskClient:
     """A client of a server whose model is not loaded yet; adapters come from tmp_path/adapters."""
     (tmp_path / "adapters").mkdir()
-    return create_server(Engine(tmp_path, "tiny"), [tmp_path / "adapters"]).test_client()
+    return create_server(InferenceEngine(tmp_path, "tiny"), [tmp_path / "adapters"]).test_client()
 
 
 def test_health_says_what_it_waits_for(client: FlaskClient) -> None:

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from academy.artifacts.manifest import write_manifest
 from academy.runtime.chat import parse_chat
-from academy.runtime.engine import Engine, State
 from academy.runtime.errors import (
     AdapterNotLoaded,
     AdapterUnfit,
@@ -24,6 +23,7 @@ from academy.runtime.errors import (
     TooManyAdapters,
 )
 from academy.runtime.generation import Finished, Generation, Piece
+from academy.runtime.inference_engine import InferenceEngine, State
 from academy.runtime.prompts import ask_for
 from academy.runtime.scheduler import Limits
 from academy.serving.drivers import AdapterRef
@@ -37,9 +37,9 @@ GOLDEN = [
 
 
 @pytest.fixture(scope="module")
-def engine(base_folder: Path, red: AdapterRef, blue: AdapterRef) -> Iterator[Engine]:
+def engine(base_folder: Path, red: AdapterRef, blue: AdapterRef) -> Iterator[InferenceEngine]:
     """An engine in this process with both adapters."""
-    engine = Engine(base_folder, "tiny", limits=Limits(running=6, prompt_chunk_tokens=48))
+    engine = InferenceEngine(base_folder, "tiny", limits=Limits(running=6, prompt_chunk_tokens=48))
     engine.start()
     assert engine.wait_until_loaded(60), engine.failure
     for adapter in (red, blue):
@@ -48,7 +48,7 @@ def engine(base_folder: Path, red: AdapterRef, blue: AdapterRef) -> Iterator[Eng
     assert engine.close()
 
 
-def start(engine: Engine, model: str, words: str, **options: Any) -> Generation:
+def start(engine: InferenceEngine, model: str, words: str, **options: Any) -> Generation:
     messages = [{"role": "user", "content": words}]
     payload = {"model": model, "messages": messages, "temperature": 0, "max_tokens": 24}
     return engine.submit(ask_for(engine, parse_chat({**payload, **options})))
@@ -85,7 +85,7 @@ def plain(base: Path, adapter: AdapterRef | None, words: str) -> tuple[str, int]
 
 
 def test_a_mixed_batch_answers_as_plain_transformers_and_peft(
-    engine: Engine, base_folder: Path, red: AdapterRef, blue: AdapterRef
+    engine: InferenceEngine, base_folder: Path, red: AdapterRef, blue: AdapterRef
 ) -> None:
     models = {"tiny": None, red.name: red, blue.name: blue}
     # All twelve at once: more than run together, so rows join and leave while others go on.
@@ -98,12 +98,14 @@ def test_a_mixed_batch_answers_as_plain_transformers_and_peft(
         assert finished.tokens == tokens
 
 
-def test_the_adapters_answer_differently(engine: Engine, red: AdapterRef, blue: AdapterRef) -> None:
+def test_the_adapters_answer_differently(
+    engine: InferenceEngine, red: AdapterRef, blue: AdapterRef
+) -> None:
     answers = {finish(start(engine, name, "Hello"))[0] for name in ("tiny", red.name, blue.name)}
     assert len(answers) == 3
 
 
-def test_an_answer_does_not_depend_on_its_company(engine: Engine, red: AdapterRef) -> None:
+def test_an_answer_does_not_depend_on_its_company(engine: InferenceEngine, red: AdapterRef) -> None:
     alone = finish(start(engine, red.name, "Hello", max_tokens=60))
     company = [
         start(engine, "tiny", words, max_tokens=n)
@@ -116,7 +118,9 @@ def test_an_answer_does_not_depend_on_its_company(engine: Engine, red: AdapterRe
         finish(each)
 
 
-def test_a_seeded_sample_is_repeated_in_any_company(engine: Engine, blue: AdapterRef) -> None:
+def test_a_seeded_sample_is_repeated_in_any_company(
+    engine: InferenceEngine, blue: AdapterRef
+) -> None:
     options = {"temperature": 1.2, "top_p": 0.9, "seed": 11, "max_tokens": 40}
     alone = finish(start(engine, blue.name, "Hello", **options))
     other = start(engine, "tiny", "Hello", max_tokens=50)
@@ -125,7 +129,7 @@ def test_a_seeded_sample_is_repeated_in_any_company(engine: Engine, blue: Adapte
 
 
 def test_loading_during_answers_changes_none_of_them(
-    engine: Engine, base_folder: Path, red: AdapterRef, blue: AdapterRef
+    engine: InferenceEngine, base_folder: Path, red: AdapterRef, blue: AdapterRef
 ) -> None:
     alone = finish(start(engine, red.name, "Hello", max_tokens=120))
     running = start(engine, red.name, "Hello", max_tokens=120)
@@ -140,7 +144,9 @@ def test_loading_during_answers_changes_none_of_them(
     assert alone[0].endswith(text)
 
 
-def test_loading_the_same_digest_again_changes_nothing(engine: Engine, red: AdapterRef) -> None:
+def test_loading_the_same_digest_again_changes_nothing(
+    engine: InferenceEngine, red: AdapterRef
+) -> None:
     before = engine.resident(red.name)
     again, fresh = engine.load(red.name, red.path, red.digest)
     assert again is before
@@ -148,7 +154,7 @@ def test_loading_the_same_digest_again_changes_nothing(engine: Engine, red: Adap
 
 
 def test_unloading_waits_for_running_requests_and_refuses_new_ones(
-    engine: Engine, red: AdapterRef
+    engine: InferenceEngine, red: AdapterRef
 ) -> None:
     engine.load("short-lived", red.path, red.digest)
     running = start(engine, "short-lived", "Hello", max_tokens=300, ignore_eos=True)
@@ -163,7 +169,7 @@ def test_unloading_waits_for_running_requests_and_refuses_new_ones(
     assert not unloading.is_alive()
 
 
-def test_a_cancelled_request_leaves_its_place(engine: Engine) -> None:
+def test_a_cancelled_request_leaves_its_place(engine: InferenceEngine) -> None:
     running = start(engine, "tiny", "Hello", max_tokens=400, ignore_eos=True)
     running.cancel()
     with pytest.raises(Busy, match="went away"):
@@ -171,7 +177,7 @@ def test_a_cancelled_request_leaves_its_place(engine: Engine) -> None:
     assert finish(start(engine, "tiny", "Hello"))[1].tokens == 24
 
 
-def test_an_end_token_a_stop_token_and_the_limit_are_told_apart(engine: Engine) -> None:
+def test_an_end_token_a_stop_token_and_the_limit_are_told_apart(engine: InferenceEngine) -> None:
     free, finished = finish(start(engine, "tiny", "Hello", max_tokens=5))
     assert finished.reason == "length"
     assert finished.tokens == 5
@@ -183,7 +189,7 @@ def test_an_end_token_a_stop_token_and_the_limit_are_told_apart(engine: Engine) 
 
 
 def test_a_full_queue_refuses_with_a_time_to_come_back(base_folder: Path) -> None:
-    engine = Engine(base_folder, "tiny", limits=Limits(running=1, queued=1))
+    engine = InferenceEngine(base_folder, "tiny", limits=Limits(running=1, queued=1))
     engine.start()
     assert engine.wait_until_loaded(60), engine.failure
     running = start(engine, "tiny", "Hello", max_tokens=450, ignore_eos=True)
@@ -200,7 +206,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(base_folder: Path) -> Non
 def test_adapters_beyond_the_limit_are_refused(
     base_folder: Path, red: AdapterRef, blue: AdapterRef
 ) -> None:
-    engine = Engine(base_folder, "tiny", limits=Limits(adapters=1))
+    engine = InferenceEngine(base_folder, "tiny", limits=Limits(adapters=1))
     engine.start()
     assert engine.wait_until_loaded(60), engine.failure
     engine.load(red.name, red.path, red.digest)
@@ -212,7 +218,7 @@ def test_adapters_beyond_the_limit_are_refused(
 
 
 def test_an_answer_that_takes_too_long_ends_with_that_reason(base_folder: Path) -> None:
-    engine = Engine(base_folder, "tiny", limits=Limits(request_seconds=0.05))
+    engine = InferenceEngine(base_folder, "tiny", limits=Limits(request_seconds=0.05))
     engine.start()
     assert engine.wait_until_loaded(60), engine.failure
     with pytest.raises(TimedOut, match=r"0\.05 s"):
@@ -221,7 +227,7 @@ def test_an_answer_that_takes_too_long_ends_with_that_reason(base_folder: Path) 
 
 
 def test_a_failed_step_ends_its_answers_and_leaves_nothing_behind(
-    engine: Engine, red: AdapterRef
+    engine: InferenceEngine, red: AdapterRef
 ) -> None:
     before = finish(start(engine, red.name, "Hello"))
     running = start(engine, red.name, "Hello", max_tokens=4000, ignore_eos=True)
@@ -241,7 +247,7 @@ def test_a_failed_step_ends_its_answers_and_leaves_nothing_behind(
 
 def test_a_model_that_keeps_failing_says_so_and_takes_no_more(base_folder: Path) -> None:
     failures: list[str] = []
-    engine = Engine(base_folder, "tiny", on_failure=failures.append)
+    engine = InferenceEngine(base_folder, "tiny", on_failure=failures.append)
     engine.start()
     assert engine.wait_until_loaded(60), engine.failure
 
@@ -260,7 +266,7 @@ def test_a_model_that_keeps_failing_says_so_and_takes_no_more(base_folder: Path)
 
 
 def test_an_adapter_with_a_chat_template_of_its_own_is_prompted_with_it(
-    engine: Engine, base_folder: Path, red: AdapterRef, tmp_path: Path
+    engine: InferenceEngine, base_folder: Path, red: AdapterRef, tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer
 
@@ -280,7 +286,7 @@ def test_an_adapter_with_a_chat_template_of_its_own_is_prompted_with_it(
 
 
 def test_an_adapter_says_which_base_model_it_was_trained_on(
-    engine: Engine, red: AdapterRef, tmp_path: Path
+    engine: InferenceEngine, red: AdapterRef, tmp_path: Path
 ) -> None:
     for digest in (engine.base.digest, "sha256:" + "0" * 64):
         folder = tmp_path / digest[-8:]
@@ -297,7 +303,7 @@ def test_an_adapter_says_which_base_model_it_was_trained_on(
 
 
 def test_adapters_that_a_batch_cannot_mix_are_refused(
-    engine: Engine, red: AdapterRef, tmp_path: Path
+    engine: InferenceEngine, red: AdapterRef, tmp_path: Path
 ) -> None:
     for option, value in (("use_dora", True), ("bias", "all"), ("modules_to_save", ["lm_head"])):
         folder = tmp_path / option
@@ -309,7 +315,7 @@ def test_adapters_that_a_batch_cannot_mix_are_refused(
 
 
 def test_an_adapter_whose_config_and_weights_disagree_leaves_no_trace(
-    engine: Engine, red: AdapterRef, tmp_path: Path
+    engine: InferenceEngine, red: AdapterRef, tmp_path: Path
 ) -> None:
     shutil.copytree(red.path, tmp_path / "torn")
     path = tmp_path / "torn" / "adapter_model.safetensors"
@@ -326,7 +332,7 @@ def test_an_adapter_whose_config_and_weights_disagree_leaves_no_trace(
 def test_a_model_that_cannot_be_read_fails_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     failures: list[str] = []
-    engine = Engine(tmp_path, "broken", on_failure=failures.append)
+    engine = InferenceEngine(tmp_path, "broken", on_failure=failures.append)
     engine.start()
     assert not engine.wait_until_loaded(60)
     assert str(tmp_path) in engine.failure

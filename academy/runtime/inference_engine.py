@@ -36,7 +36,7 @@ class State(StrEnum):
     FAILED = "failed"  # set by the model's thread; nothing is served any more
 
 
-class Engine:
+class InferenceEngine:
     """A base model with its adapters, behind a queue. Any thread may use it."""
 
     def __init__(
