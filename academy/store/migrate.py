@@ -64,7 +64,7 @@ Academy brings along."
 def upgrade(database_url: str) -> SchemaState:
     """Apply every missing migration, one migrator at a time; the state afterwards."""
     state(database_url)  # refuses a server that is too old
-    command.upgrade(_config(database_url), "head")
+    command.upgrade(config(database_url), "head")
     return state(database_url)
 
 
@@ -94,7 +94,7 @@ def require_server(version: Sequence[int | str]) -> None:
 
 def needed_revision() -> str:
     """The revision that this code was written for."""
-    return str(ScriptDirectory.from_config(_config("")).get_current_head())
+    return str(ScriptDirectory.from_config(config("")).get_current_head())
 
 
 def require_in_order(database_url: str) -> None:
@@ -106,7 +106,8 @@ def require_in_order(database_url: str) -> None:
         raise KindsMissing(kinds=", ".join(sorted(found.missing_kinds)))
 
 
-def _config(database_url: str) -> Config:
+def config(database_url: str) -> Config:
+    """What Alembic needs to know to migrate that database."""
     config = Config()
     config.set_main_option(
         "script_location", str(Path(__file__).resolve().parents[2] / "migrations")
