@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from academy.embedded.program import free_port
 from academy.host.processes import end_group, spawn
 from tests.integration.api.conftest import (  # noqa: F401  # fixtures
     adapter,
@@ -22,6 +21,7 @@ from tests.integration.api.conftest import (  # noqa: F401  # fixtures
     settings,
 )
 from tests.integration.servers import Served, wait_until_ready
+from tests.ports import next_port
 
 KEY = "sk-of-the-model-server"
 _DOUBLE = Path(__file__).with_name("fake_vllm.py")
@@ -69,7 +69,7 @@ def start_vllm(tmp_path: Path) -> Iterator[Callable[..., Vllm]]:
     started: list[Vllm] = []
 
     def start(*options: str, updating: bool = True) -> Vllm:
-        vllm = Vllm(free_port(), tmp_path / f"vllm-{len(started)}.log", options, updating)
+        vllm = Vllm(next_port(), tmp_path / f"vllm-{len(started)}.log", options, updating)
         started.append(vllm)
         vllm.start()
         return vllm
