@@ -1,1 +1,1 @@
-"""The only room that knows Celery: the app, thin tasks, and the keeper."""
+"""Celery's face: the app, thin tasks, the worker process. What the work is lies in `academy`."""

@@ -1,4 +1,5 @@
-"""The HTTP API, and the only room with Flask in it beside the dashboard: thin views over services.
+"""The HTTP API: the application, its server, the OpenAPI document. Endpoints are one room down.
 
-Nothing is imported here, so that ``python -m academy.api`` can prepare gevent before all else.
+What they do is done by services, which know no Flask. Nothing is imported here, so that
+``python -m academy.api`` can prepare gevent before all else.
 """

@@ -1,1 +1,4 @@
-"""Folders that never change once published: datasets, checkpoints, adapters, exports."""
+"""Folders that never change once published: datasets, checkpoints, adapters, exports.
+
+What one of them holds is known to the room that made it.
+"""

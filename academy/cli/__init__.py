@@ -1,4 +1,7 @@
-"""The command `academy`. Each command imports what it needs, so that help answers at once."""
+"""The command `academy`, a client of the API. It can do nothing that other clients cannot.
+
+Each command imports what it needs, so that help answers at once.
+"""
 
 from __future__ import annotations
 

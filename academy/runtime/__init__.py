@@ -1,5 +1,5 @@
-"""The embedded model server, and the drivers through which Academy talks to any model server.
+"""The embedded model server, a program: ``python -m academy.runtime``.
 
-The server (`python -m academy.runtime`) keeps one base model and many LoRA adapters in memory and
-answers OpenAI's chat requests. The drivers are light: importing them loads neither torch nor Flask.
+It keeps one base model and many LoRA adapters in memory and answers OpenAI's chat requests. It
+knows adapters by their folders: no alias, no job and no database.
 """

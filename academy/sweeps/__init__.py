@@ -1,1 +1,4 @@
-"""Trials of one search: what is asked, which values come next, when a trial is stopped."""
+"""Trials of one search: what is asked, which values come next, when a trial is stopped.
+
+How one trial trains is `training`'s.
+"""

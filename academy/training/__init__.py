@@ -1,1 +1,4 @@
-"""Training jobs: the recipe, the launching of a trainer and the watching of it."""
+"""Training jobs: admission, preflight, the supervisor of a trainer, gangs of several hosts.
+
+Nothing is computed here; that is the trainer's, a program of its own.
+"""

@@ -1,1 +1,1 @@
-"""HTTP plumbing that API and dashboard share. No endpoint lives here."""
+"""HTTP plumbing that API and dashboard share. No endpoint and no rule of a noun lives here."""

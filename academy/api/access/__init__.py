@@ -1,1 +1,1 @@
-"""Endpoints of keys and tickets."""
+"""Endpoints of keys and tickets. Checking the key of a request is `web`'s."""

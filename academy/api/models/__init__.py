@@ -1,1 +1,1 @@
-"""Endpoints of adapters and aliases."""
+"""Endpoints of adapters and aliases. Model servers are asked by `registry` and `serving`."""

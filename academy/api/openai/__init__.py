@@ -1,1 +1,1 @@
-"""Endpoints that speak OpenAI's protocol, below ``/v1``."""
+"""Endpoints below ``/v1``, in OpenAI's words. Our own contract is elsewhere."""

@@ -1,1 +1,1 @@
-"""Which rows are held out, and that none of them is trained on."""
+"""Which rows are held out, and that none of them is trained on. No row is judged here."""

@@ -1,1 +1,1 @@
-"""Keys, tickets and the answers kept for repeated requests."""
+"""Keys, tickets and the answers kept for repeated requests. Who may do what is `access`'."""

@@ -1,1 +1,4 @@
-"""Jobs, their transitions and claims, and the workers that carry them out."""
+"""Jobs, their transitions and claims, and the workers that carry them out.
+
+The one place that changes a status. What the work is is not known here.
+"""

@@ -1,1 +1,1 @@
-"""Adapters, aliases, and what names an artifact."""
+"""Adapters, aliases, and what names an artifact. Base models are folders, not rows."""

@@ -1,1 +1,4 @@
-"""Starting the trainer: as a process of this host, or in a container (the GPU habitat)."""
+"""Starting a trainer: as a process of this host, or in a container (the GPU habitat).
+
+What it is to train is not known here.
+"""

@@ -43,10 +43,12 @@ class Tree:
     def run(self, *command: str, env: dict[str, str] | None = None) -> str:
         """What a command prints that runs in the copy, with the copy's own packages."""
         words = [sys.executable if each == ".venv/bin/python" else each for each in command]
+        # A pytest in there is no part of the one that runs this.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         done = subprocess.run(
             words,
             cwd=self.folder,
-            env={**os.environ, **(env or {}), "PYTHONPATH": str(self.folder)},
+            env={**inherited, **(env or {}), "PYTHONPATH": str(self.folder)},
             capture_output=True,
             text=True,
             timeout=240,
