@@ -16,6 +16,8 @@ _OTHERS = frozenset(
 )
 #: Names of other installations' files that mean nothing here, and why.
 _IDLE = {
+    "MEMORY_ROOT": "lessons come over HTTP and are kept in PostgreSQL; ACADEMY_HOME is the folder "
+    "of an installation",
     "DOCKER_CUDA_IMAGE": "no container is started only to look for GPUs; the image of trainings "
     "is ACADEMY_DOCKER_IMAGE",
 }

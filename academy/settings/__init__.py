@@ -46,7 +46,6 @@ class Settings:
         "ACADEMY_HOME",
         Path(".academy"),
         "folder for everything that Academy writes",
-        also=("MEMORY_ROOT",),
     )
     log_level: str = setting("ACADEMY_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     api: Api = group(Api)

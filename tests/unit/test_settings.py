@@ -69,7 +69,6 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_allowed(
     ("variable", "text", "group", "field", "value"),
     [
         ("ENABLE_ACADEMY", "false", "", "enabled", False),
-        ("MEMORY_ROOT", "/data/memory", "", "home", Path("/data/memory")),
         ("WORKSPACE_ROOT", "/work", "git", "roots", (Path("/work"),)),
         ("DEFAULT_BASE_MODEL", "unsloth/Phi-3", "models", "base", "unsloth/Phi-3"),
         ("DEFAULT_LORA_RANK", "8", "training", "lora_rank", 8),

@@ -107,6 +107,7 @@ def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_pa
     done = doctor(
         ACADEMY_LEASE_SECOND="5",
         ACADEMY_VERSION="local",  # of docker compose
+        MEMORY_ROOT="/data/memory",
         DOCKER_CUDA_IMAGE="nvidia/cuda:12.1.0-runtime-ubuntu22.04",
         ACADEMY_MODELS=str(tmp_path / "models"),
     )
@@ -117,6 +118,7 @@ def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_pa
         in (found["detail"])
     )
     assert "DOCKER_CUDA_IMAGE has no effect" in found["detail"]
+    assert "MEMORY_ROOT has no effect" in found["detail"]
     assert "ACADEMY_VERSION" not in found["detail"]
 
 
