@@ -37,7 +37,7 @@ from academy.lifecycle import TERMINAL, JobKind
 from academy.ops import garbage
 from academy.settings import Settings
 from academy.store import migrate
-from academy.store.engine import Sessions, make_sessions
+from academy.store.engine import Sessions, close_sessions, make_sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 
@@ -111,7 +111,7 @@ def measure(settings: Settings, lessons: int) -> dict[str, Any]:
         expected = 2 + sum(each["stopped_in_seconds"] is None for each in cancels)
         if datasets(settings, sessions) != expected:
             raise RuntimeError(f"cancelled at {share:.0%}: {ended}")
-    sessions.kw["bind"].dispose()
+    close_sessions(sessions)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"academy": __version__, "python": platform.python_version()},
@@ -187,7 +187,7 @@ def work(settings: Settings) -> dict[str, Any]:
     seconds = time.monotonic() - began
     with sessions() as session:
         result = jobs.get(session, job.id).result or {}
-    sessions.kw["bind"].dispose()
+    close_sessions(sessions)
     peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
     return {
         "status": status,

@@ -45,7 +45,7 @@ from academy.host.processes import end_group, spawn
 from academy.settings import Settings
 from academy.store import migrate
 from academy.store.data import datasets
-from academy.store.engine import make_sessions
+from academy.store.engine import open_sessions
 from academy.trainer.tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,10 +246,8 @@ def trainer_life() -> tuple[float, float]:
 def bare_seconds(made: Stack, job: dict[str, Any], folder: Path) -> float:
     """How long the bare program takes for what the job did."""
     settings = made.settings
-    sessions = make_sessions(settings, pool_size=1)
-    with sessions() as session:
+    with open_sessions(settings, pool_size=1) as sessions, sessions() as session:
         dataset = datasets.get(session, job["dataset_id"])
-    sessions.kw["bind"].dispose()
     model = folders.find(settings.models.base, settings.model_folders)
     spec = {
         "schema_version": 1,

@@ -23,7 +23,14 @@ from academy.host.gpus import GpusUnknown, own_gpus
 from academy.jobs import kinds
 from academy.queues import GPU
 from academy.settings import Settings
-from academy.store.engine import Session, Sessions, StoreError, make_sessions, one_statement
+from academy.store.engine import (
+    Session,
+    Sessions,
+    StoreError,
+    close_sessions,
+    make_sessions,
+    one_statement,
+)
 from academy.store.jobs import gangs, slots, transitions, workers
 from academy.store.jobs.gangs import Part
 from academy.store.jobs.slots import BusyWorker, Offer
@@ -97,7 +104,7 @@ class WorkerProcess:
                 gangs.leave_all(session, self.id)
         except StoreError as error:
             log.warning("the worker could not say good-bye: %s", type(error).__name__)
-        self.sessions.kw["bind"].dispose()
+        close_sessions(self.sessions)
 
     def claim(self) -> Job | None:
         """The best job that this process can take; None if there is none or it may not take one.

@@ -20,7 +20,7 @@ from academy.errors import AcademyError, Forbidden
 from academy.settings import Settings
 from academy.store.access import access
 from academy.store.access.tables import ApiKey
-from academy.store.engine import Session, make_sessions
+from academy.store.engine import Session, open_sessions
 
 TICKET_SECONDS = 60.0
 SESSION_SECONDS = 12 * 3600.0
@@ -152,17 +152,13 @@ def bootstrap_admin_key(settings: Settings) -> Path:
     another database, a new key is made. Several processes may do this at once.
     """
     path = settings.home / "admin.key"
-    sessions = make_sessions(settings, pool_size=1)
-    try:
-        with sessions.begin() as session:
-            access.lock_bootstrap(session)
-            if not _holds_live_admin(session, path):
-                _, secret = make_key(session, "admin (made at the first start)", Role.ADMIN)
-                # The file goes first: a key without a row is replaced by the next start, but a
-                # row without a file would be a live key that nobody has.
-                _write_private(path, secret + "\n")
-    finally:
-        sessions.kw["bind"].dispose()
+    with open_sessions(settings, pool_size=1) as sessions, sessions.begin() as session:
+        access.lock_bootstrap(session)
+        if not _holds_live_admin(session, path):
+            _, secret = make_key(session, "admin (made at the first start)", Role.ADMIN)
+            # The file goes first: a key without a row is replaced by the next start, but a row
+            # without a file would be a live key that nobody has.
+            _write_private(path, secret + "\n")
     return path
 
 

@@ -7,10 +7,7 @@ open event streams at once, so it takes seconds however many watch.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import signal
 import sys
 from typing import Any
 
@@ -22,6 +19,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from academy import logs
 from academy.access.keys import bootstrap_admin_key
 from academy.errors import AcademyError
+from academy.host.parent import die_with_parent
 from academy.serving import servers
 from academy.settings import Settings
 from academy.store.engine import StoreError
@@ -34,7 +32,6 @@ GRACEFUL_SECONDS = 6
 #: How long what a refused request still sends is taken in.
 LINGER_SECONDS = 10.0
 _LINGER_BYTES = 1 << 20
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -80,7 +77,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
             "control_socket_disable": True,
             "logger_class": Log,
             "proc_name": "academy-api",
-            "post_fork": _die_with_master,
+            "post_fork": _die_with_arbiter,
             "post_worker_init": _end_streams_at_stop,
         }.items():
             self.cfg.set(name, value)
@@ -182,11 +179,8 @@ def _take_in(body: Any) -> bool:
     return ended
 
 
-def _die_with_master(_server: Any, worker: Any) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != worker.ppid:  # the master died before prctl took effect
-            os._exit(1)
+def _die_with_arbiter(arbiter: Any, _worker: Any) -> None:
+    die_with_parent(arbiter.pid)
 
 
 def _end_streams_at_stop(worker: Any) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+_POLL_SECONDS = 0.1
 
 
 class FileLock:
@@ -18,8 +22,22 @@ class FileLock:
         self.path = path
         self._descriptor = -1
 
-    def acquire(self) -> bool:
-        """Take the lock; False if another process (or another `FileLock`) has it."""
+    def acquire(
+        self, *, within_seconds: float = 0.0, tick: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Take the lock; False if another process (or another `FileLock`) has it all that time.
+
+        `tick` is called again and again meanwhile, and may raise.
+        """
+        deadline = time.monotonic() + within_seconds
+        while not self._try():
+            tick()
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(min(_POLL_SECONDS, within_seconds))
+        return True
+
+    def _try(self) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psutil
 
-_STARTER = Path(__file__).with_name("starter.py")
+_STARTER = Path(__file__).with_name("parent.py")
 
 
 @dataclass(frozen=True)

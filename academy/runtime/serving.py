@@ -6,7 +6,6 @@ own parent where `academy.host.processes.spawn` started it, and its worker ends 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -23,13 +22,13 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
+from academy.host.parent import die_with_parent
 from academy.runtime.inference_engine import InferenceEngine, State
 from academy.runtime.scheduler import Limits
 from academy.runtime.server import create_server
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 #: Threads beside those of the requests that run and wait: for probes, loads and refusals.
 _SPARE_THREADS = 32
 #: Time to write the last answers after the drain has cut off what still ran.
@@ -81,7 +80,7 @@ class ModelServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes 
             "keepalive": 75,  # longer than clients keep a connection, so that they close it
             "control_socket_disable": True,
             "logger_class": ForwardingLogger,
-            "post_fork": _die_with_parent,
+            "post_fork": _die_with_arbiter,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -137,9 +136,5 @@ class ForwardingLogger(Logger):  # type: ignore[misc]
         self.error_log.propagate = True
 
 
-def _die_with_parent(arbiter: Any, worker: Any) -> None:
-    """The kernel ends this worker when its supervisor dies, however that happens (prctl(2))."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != arbiter.pid:  # it died before prctl took effect
-            os._exit(1)
+def _die_with_arbiter(arbiter: Any, _worker: Any) -> None:
+    die_with_parent(arbiter.pid)

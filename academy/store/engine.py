@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -19,8 +21,11 @@ __all__ = [
     "Sessions",
     "StoreError",
     "StoreRefusal",
+    "close_sessions",
     "make_engine",
     "make_sessions",
+    "one_statement",
+    "open_sessions",
     "servers",
     "sqlalchemy_url",
 ]
@@ -45,6 +50,24 @@ def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:
     committing = make_engine(settings, pool_size=max(1, pool_size // 2), commits=True)
     event.listen(engine, "engine_disposed", lambda _: committing.dispose())
     return sessionmaker(engine, expire_on_commit=False, info={_COMMITTING: committing})
+
+
+def close_sessions(sessions: Sessions) -> None:
+    """Give back every connection of the factory; a session that is open ends with its work.
+
+    Used again, the factory connects anew, so a process may close early and as often as it likes.
+    """
+    sessions.kw["bind"].dispose()
+
+
+@contextlib.contextmanager
+def open_sessions(settings: Settings, *, pool_size: int = 10) -> Iterator[Sessions]:
+    """A session factory as `make_sessions` makes it, closed at the end however that comes."""
+    sessions = make_sessions(settings, pool_size=pool_size)
+    try:
+        yield sessions
+    finally:
+        close_sessions(sessions)
 
 
 def one_statement(sessions: Sessions) -> Session:

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from academy.errors import AcademyError
+from academy.host.parent import follow_lifeline
 from academy.trainer.ranks.local_ranks import (
     BAD_SPEC,
     CANCELLED,
@@ -26,7 +27,7 @@ from academy.trainer.ranks.local_ranks import (
 )
 from academy.trainer.report import Report
 from academy.trainer.spec import read_spec, verify_dataset
-from academy.trainer.stop import Cancelled, StopRequest, follow_lifeline
+from academy.trainer.stop import Cancelled, StopRequest
 
 _USERS_OWN = {"bad_spec", "bad_dataset", "base_model_unavailable", "digest_mismatch"}
 

@@ -8,7 +8,6 @@ llama.cpp for minutes, and all that is wanted of it is one file.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from typing import Any
 
 from academy.basemodels import folders
 from academy.errors import AcademyError, BaseModelUnavailable
+from academy.host.filelock import FileLock
 from academy.settings import Settings
 
 NAME = "smollm2-135m-instruct"
@@ -108,17 +108,13 @@ def _first_writable(parents: list[Path]) -> Path:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    with path.open("w") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ModelNotPrepared(why=f"another process holds {path}") from None
-                time.sleep(0.2)
+    lock = FileLock(path)
+    if not lock.acquire(within_seconds=_LOCK_SECONDS):
+        raise ModelNotPrepared(why=f"another process holds {path}")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _download(scratch: Path) -> Path:

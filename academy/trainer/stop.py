@@ -1,11 +1,8 @@
-"""Being asked to stop: SIGTERM and SIGINT between two operations, a lost supervisor at once."""
+"""Being asked to stop: SIGTERM and SIGINT between two operations."""
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -64,17 +61,3 @@ class StopRequest:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
-
-
-def follow_lifeline() -> None:
-    """End this process at once when standard input ends: the supervisor has died.
-
-    Nothing is written any more: another worker may hold the job by then.
-    """
-
-    def read() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=read, name="lifeline", daemon=True).start()

@@ -13,7 +13,7 @@ from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
 from academy.settings import Settings
-from academy.store.engine import Sessions
+from academy.store.engine import Sessions, close_sessions
 from academy.web.key_cache import KeyCache
 from academy.web.sockets import Texts
 from academy.web.watchers import Watchers
@@ -41,7 +41,7 @@ class State:
         self.hints.close()
         self.model_servers.close()
         self.redis.close()
-        self.sessions.kw["bind"].dispose()
+        close_sessions(self.sessions)
 
 
 def state() -> State:

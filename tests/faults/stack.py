@@ -25,7 +25,7 @@ from academy.lifecycle import TERMINAL, JobKind
 from academy.queues import GPU
 from academy.settings import Settings
 from academy.store.data import datasets
-from academy.store.engine import Sessions, StoreError, make_sessions
+from academy.store.engine import Sessions, StoreError, close_sessions, make_sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from tests.faults.form import START_SECONDS, Form
@@ -261,7 +261,7 @@ class Stack:
             each.send(signal.SIGCONT)
         side_by_side(lambda each: each.stop(), self.programs)
         until(lambda: not list(processes_of(self.home)), START_SECONDS + 10, "everything stopped")
-        self.sessions.kw["bind"].dispose()
+        close_sessions(self.sessions)
         self.valkey.stop()
 
     def program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:

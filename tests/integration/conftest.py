@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from academy.settings import Settings
-from academy.store.engine import Sessions, make_sessions
+from academy.store.engine import Sessions, open_sessions
 
 
 @pytest.fixture
@@ -31,6 +31,5 @@ def settings(database_url: str, valkey_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def sessions(settings: Settings) -> Iterator[Sessions]:
-    made = make_sessions(settings)
-    yield made
-    made.kw["bind"].dispose()
+    with open_sessions(settings) as made:
+        yield made

@@ -8,7 +8,7 @@ import threading
 
 from academy import logs
 from academy.settings import Settings
-from academy.store.engine import make_sessions
+from academy.store.engine import open_sessions
 from academy.store.migrate import require_in_order
 from workers.keeper.loop import Keeper
 from workers.starting import refused_clearly
@@ -30,9 +30,9 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    sessions = make_sessions(settings, pool_size=2)
-    log.info("keeper started")
-    Keeper(settings, sessions).run(stopping)
+    with open_sessions(settings, pool_size=2) as sessions:
+        log.info("keeper started")
+        Keeper(settings, sessions).run(stopping)
     log.info("keeper stopped")
 
 

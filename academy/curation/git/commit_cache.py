@@ -7,7 +7,6 @@ the owner's eyes only and belong beside the repository's host, not into a datase
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from academy.curation.git.process import git_output
 from academy.curation.git.repository import Repository
 from academy.curation.git.shadow import Shadow
 from academy.curation.request import CurationRequest
+from academy.host.filelock import FileLock
 
 #: What decides a verdict besides the commit itself.
 _FIELDS = ("git_example", "commit_message", "max_diff_chars", "max_files", "disabled_filters")
@@ -40,7 +40,9 @@ class CommitCache:
         asked = request.model_dump(mode="json", include=set(_FIELDS))
         key = json.dumps([_SCHEMA, __version__, str(repository.git_dir), name, asked])
         stem = blake2b(key.encode(), digest_size=12).hexdigest()
-        handle = os.open(folder / f"{stem}.jsonl", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = folder / f"{stem}.jsonl"
+        self._lock = FileLock(path)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._file: BinaryIO = os.fdopen(handle, "r+b")
         self._head_path = folder / f"{stem}.head"
         self._places: dict[bytes, int] = {}
@@ -50,9 +52,7 @@ class CommitCache:
 
     def __enter__(self) -> CommitCache | None:
         """None while another run holds the file: it is quicker to read git than to wait."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._lock.acquire():
             return None
         for place, line in self._lines():
             self._places[bytes.fromhex(line[:64].split(b" ")[0].decode())] = place
@@ -60,6 +60,7 @@ class CommitCache:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._lock.release()
 
     def __contains__(self, commit_id: str) -> bool:
         return bytes.fromhex(commit_id) in self._places

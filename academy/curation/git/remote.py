@@ -104,11 +104,8 @@ def _name(address: str) -> str:
 @contextmanager
 def _held(path: Path, address: str, deadline: float, tick: Callable[[], None]) -> Iterator[None]:
     lock = FileLock(path)
-    while not lock.acquire():
-        tick()
-        if time.monotonic() > deadline:
-            raise _failed(address, "another curation has been fetching it all the time")
-        time.sleep(_WAIT_SECONDS)
+    if not lock.acquire(within_seconds=deadline - time.monotonic(), tick=tick):
+        raise _failed(address, "another curation has been fetching it all the time")
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from academy.events import archive
 from academy.events.event import Event, EventId
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
-from academy.store.engine import Sessions, make_sessions
+from academy.store.engine import Sessions, open_sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim, Failure
@@ -131,11 +131,10 @@ def test_many_keepers_begin_each_trial_once(
     gate = threading.Barrier(6)
 
     def keeper() -> None:
-        own = make_sessions(settings, pool_size=2)
-        gate.wait(timeout=30)
-        for _ in range(5):
-            begun.append(advance_sweeps(own, settings))
-        own.kw["bind"].dispose()
+        with open_sessions(settings, pool_size=2) as own:
+            gate.wait(timeout=30)
+            for _ in range(5):
+                begun.append(advance_sweeps(own, settings))
 
     threads = [threading.Thread(target=keeper) for _ in range(6)]
     for thread in threads:

@@ -10,7 +10,7 @@ import pytest
 
 from academy.lifecycle import JobKind
 from academy.settings import Settings
-from academy.store.engine import Sessions, make_sessions
+from academy.store.engine import Sessions, open_sessions
 from academy.store.jobs import gangs, jobs, slots, transitions, workers
 from academy.store.jobs.slots import Offer
 from academy.store.jobs.tables import Job
@@ -72,9 +72,8 @@ class Site:
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
-    made = make_sessions(Settings().changed(database_url=database_url))
-    yield made
-    made.kw["bind"].dispose()
+    with open_sessions(Settings().changed(database_url=database_url)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from academy.jobs.attempt import Attempt, JobFailed, carry_out
 from academy.lifecycle import FailureCode, JobKind, MemberStatus, Reason, Status
 from academy.settings import Settings
-from academy.store.engine import Session, Sessions, make_sessions
+from academy.store.engine import Session, Sessions, open_sessions
 from academy.store.jobs import gangs, jobs, transitions, workers
 from academy.store.jobs.slots import Offer
 from academy.store.jobs.tables import Job
@@ -44,9 +44,8 @@ def led(settings: Settings, sessions: Sessions) -> Job:
 def unreachable(settings: Settings) -> Iterator[Sessions]:
     """A database at which nobody answers."""
     url = "postgresql://academy@127.0.0.1:1/academy"
-    made = make_sessions(settings.changed(database_url=url))
-    yield made
-    made.kw["bind"].dispose()
+    with open_sessions(settings.changed(database_url=url)) as made:
+        yield made
 
 
 def part(job: Job, worker: str) -> Claim:

@@ -1,6 +1,11 @@
-"""The program that `academy.host.processes.spawn` starts: it becomes the command, and dies with us.
+"""Dying with the parent, and the program that starts every child so that it does.
 
-``starter.py PARENT SIGNAL DATA_BYTES UID GID KEEP_REACH SAID PROGRAM COMMAND…``. It is a program
+There are two ways, and no third. `die_with_parent` has the kernel do it: at once, whatever both
+processes are doing, but only for a parent that is a process of this host. `follow_lifeline` notices
+that standard input ended, so it also reaches a trainer in a container, whose parent is the engine.
+
+As a program, which `academy.host.processes.spawn` starts, it becomes a command:
+``parent.py PARENT SIGNAL DATA_BYTES UID GID KEEP_REACH SAID PROGRAM COMMAND…``. It is a program
 and no `preexec_fn`, which may hang for ever in a process that has threads: they hold locks while it
 is copied. It is run by its path and imports little, because it stands before every child.
 
@@ -27,6 +32,34 @@ _CAP_DAC_OVERRIDE = 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
+def die_with_parent(parent: int, death_signal: int = _signal.SIGKILL) -> None:
+    """Have the kernel send this process `death_signal` when its parent, `parent`, is gone.
+
+    It is the *thread* that started this process whose end counts (prctl(2), PR_SET_PDEATHSIG). A
+    parent that is gone already ends this process with status 1. Children do not inherit it. Nothing
+    happens on a system other than Linux.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(death_signal))
+        if os.getppid() != parent:  # it died before prctl took effect
+            os._exit(1)
+
+
+def follow_lifeline() -> None:
+    """End this process at once when its standard input ends: whoever held the other end is gone.
+
+    Nothing is written any more: another worker may hold the job by then.
+    """
+    import threading  # the program does without
+
+    def read() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=read, name="lifeline", daemon=True).start()
+
+
 def main() -> None:
     """Become the command; returns never."""
     parent, death_signal, data_bytes, uid, gid, keep_reach, said = map(int, sys.argv[1:8])
@@ -40,11 +73,7 @@ def main() -> None:
             if said >= 0:
                 os.write(said, str(error).encode())
             sys.exit(1)
-    if sys.platform == "linux":
-        # After the change of account, at which the kernel forgets it.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # it died before prctl took effect
-            sys.exit(1)
+    die_with_parent(parent, death_signal)  # not before, as a change of account undoes it
     if data_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # by Python, and it would be inherited
