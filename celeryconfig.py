@@ -40,7 +40,7 @@ task_routes = {task: {"queue": queue} for queue, task in TASKS.items()}
 
 # --- messages -------------------------------------------------------------------------------------
 
-# A hint holds a job's id and nothing else, which JSON can say and which nobody can turn into code.
+# A hint names no job and carries no argument; JSON can say that, and nobody can turn it into code.
 task_serializer = "json"
 # For the same reason a worker refuses anything but JSON, above all pickle.
 accept_content = ["json"]
@@ -58,9 +58,9 @@ result_backend = None
 
 # --- taking and acknowledging ---------------------------------------------------------------------
 
-# The message is acknowledged before the work: Redis delivers a late-acknowledged one again after
-# the visibility time-out however well the job runs (celery#5935), and the lease in Postgres does
-# better.
+# Nothing is acknowledged (see the queues), least of all after the work: Redis would deliver such a
+# message again after the visibility time-out however well the job runs (celery#5935), and the
+# lease in Postgres does better.
 task_acks_late = False
 # A process takes one message at a time, since the next job may suit another worker better.
 worker_prefetch_multiplier = 1
@@ -105,8 +105,8 @@ broker_connection_timeout = 5
 # published.
 broker_pool_acquire_timeout = 5
 broker_transport_options = {
-    # A taken message is acknowledged within milliseconds; what is not after ten minutes was taken
-    # by a process that died in between.
+    # Nothing waits to be acknowledged, so nothing is delivered again; it bounds how long anything
+    # could be that lies there from before.
     "visibility_timeout": 600,
     # The default is to wait for ever, which hangs a publish, and the request behind it, when Redis
     # stops answering. A worker's blocking pop comes back every second, so it is not cut off.

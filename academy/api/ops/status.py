@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from dataclasses import asdict
 from typing import Any
@@ -49,7 +48,7 @@ def system_status() -> dict[str, Any]:
     return {
         "enabled": settings.enabled,
         "components": {
-            "professor": importlib.util.find_spec("academy.learning") is not None,
+            "professor": False,  # nothing here decides by itself when to train
             "dataset_curator": CURATION in queues_served,
             "gpu_habitat": GPU in queues_served,
             "lessons_store": True,  # the count above came from it
