@@ -6,8 +6,8 @@ that standard input ended, so it also reaches a trainer in a container, whose pa
 
 As a program, which `academy.host.processes.spawn` starts, it becomes a command:
 ``parent.py PARENT SIGNAL DATA_BYTES UID GID KEEP_REACH SAID PROGRAM COMMAND…``. It is a program
-and no `preexec_fn`, which may hang for ever in a process that has threads: they hold locks while it
-is copied. It is run by its path and imports little, because it stands before every child.
+and no ``preexec_fn``, which may hang for ever in a process that has threads: they hold locks while
+it is copied. It is run by its path and imports little, because it stands before every child.
 
 With a UID (-1: none) it becomes one of that account's first. Folders such as ``/root`` are closed
 to an ordinary account, so with KEEP_REACH it keeps one capability, CAP_DAC_OVERRIDE, which it had
