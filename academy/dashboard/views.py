@@ -18,6 +18,7 @@ from academy.access.keys import (
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import COOKIE, LANGUAGES, language_of, texts
 from academy.errors import AcademyError
+from academy.jobs import kinds
 from academy.web import session_cookie
 from academy.web.state import state
 
@@ -124,6 +125,7 @@ def _page() -> Response:
         curation=curation_form(state().settings),
         training=training_form(state().settings),
         base_model=state().settings.models.base,
+        kind_titles={kind.name: kind.title(language_of(request)) for kind in kinds.every()},
     )
 
 

@@ -9,8 +9,8 @@ name and not imported.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -50,8 +50,9 @@ class Kind(Generic[Request]):
 
     `submit` checks a request and queues its job (see `new_job`) in the caller's transaction, or
     raises before it wrote anything. `work` is what a worker of `queue` does with it. A kind that
-    `can_pause` goes on where it was, or begins again, when it is resumed. `nothing_new` says in a
-    sentence why a request would only do again what was done; None if it would not.
+    `can_pause` goes on where it was, or begins again, when it is resumed. `titles` are what people
+    call it, by language. `nothing_new` says in a sentence why a request would only do again what
+    was done; None if it would not.
     """
 
     name: JobKind
@@ -61,7 +62,12 @@ class Kind(Generic[Request]):
     submit: Callable[[Session, Settings, Request, str | None], Job]
     work: Work
     can_pause: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict)
     nothing_new: Callable[[Session, Settings, Request], str | None] | None = None
+
+    def title(self, language: str) -> str:
+        """What people call it in that language, else in English, else its name."""
+        return self.titles.get(language) or self.titles.get("en") or str(self.name)
 
 
 @cache

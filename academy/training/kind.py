@@ -45,5 +45,6 @@ KIND = Kind(
     submit=submit_training,
     work=_work,
     can_pause=True,
+    titles={"en": "Training", "pl": "Trening", "de": "Training"},
     nothing_new=_nothing_new,
 )

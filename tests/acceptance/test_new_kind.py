@@ -69,6 +69,7 @@ KIND = kinds.Kind(
     request=EchoRequest,
     submit=submit,
     work=echo,
+    titles={"en": "Echo & more"},
 )
 '''
 #: The one line elsewhere, and the line above it.

@@ -27,11 +27,13 @@ export function has(key) {
 }
 
 /**
- * What a kind of job is called: in the page's language, or by its own name if there is no text.
+ * What a kind of job is called: as its declaration says, which the page carries, else by its name.
  * @param {string} kind
  */
 export function kindName(kind) {
-  return has(`kind.${kind}`) ? t(`kind.${kind}`) : kind;
+  /** @type {Record<string, string>} */
+  const titles = JSON.parse(document.body.dataset["kinds"] ?? "{}");
+  return titles[kind] ?? kind;
 }
 
 /**

@@ -14,7 +14,8 @@ from academy.api.training.sweeps_shapes import SweepSummary
 from academy.dashboard import views
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import LANGUAGES, texts
-from academy.lifecycle import JobKind, Status
+from academy.jobs import kinds
+from academy.lifecycle import Status
 from academy.settings import Settings
 
 _FOLDER = Path(views.__file__).parent
@@ -41,7 +42,9 @@ def test_every_text_that_scripts_and_templates_name_exists() -> None:
 
 
 def test_every_status_kind_field_and_choice_has_a_text() -> None:
-    wanted = {f"status.{each}" for each in Status} | {f"kind.{each}" for each in JobKind}
+    wanted = {f"status.{each}" for each in Status}
+    for kind in kinds.every():
+        assert set(kind.titles) == set(LANGUAGES) and all(kind.titles.values()), kind.name
     for form in (curation_form(Settings()), training_form(Settings())):
         for field in (*form.fields, *form.more):
             wanted |= {f"field.{field.name}"} | {f"choice.{each}" for each in field.choices}
