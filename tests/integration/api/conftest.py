@@ -38,12 +38,10 @@ from tests.integration.servers import wait_until_ready
 BASE = "/api/v1/academy"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _broker(valkey_server: str) -> Iterator[None]:
-    """Celery reads its broker's address from the environment, once in a process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ACADEMY_REDIS_URL", valkey_server)
-        yield
+@pytest.fixture(autouse=True)
+def _broker(valkey_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery reads its broker's address from the environment; tests of other folders must not."""
+    monkeypatch.setenv("ACADEMY_REDIS_URL", valkey_server)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -10,7 +11,9 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -48,13 +51,28 @@ def folder(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "postgres"
 
 
-def test_data_port_and_password_outlive_a_restart(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, durable=False)
+@pytest.fixture
+def postgres() -> Iterator[Callable[..., EmbeddedPostgres]]:
+    """Makes servers that end with the test, also with one that fails."""
+    with contextlib.ExitStack() as ends:
+
+        def make(folder: Path, **options: Any) -> EmbeddedPostgres:
+            server = EmbeddedPostgres(folder, **options)
+            ends.callback(server.stop)
+            return server
+
+        yield make
+
+
+def test_data_port_and_password_outlive_a_restart(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
+    server = postgres(folder, durable=False)
     first = server.start()
     with psycopg.connect(first) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 41 + 1 AS answer")
     server.stop()
-    again = EmbeddedPostgres(folder, durable=False)
+    again = postgres(folder, durable=False)
     assert again.start() == first
     with psycopg.connect(first) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -68,7 +86,7 @@ def test_data_port_and_password_outlive_a_restart(folder: Path) -> None:
 
 
 def test_killing_the_starter_ends_the_server_and_the_next_start_finds_every_commit(
-    folder: Path,
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
 ) -> None:
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(folder)], stdout=subprocess.PIPE, text=True
@@ -81,7 +99,7 @@ def test_killing_the_starter_ends_the_server_and_the_next_start_finds_every_comm
     starter.wait(timeout=10)
     starter.stdout.close()
     # No waiting here: the next start itself has to cope with a server that is still going down.
-    server = EmbeddedPostgres(folder)
+    server = postgres(folder)
     assert server.start() == url
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -89,57 +107,67 @@ def test_killing_the_starter_ends_the_server_and_the_next_start_finds_every_comm
     server.stop()
 
 
-def test_a_lock_file_that_names_a_living_stranger_is_no_obstacle(folder: Path) -> None:
+def test_a_lock_file_that_names_a_living_stranger_is_no_obstacle(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
     (folder / "data" / "postmaster.pid").write_text(
         f"{os.getpid()}\n{folder}/data\n1\n5432\n\n127.0.0.1\n0 0\nready\n"
     )
-    server = EmbeddedPostgres(folder, durable=False)
+    server = postgres(folder, durable=False)
     url = server.start()
     psycopg.connect(url).close()
     server.stop()
 
 
-def test_a_second_server_on_the_folder_is_refused_at_once(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, durable=False)
+def test_a_second_server_on_the_folder_is_refused_at_once(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
+    server = postgres(folder, durable=False)
     server.start()
     with pytest.raises(FolderInUse, match="already works on"):
-        EmbeddedPostgres(folder).start()
+        postgres(folder).start()
     server.stop()
 
 
-def test_a_port_in_use_is_named(folder: Path) -> None:
+def test_a_port_in_use_is_named(folder: Path, postgres: Callable[..., EmbeddedPostgres]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=f"127.0.0.1:{port}"):
-            EmbeddedPostgres(folder, port=port).start()
+            postgres(folder, port=port).start()
 
 
-def test_the_kept_port_is_left_when_another_program_has_it(folder: Path) -> None:
+def test_the_kept_port_is_left_when_another_program_has_it(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         (folder / "port").write_text(str(other.getsockname()[1]))
-        server = EmbeddedPostgres(folder, durable=False)
+        server = postgres(folder, durable=False)
         url = server.start()
         assert f":{other.getsockname()[1]}/" not in url
         server.stop()
 
 
-def test_data_of_another_major_version_is_refused_with_both_versions(folder: Path) -> None:
+def test_data_of_another_major_version_is_refused_with_both_versions(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
     (folder / "data" / "PG_VERSION").write_text("15\n")
     with pytest.raises(
         WrongDataVersion, match="made by PostgreSQL 15, but the installed one is 18"
     ):
-        EmbeddedPostgres(folder).start()
+        postgres(folder).start()
 
 
-def test_a_failed_start_shows_the_end_of_the_log_and_frees_the_folder(folder: Path) -> None:
+def test_a_failed_start_shows_the_end_of_the_log_and_frees_the_folder(
+    folder: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
     conf = folder / "data" / "postgresql.conf"
     whole = conf.read_text()
     conf.write_text(whole + "\nshared_buffers = 'plenty'\n")
-    server = EmbeddedPostgres(folder, durable=False)
+    server = postgres(folder, durable=False)
     with pytest.raises(ServerFailed, match=r"ended with status 1[\s\S]*shared_buffers.*plenty"):
         server.start()
     conf.write_text(whole)
@@ -147,18 +175,22 @@ def test_a_failed_start_shows_the_end_of_the_log_and_frees_the_folder(folder: Pa
     server.stop()
 
 
-def test_a_half_made_cluster_of_a_killed_first_start_is_made_anew(tmp_path: Path) -> None:
+def test_a_half_made_cluster_of_a_killed_first_start_is_made_anew(
+    tmp_path: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
     half = tmp_path / "data.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
-    server = EmbeddedPostgres(tmp_path, durable=False)
+    server = postgres(tmp_path, durable=False)
     psycopg.connect(server.start()).close()
     server.stop()
     assert not half.exists()
 
 
-def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / 'my "home" \\ here', durable=False)
+def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(
+    tmp_path: Path, postgres: Callable[..., EmbeddedPostgres]
+) -> None:
+    server = postgres(tmp_path / 'my "home" \\ here', durable=False)
     psycopg.connect(server.start()).close()
     server.stop()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -29,8 +32,21 @@ signal.pause()
 """
 
 
+@pytest.fixture
+def valkey() -> Iterator[Callable[..., EmbeddedValkey]]:
+    """Makes servers that end with the test, also with one that fails."""
+    with contextlib.ExitStack() as ends:
+
+        def make(folder: Path, **options: Any) -> EmbeddedValkey:
+            server = EmbeddedValkey(folder, **options)
+            ends.callback(server.stop)
+            return server
+
+        yield make
+
+
 def test_killing_the_starter_ends_the_server_and_keeps_every_answered_write(
-    tmp_path: Path,
+    tmp_path: Path, valkey: Callable[..., EmbeddedValkey]
 ) -> None:
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -43,15 +59,17 @@ def test_killing_the_starter_ends_the_server_and_keeps_every_answered_write(
     starter.wait(timeout=10)
     starter.stdout.close()
     assert wait_until_gone(int(pid), 10)
-    server = EmbeddedValkey(tmp_path)
+    server = valkey(tmp_path)
     assert server.start() == url
     with redis.Redis.from_url(url) as client:
         assert client.xlen("log") == 1
     server.stop()
 
 
-def test_it_wants_its_password_and_shows_it_to_nobody_else(tmp_path: Path) -> None:
-    server = EmbeddedValkey(tmp_path, durable=False)
+def test_it_wants_its_password_and_shows_it_to_nobody_else(
+    tmp_path: Path, valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    server = valkey(tmp_path, durable=False)
     server.start()
     assert server.process is not None
     with (
@@ -65,31 +83,37 @@ def test_it_wants_its_password_and_shows_it_to_nobody_else(tmp_path: Path) -> No
     server.stop()
 
 
-def test_a_second_server_on_the_folder_is_refused_at_once(tmp_path: Path) -> None:
-    server = EmbeddedValkey(tmp_path, durable=False)
+def test_a_second_server_on_the_folder_is_refused_at_once(
+    tmp_path: Path, valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    server = valkey(tmp_path, durable=False)
     server.start()
     with pytest.raises(FolderInUse, match="Another Valkey already works on"):
-        EmbeddedValkey(tmp_path).start()
+        valkey(tmp_path).start()
     server.stop()
 
 
-def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named(tmp_path: Path, valkey: Callable[..., EmbeddedValkey]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=f"Valkey cannot listen on 127.0.0.1:{port}"):
-            EmbeddedValkey(tmp_path, port=port).start()
+            valkey(tmp_path, port=port).start()
 
 
-def test_a_failed_start_shows_the_end_of_the_log(tmp_path: Path) -> None:
+def test_a_failed_start_shows_the_end_of_the_log(
+    tmp_path: Path, valkey: Callable[..., EmbeddedValkey]
+) -> None:
     (tmp_path / "appendonlydir").write_text("a file where a folder has to be")
     with pytest.raises(ServerFailed, match=r"Valkey did not start[\s\S]*append"):
-        EmbeddedValkey(tmp_path).start()
+        valkey(tmp_path).start()
 
 
-def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(tmp_path: Path) -> None:
-    server = EmbeddedValkey(tmp_path / 'my "home" \\ here')
+def test_a_folder_with_spaces_and_quotes_is_a_folder_like_any_other(
+    tmp_path: Path, valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    server = valkey(tmp_path / 'my "home" \\ here')
     with redis.Redis.from_url(server.start()) as client:
         client.set("a", "b")
     server.stop()
