@@ -32,7 +32,7 @@ down: ## stop what `make up` started
 # Tests run side by side, what measures time afterwards, alone. In another order: make test OPTIONS=--random-order
 JOBS ?= 3
 OPTIONS ?=
-SIDE_BY_SIDE := -n $(JOBS) --dist loadgroup --no-loadscope-reorder --maxprocesses 8
+SIDE_BY_SIDE := -n $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := tests/unit
 
 check: lint ## for every save: lint and the quick tests

@@ -11,6 +11,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import hypothesis
@@ -21,7 +22,7 @@ import redis
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from tests.ports import next_port
-from tests.side_by_side import arrange, in_a_process_of_many
+from tests.side_by_side import Groups, in_a_process_of_many, longest_first
 
 # Celery's configuration wants the broker's address when it is first imported. Each test names its
 # own broker; this one only lets the import through, and must not reach the environment of the
@@ -43,9 +44,13 @@ if in_a_process_of_many():
 _numbers = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # a random order, where one is asked for, comes after
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    arrange(items)
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How the tests are dealt out to the processes of `make test` (pytest-xdist's ``loadgroup``).
+"""How the tests are dealt out to the processes of `make test` (pytest-xdist).
 
 The tests of one file stay together, in one process and in their order, so that what they share is
 made once. What is dear to make stays together across files: a Docker engine, a whole stack, a model
@@ -11,17 +11,20 @@ measures how long something takes is marked ``timing``: it runs afterwards, alon
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
-
-#: A fixture that is dear to make, and the group of the tests that ask for it.
+#: Files whose tests share what is dear to make, and the name of their group.
 DEAR = {
-    ("integration/launchers", "engine"): "docker",
-    ("acceptance", "stack"): "acceptance",
-    ("integration/runtime", "server"): "runtime",
+    "integration/launchers/test_confinement": "docker",
+    "integration/launchers/test_docker_training": "docker",
+    "integration/launchers/test_doctor": "docker",
+    "integration/launchers/test_orphans": "docker",
+    "acceptance/test_sweep": "acceptance",
+    "acceptance/test_whole_way": "acceptance",
+    "integration/runtime/test_drivers": "runtime",
+    "integration/runtime/test_server": "runtime",
 }
 
 #: The longest first; the others follow in the order of their names.
@@ -54,21 +57,25 @@ def in_a_process_of_many() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
-def arrange(items: list[pytest.Item]) -> None:
-    """Name each test's group, and put the longest groups first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: _rank(group_of(item)))
+class Groups(LoadScopeScheduling):
+    """Gives a process a whole group at a time.
+
+    pytest-xdist's marks for this do nothing with pytest 9.2: they put the group's name into an
+    identifier that pytest asks for no more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
 
 
-def group_of(item: pytest.Item) -> str:
-    """The group of a test: that of a dear fixture, else its file."""
-    place = item.path.relative_to(TESTS).as_posix()
-    fixtures = getattr(item, "fixturenames", ())
-    for (folder, fixture), group in DEAR.items():
-        if place.startswith(f"{folder}/") and fixture in fixtures:
-            return group
-    return place.removesuffix(".py")
+def longest_first(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _rank(group_of(item.nodeid)))
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test: a dear one, or its file."""
+    file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+    return DEAR.get(file, file)
 
 
 def _rank(group: str) -> int:
