@@ -101,8 +101,8 @@ broker_connection_max_retries = None
 # Reaching Redis is a matter of milliseconds, so five seconds without an answer mean that it is
 # gone.
 broker_connection_timeout = 5
-# An API thread waits this many seconds for a free connection, then answers without having
-# published.
+# Hints go over a connection that their sender keeps; whoever else publishes waits this many seconds
+# for a free one of the pool.
 broker_pool_acquire_timeout = 5
 broker_transport_options = {
     # Nothing waits to be acknowledged, so nothing is delivered again; it bounds how long anything
@@ -118,7 +118,8 @@ broker_transport_options = {
     # A connection that was silent for this long is tested by a PING before it is trusted again.
     "health_check_interval": 25,
 }
-# A publish is tried twice within a second and then left to the keeper; the client is waiting.
+# Hints are never tried again (academy/jobs/broker.py), for the keeper does that; what else is sent
+# through this configuration is tried twice within a second.
 task_publish_retry_policy = {
     "max_retries": 1,
     "interval_start": 0,
