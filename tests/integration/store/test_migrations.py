@@ -7,7 +7,7 @@ from alembic import command
 
 from academy.settings import Settings
 from academy.store import migrate
-from academy.store.engine import make_sessions
+from academy.store.engine import close_sessions, make_sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.models import adapters
 
@@ -45,4 +45,4 @@ def test_what_the_release_before_kept_is_there_after_the_migration(
         taken = transitions.claim(session, "curation", "w-new", 60)
         assert taken is not None
         assert (taken.id, taken.parameters) == ("curation_1", {"lessons_limit": 7})
-    sessions.kw["bind"].dispose()
+    close_sessions(sessions)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import ctypes
 import json
 import os
 import runpy
@@ -22,11 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from academy.host.parent import die_with_parent
 from academy.host.processes import end_group, spawn
 
 _LARGEST_REQUEST = 65_536
 _STREAMS = 3
-_SET_DEATH_SIGNAL = 1  # prctl(2), PR_SET_PDEATHSIG
 
 
 class WarmStarter:
@@ -117,10 +116,10 @@ def _serve(door: socket.socket) -> None:
 
 def _wait_for_one(arguments: list[str], streams: list[int], answers: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _die_with_parent()
+    die_with_parent(os.getppid())
     trainer = os.fork()
     if trainer == 0:
-        _die_with_parent()
+        die_with_parent(os.getppid())
         os.close(answers)
         _become_trainer(arguments, streams)
     for each in streams:
@@ -131,10 +130,6 @@ def _wait_for_one(arguments: list[str], streams: list[int], answers: int) -> Non
     with contextlib.suppress(BrokenPipeError):  # the test did not wait for it
         told.send(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _become_trainer(arguments: list[str], streams: list[int]) -> None:
