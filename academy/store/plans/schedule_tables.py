@@ -20,7 +20,6 @@ class Schedule(Base):
         CheckConstraint("every_seconds >= 1", "every_seconds"),
         CheckConstraint("missed IN ('skip', 'once')", "missed"),
         CheckConstraint("overlap IN ('allow', 'skip')", "overlap"),
-        CheckConstraint("NOT only_if_new OR kind = 'training'", "only_if_new"),
         CheckConstraint("last_outcome IN ('submitted', 'refused', 'skipped')", "last_outcome"),
         # The keepers' sweep reads what is due from here, and nothing else.
         Index("schedules_due_idx", "next_at", postgresql_where=text("enabled")),

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from academy.errors import Conflict, NotFound
+from academy.lifecycle import JobKind
 from academy.store.base import now
 from academy.store.plans.schedule_tables import Schedule
 
@@ -70,11 +71,17 @@ def remove(session: Session, name: str) -> None:
 def take_due(session: Session, *, skipping: Sequence[str] = ()) -> Schedule | None:
     """The longest due schedule, locked until the transaction ends; None if there is none.
 
-    Those that another keeper has locked are skipped: that keeper deals with them.
+    Those that another keeper has locked are skipped: that keeper deals with them. So are those of
+    a kind of job that only a newer version knows, whose keepers submit them.
     """
     return session.scalars(
         select(Schedule)
-        .where(Schedule.enabled, Schedule.next_at <= now(), Schedule.name.not_in(skipping))
+        .where(
+            Schedule.enabled,
+            Schedule.next_at <= now(),
+            Schedule.kind.in_(tuple(JobKind)),
+            Schedule.name.not_in(skipping),
+        )
         .order_by(Schedule.next_at)
         .limit(1)
         .with_for_update(skip_locked=True),

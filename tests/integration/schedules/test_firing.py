@@ -105,6 +105,21 @@ def test_a_request_that_this_version_no_longer_takes_is_refused_not_fatal(
     assert "an_option_of_old" in str(show("old").last_refusal)
 
 
+def test_a_schedule_of_a_kind_that_only_a_newer_version_knows_is_left_to_its_keepers(
+    settings: Settings, sessions: Sessions, keep: Keep, show: Show
+) -> None:
+    keep("newer", late_seconds=1)
+    with sessions.begin() as session:
+        row = schedules.get(session, "newer", locked=True)
+        row.kind, row.only_if_new = "a_kind_to_come", True
+    assert fire_due(sessions, settings) == 0
+    assert (show("newer").refused, show("newer").last_refusal) == (0, None)
+    with sessions.begin() as session:
+        row = schedules.get(session, "newer", locked=True)
+        row.kind, row.only_if_new = "curation", False
+    assert fire_due(sessions, settings) == 1
+
+
 def test_a_request_that_its_endpoint_would_refuse_is_refused_whoever_keeps_it(keep: Keep) -> None:
     with pytest.raises(InvalidRequest, match=r"^In request: lessons_limit is -1: .*") as refused:
         keep("wrong", request={"lessons_limit": -1})
