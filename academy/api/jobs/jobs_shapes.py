@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
 from academy.api.jobs.launches_shapes import LaunchShown, launch_body
 from academy.events.closing import failure_of
@@ -16,6 +16,15 @@ from academy.settings import Settings
 from academy.store.jobs.tables import Job
 from academy.web.paging import PageQuery
 from academy.web.shapes import Done, Sent, Shown
+
+
+def _kind_as_kept(kind: str, _: ValidatorFunctionWrapHandler) -> str:
+    return str(kind)
+
+
+#: A kind as an answer shows it. A row may be of one that only another version of Academy declares:
+#: it is shown under its name, and keeps nobody from the rows beside it.
+KindName = Annotated[JobKind, WrapValidator(_kind_as_kept), PlainSerializer(str, return_type=str)]
 
 
 class JobsQuery(PageQuery):
@@ -38,7 +47,7 @@ class JobShown(Shown):
     """A job as lists show it."""
 
     job_id: str
-    kind: JobKind
+    kind: KindName
     status: Status
     created_at: datetime
     started_at: datetime | None
@@ -102,7 +111,7 @@ class JobSubmitted(Done):
     """A job was queued."""
 
     job_id: str
-    kind: JobKind
+    kind: KindName
     status: Status
 
 

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from academy.api.jobs.jobs_shapes import Failure
-from academy.lifecycle import JobKind
+from academy.api.jobs.jobs_shapes import Failure, KindName
 from academy.schedules.request import Missed, Overlap, ScheduleRequest
 from academy.schedules.skipping import SkipCode
 from academy.store.plans.schedule_tables import Schedule
@@ -34,7 +33,7 @@ class ScheduleShown(Shown):
     """A schedule and what came of its latest time."""
 
     name: str
-    kind: JobKind
+    kind: KindName
     request: dict[str, Any]
     every: float | None = Field(description="interval in seconds")
     cron: str | None
