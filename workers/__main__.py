@@ -14,6 +14,7 @@ import sys
 
 from academy import logs, queues
 from academy.settings import Settings
+from workers.starting import refused_clearly
 
 
 def main() -> None:
@@ -21,8 +22,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("queue", choices=queues.QUEUES)
     queue = parser.parse_args().queue
-    settings = Settings.from_env()
-    logs.setup(f"worker-{queue}", settings.log_level)
+    logs.setup(f"worker-{queue}")
+    with refused_clearly():
+        settings = Settings.from_env()
+        logs.setup(f"worker-{queue}", settings.log_level)
     if not settings.host.enable_gpu:
         # Hides them from this process and from every trainer that it starts.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -35,7 +38,6 @@ def main() -> None:
     from workers import tasks
     from workers.app import app
     from workers.process import WorkerProcess
-    from workers.starting import refused_clearly
 
     with refused_clearly():
         settings.require_enabled()

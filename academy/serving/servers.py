@@ -120,6 +120,8 @@ def _read(text: str) -> tuple[Address, tuple[str, int, str]]:
         port = parts.port
     except ValueError:
         raise _bad(text, "an address whose host and port can be read") from None
+    if port == 0:
+        raise _bad(text, "an address whose port is one that a server can have, 1 to 65535")
     _require_plain(text, parts)
     host = parts.hostname or ""
     return Address(kind, url), (host, port or _PORTS[transport], parts.path)

@@ -47,7 +47,13 @@ class Settings:
         Path(".academy"),
         "folder for everything that Academy writes",
     )
-    log_level: str = setting("ACADEMY_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    log_level: str = setting(
+        "ACADEMY_LOG_LEVEL",
+        "INFO",
+        "DEBUG, INFO, WARNING or ERROR",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        any_case=True,
+    )
     api: Api = group(Api)
     postgres: Postgres = group(Postgres)
     redis: Redis = group(Redis)

@@ -28,7 +28,8 @@ class Rule:
     """What is true of one setting: its variable, its sentence and what it may be.
 
     `separator` is "" for a single value, else what stands between the elements of a tuple, each of
-    which `element` makes from its text. `low` and `high` are inclusive. `also` are other names that
+    which `element` makes from its text. With `any_case` a choice may be written in small letters
+    too. `low` and `high` are inclusive. `also` are other names that
     the variable goes by; `variable` is the one that we hand to other processes.
     """
 
@@ -38,6 +39,7 @@ class Rule:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    any_case: bool
     separator: str
     element: Callable[[str], Any]
     also: tuple[str, ...]
@@ -108,6 +110,7 @@ class Rule:
 
     def _read_one(self, variable: str, text: str) -> Any:
         kind: type[str | int | float | Path] = type(self.default)
+        text = text.upper() if self.any_case and text.upper() in self.choices else text
         try:
             value = kind(text)
         except ValueError:
@@ -136,12 +139,13 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    any_case: bool = False,
     separator: str = "",
     element: Callable[[str], Any] = str,
     also: tuple[str, ...] = (),
 ) -> Any:
     """A field of a group of settings: its variable, default, sentence and rule (see `Rule`)."""
-    rule = Rule(variable, default, doc, low, high, choices, separator, element, also)
+    rule = Rule(variable, default, doc, low, high, choices, any_case, separator, element, also)
     return field(default=default, metadata={"rule": rule})
 
 

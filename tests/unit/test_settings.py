@@ -39,6 +39,8 @@ def test_every_group_of_the_readme_has_a_heading(repository: Path) -> None:
         ("ACADEMY_LEASE_SECONDS", "inf", "at least 0.5"),
         ("ACADEMY_MAX_CRASHES", "2.5", "a whole number"),
         ("ACADEMY_LAUNCHER", "podman", "native or docker"),
+        ("ACADEMY_LAUNCHER", "Docker", "native or docker"),
+        ("ACADEMY_LOG_LEVEL", "loud", "DEBUG or INFO or WARNING or ERROR"),
         ("ACADEMY_LAUNCHER_FALLBACK", "cpu,rocket", "cpu or native"),
         ("ACADEMY_LAUNCHER_FALLBACK", "cpu,cpu", "cpu or native"),
         ("ACADEMY_TRAINER_COMMAND", "'python", "quoted as in a shell"),
@@ -133,6 +135,11 @@ def test_a_boolean_is_written_in_several_ways(word: str) -> None:
     assert Settings.from_env({"ACADEMY_ALLOW_GIT_REMOTES": word}).git.remotes is True
     opposite = {"true": "false", "TRUE": "FALSE", "1": "0", "Yes": "No", "on": "off"}[word]
     assert Settings.from_env({"ACADEMY_ENABLED": opposite}).enabled is False
+
+
+@pytest.mark.parametrize("word", ["debug", "Debug", "DEBUG"])
+def test_a_level_of_the_log_is_written_in_any_case(word: str) -> None:
+    assert Settings.from_env({"ACADEMY_LOG_LEVEL": word}).log_level == "DEBUG"
 
 
 def test_lists_are_split_once() -> None:

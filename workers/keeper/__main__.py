@@ -18,9 +18,10 @@ log = logging.getLogger("workers.keeper")
 
 def main() -> None:
     """Keep until SIGTERM or SIGINT."""
-    settings = Settings.from_env()
-    logs.setup("keeper", settings.log_level)
+    logs.setup("keeper")
     with refused_clearly():
+        settings = Settings.from_env()
+        logs.setup("keeper", settings.log_level)
         settings.require_enabled()
         require_in_order(settings.postgres.url)
     stopping = threading.Event()

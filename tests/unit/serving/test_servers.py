@@ -60,6 +60,7 @@ def test_no_address_is_no_server() -> None:
         ("vllm+http://:8000", "an address with a host"),
         ("http://a b", "an address with a host"),
         ("http://h:99999", "host and port"),
+        ("http://h:0", "1 to 65535"),
         ("http://h:eight", "host and port"),
         ("http://[::1", "host and port"),
         ("vllm+http://h:8000/v1", "without /v1"),
