@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from academy.errors import InvalidRequest
 from academy.jobs import kinds
-from academy.schedules.request import ScheduleRequest
+from academy.schedules.request import NAME_PATTERN, ScheduleRequest
 from academy.schedules.timing import Timing
 from academy.store.engine import Session
 from academy.store.plans import schedules
@@ -20,6 +22,7 @@ def create(
 
     Raises `Conflict` if there is one of that name, and `InvalidRequest`.
     """
+    _require_name(name)
     wanted = _checked(wanted)
     now = schedules.clock(session)
     next_at = wanted.timing.after(now, due=now)
@@ -48,6 +51,13 @@ def replace(
 def timing_of(row: Schedule) -> Timing:
     """When a schedule is due."""
     return Timing(row.every_seconds, row.cron, row.time_zone)
+
+
+def _require_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
+        allowed = f"a text that matches {NAME_PATTERN}"
+        errors = [{"pointer": "/name", "detail": f"name is {name!r}", "allowed": allowed}]
+        raise InvalidRequest(detail=f"name is {name!r}: it must be {allowed}.", errors=errors)
 
 
 def _checked(wanted: ScheduleRequest) -> ScheduleRequest:

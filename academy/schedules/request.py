@@ -10,6 +10,9 @@ from academy.jobs import kinds
 from academy.lifecycle import JobKind
 from academy.schedules import timing
 
+#: What a schedule may be called.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
 Missed = Literal["skip", "once"]
 Overlap = Literal["allow", "skip"]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from academy.api.jobs.jobs_shapes import Failure, KindName
-from academy.schedules.request import Missed, Overlap, ScheduleRequest
+from academy.schedules.request import NAME_PATTERN, Missed, Overlap, ScheduleRequest
 from academy.schedules.skipping import SkipCode
 from academy.store.plans.schedule_tables import Schedule
 from academy.web.shapes import Done, Shown
@@ -17,9 +17,7 @@ from academy.web.shapes import Done, Shown
 class ScheduleWanted(ScheduleRequest):
     """A schedule to be made."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="its name, unique; lower case"
-    )
+    name: str = Field(pattern=NAME_PATTERN, description="its name, unique; lower case")
 
 
 class SkipShown(Shown):

@@ -220,3 +220,12 @@ def test_the_keeper_submits_and_hints_in_one_sweep(
     with psycopg.connect(settings.postgres.url, connect_timeout=10) as connection:
         waiting = connection.execute("SELECT count(*) FROM hints WHERE published_at IS NULL")
         assert waiting.fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", ["", "Nightly", "two words", "-x", "x" * 64, "nightly\n"])
+def test_a_name_is_held_to_its_rule_whoever_makes_the_schedule(
+    sessions: Sessions, name: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused, sessions.begin() as session:
+        keeping.create(session, name, ScheduleRequest(kind="curation", every=60.0), None)
+    assert refused.value.errors[0]["pointer"] == "/name"
