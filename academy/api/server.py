@@ -19,6 +19,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from academy import logs
 from academy.access.keys import bootstrap_admin_key
 from academy.errors import AcademyError
+from academy.events.stream import require_address
 from academy.host.parent import die_with_parent
 from academy.serving import servers
 from academy.settings import Settings
@@ -41,6 +42,7 @@ def main() -> int:
         logs.setup("api", settings.log_level)
         settings.require_enabled()
         servers.check(settings)
+        require_address(settings)
         require_in_order(settings.postgres.url)
         path = bootstrap_admin_key(settings)
         logger.info("The admin key lies in %s.", path)

@@ -47,11 +47,13 @@ def up(
     """
     from academy import logs
     from academy.embedded.stack import Stack
+    from academy.events.stream import require_address
     from academy.serving import servers
 
     settings = Settings.from_env()
     settings.require_enabled()
     servers.check(settings)
+    require_address(settings)
     if host is not None:
         settings = settings.changed(host=host)
     if port is not None:

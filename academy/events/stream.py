@@ -8,14 +8,28 @@ from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
+from academy.errors import BadSetting
 from academy.events.event import Event, EventId
 from academy.settings import Settings
 
 WAKE_CHANNEL = "academy:wake"
 #: Entries kept live; the archive has the rest.
 LONGEST_STREAM = 100_000
+
+
+def require_address(settings: Settings) -> None:
+    """Raise `BadSetting` if an address of Redis is set that cannot be meant; asks no server."""
+    if not settings.redis.url:
+        return
+    try:
+        parse_url(settings.redis.url)  # type: ignore[no-untyped-call]  # redis-py types it not
+    except ValueError:
+        shown = f"{settings.redis.url.partition('://')[0]}://…"  # never a password
+        allowed = "a redis://, rediss:// or unix:// address"
+        raise BadSetting(name="ACADEMY_REDIS_URL", value=shown, allowed=allowed) from None
 
 
 def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:

@@ -7,6 +7,7 @@ import signal
 import threading
 
 from academy import logs
+from academy.events.stream import require_address
 from academy.settings import Settings
 from academy.store.engine import open_sessions
 from academy.store.migrate import require_in_order
@@ -23,6 +24,7 @@ def main() -> None:
         settings = Settings.from_env()
         logs.setup("keeper", settings.log_level)
         settings.require_enabled()
+        require_address(settings)
         require_in_order(settings.postgres.url)
     stopping = threading.Event()
 

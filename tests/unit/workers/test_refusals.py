@@ -14,7 +14,12 @@ import pytest
 @pytest.mark.parametrize("module", [("workers", "gpu"), ("workers.keeper",)])
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("ACADEMY_LAUNCHER", "podman"), ("ACADEMY_LOG_LEVEL", "loud"), ("ENABLE_ACADEMY", "maybe")],
+    [
+        ("ACADEMY_LAUNCHER", "podman"),
+        ("ACADEMY_LOG_LEVEL", "loud"),
+        ("ENABLE_ACADEMY", "maybe"),
+        ("ACADEMY_REDIS_URL", "http://…"),
+    ],
 )
 def test_a_bad_setting_is_refused_in_one_line_of_the_log(
     module: tuple[str, ...], variable: str, value: str, tmp_path: Path
