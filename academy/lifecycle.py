@@ -10,11 +10,10 @@ from enum import StrEnum
 from typing import Self
 
 
+# A new kind is a new module and a line here: its name, and the module that declares it
+# (`academy.jobs.kinds`). The docstring stands in the OpenAPI document.
 class JobKind(StrEnum):
-    """The kinds of jobs, each with the module that declares it (`academy.jobs.kinds`).
-
-    A new kind is a new module and a line here.
-    """
+    """What a job is."""
 
     CURATION = "curation", "academy.curation.kind"  # lessons, history, conversations: a dataset
     TRAINING = "training", "academy.training.kind"  # a dataset into an adapter

@@ -22,7 +22,7 @@ WORKDIR /src
 # The packages come before the code, so that a change of the code does not install them again.
 COPY ${REQUIREMENTS} ./
 RUN /opt/academy/bin/pip install ${PIP_ARGS} -r "${REQUIREMENTS}"
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE celeryconfig.py ./
 COPY academy/ academy/
 COPY workers/ workers/
 COPY migrations/ migrations/

@@ -7,7 +7,7 @@ export type Open = Record<string, unknown>;
 export interface Failure {
   code: string;
   message: string;
-  next_step: string | null;
+  next_step: string;
 }
 
 export interface JobShown {
