@@ -28,6 +28,8 @@ RING = 5000
 BATCH = 1000
 #: The hub looks for news this often even if it was not woken.
 POLL_SECONDS = 1.0
+#: A watcher whose events are in neither place for now asks for them again after so long.
+_ASK_AGAIN_SECONDS = 0.05
 
 
 class Feed:
@@ -144,13 +146,19 @@ class Hub:
             )
 
     def _replay(self, feed: Feed, cursor: EventId) -> list[Event]:
-        page = replay.read(self._sessions, self._client, feed.job_id, cursor, BATCH)
+        deadline = time.monotonic() + self._patience
+        while True:
+            page = replay.read(self._sessions, self._client, feed.job_id, cursor, BATCH)
+            if page.events and not page.gap:
+                return page.events
+            if time.monotonic() >= deadline or self._closing:
+                break
+            # What the stream has lost may be on its way to the archive.
+            time.sleep(_ASK_AGAIN_SECONDS)
         if page.gap:
             return [_truncated(cursor, page.events[0].id), *page.events]
-        if not page.events and cursor < feed.floor:
-            # The archive ends before the ring begins and the stream is gone.
-            return [_truncated(cursor, feed.floor)]
-        return page.events
+        # The archive ends before the ring begins and the stream is gone.
+        return [_truncated(cursor, feed.floor)]
 
     def _join(self, job_id: str) -> Feed:
         with self._lock:
@@ -210,15 +218,20 @@ class Hub:
                     self._refresh(feed)
 
     def _refresh(self, feed: Feed) -> None:
+        is_closed = False
         try:
             while not feed.over:
                 page = replay.read(self._sessions, self._client, feed.job_id, feed.last, BATCH)
                 if feed.waits_for_gap(page.gap, self._patience):
                     return
                 if not page.events:
-                    if self._is_closed(feed.job_id):
+                    if is_closed:
                         feed.end()
-                    return
+                    if is_closed or not self._is_closed(feed.job_id):
+                        return
+                    # It may have been closed since it was read, so it is read to the end once more.
+                    is_closed = True
+                    continue
                 if page.gap:
                     feed.add([_truncated(feed.last, page.events[0].id)])
                 feed.add(page.events)

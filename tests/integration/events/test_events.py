@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -126,6 +127,49 @@ def test_a_flush_in_the_middle_loses_nothing(
         events.emit("status", status=Status.FINISHED)
     follower.join(timeout=30)
     assert ids(seen) == expected(1, 101)
+
+
+def test_a_watcher_that_comes_after_a_flush_waits_for_what_is_on_its_way_to_the_archive(
+    hub: Hub, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    every = [Event(EventId(1, n), "log", "now", {}) for n in range(1, 6)]
+    every.append(Event(EventId(1, 6), "status", "now", {"status": Status.FINISHED}))
+    stream.append(client, job_id, every[3:])  # the others went with the flush
+    seen: list[Event] = []
+    follower = threading.Thread(target=lambda: seen.extend(watch(hub, job_id)))
+    client.config_resetstat()
+    follower.start()
+    deadline = time.monotonic() + 10
+    while client.info("commandstats").get("cmdstat_xrange", {}).get("calls", 0) < 3:
+        assert time.monotonic() < deadline, "the watcher did not look"
+        time.sleep(0.005)
+    with sessions.begin() as session:
+        archive.append(session, job_id, every[:3])
+    follower.join(timeout=30)
+    assert ids(seen) == expected(1, 6)
+
+
+def test_a_job_that_ends_between_two_looks_at_it_is_seen_to_its_end(
+    settings: Settings, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    class Late(Hub):
+        """A hub whose look at the stream comes before the job's first event."""
+
+        def _is_closed(self, job_id: str) -> bool:
+            if archive_is_empty():
+                with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
+                    events.emit("log", message="only")
+                    events.emit("status", status=Status.FINISHED)
+                with sessions.begin() as session:
+                    jobs.close_events(session, job_id)
+            return super()._is_closed(job_id)
+
+    def archive_is_empty() -> bool:
+        with sessions() as session:
+            return archive.last_id(session, job_id) == START
+
+    with Late(settings, sessions) as hub:
+        assert ids(watch(hub, job_id)) == expected(1, 2)
 
 
 def test_a_second_attempt_follows_the_first_and_zombies_are_refused(

@@ -32,8 +32,9 @@ def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
         url = f"{served.url}/v1/chat/completions"
         with (
             httpx.Client(timeout=30) as client,
-            client.stream("POST", url, json={**body, "max_tokens": 24}) as short,
+            # The short one comes last and is long enough to be seen beside the other one.
             client.stream("POST", url, json={**body, "max_tokens": 8000}) as long,
+            client.stream("POST", url, json={**body, "max_tokens": 300}) as short,
         ):
             wait_for_running(served, 2)
             served.process.send_signal(signal.SIGTERM)
