@@ -62,8 +62,10 @@ def _kill_again_and_again(stack: Stack, form: Form, report: Report, moment: Mome
     port = getattr(stack, moment.server).port
     proxy = Proxy(port)
     try:
-        url = "database_url" if moment.server == "postgres" else "redis_url"
-        api = Api(stack, **{url: through(proxy, getattr(stack.settings, url))})
+        if moment.server == "postgres":
+            api = Api(stack, database_url=through(proxy, stack.settings.postgres.url))
+        else:
+            api = Api(stack, redis_url=through(proxy, stack.settings.redis.url))
         for number in range(form.rounds(10)):
             _kill_once(stack, api, proxy, moment, row, f"{moment.name} {number}")
             row.add()
