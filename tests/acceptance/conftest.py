@@ -60,9 +60,10 @@ class Stack:
         return value
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all acceptance tests of a run, with short leases."""
+    """One stack for all acceptance tests; it ends with the last one, since it
+    costs a fifth of a core while it idles."""
     folder = tmp_path_factory.mktemp("stack")
     make_tiny_model(folder / "models" / "tiny")
     environment = {
@@ -99,13 +100,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def http(stack: Stack) -> Iterator[httpx.Client]:
     with stack.http as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dataset_id(http: httpx.Client) -> str:
     """The shipped lessons and this repository's history, curated."""
     lessons = (ROOT / "examples" / "lessons.jsonl").read_bytes()

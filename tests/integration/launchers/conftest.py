@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _PROGRAMS = ("dockerd", "debootstrap", "containerd", "runc")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine() -> Iterator[docker.APIClient]:
     """A Docker engine with a socket and a data folder of its own, and the image `IMAGE` in it."""
     with _engine(os.environ["PATH"]) as client:

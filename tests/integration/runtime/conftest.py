@@ -58,7 +58,7 @@ def make_adapter(
     return AdapterRef(name, folder, write_manifest(folder))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server process that tests share; each test leaves it without adapters of its own."""
     served = start_model_server(base_folder, tmp_path_factory.mktemp("server") / "log")
