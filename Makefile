@@ -34,13 +34,14 @@ JOBS ?= 3
 OPTIONS ?=
 SIDE_BY_SIDE := -n $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK := tests/unit
+TIMED = $(shell grep -rl --include='test_*.py' mark.timing tests)
 
 check: lint ## for every save: lint and the quick tests
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow and not timing" $(OPTIONS) $(QUICK)
 
 test: $(VENV)/.installed ## every test but the faults
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing" $(OPTIONS)
-	$(BIN)/python -m pytest -m timing $(OPTIONS)
+	$(BIN)/python -m pytest -m timing $(OPTIONS) $(TIMED)
 
 # Only some of the faults: make faults SELECT="-k SIGSTOP" ROUNDS=5
 SELECT ?=

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import certifi
 import hypothesis
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from tests.ports import next_port
 from tests.side_by_side import Groups, in_a_process_of_many, longest_first
+from tests.warm.python import APIS, TRAINERS, WORKERS, WarmPython
 
 # Celery's configuration wants the broker's address when it is first imported. Each test names its
 # own broker; this one only lets the import through, and must not reach the environment of the
@@ -40,6 +42,23 @@ if in_a_process_of_many():
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("side by side")
+
+
+def _one_certificate() -> str:
+    """The path of a file with one authority's certificate; made once for each checkout."""
+    made = Path(__file__).parents[1] / ".cache" / "tests" / "one-certificate.pem"
+    if not made.exists():
+        first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----")
+        made.parent.mkdir(parents=True, exist_ok=True)
+        partial = made.with_name(f"{made.name}.{os.getpid()}")
+        partial.write_text(first + end + "\n")
+        partial.replace(made)
+    return str(made)
+
+
+# httpx reads a hundred and more of them whenever a client is made, which takes up to 40 ms. No test
+# speaks to a stranger.
+os.environ["SSL_CERT_FILE"] = _one_certificate()
 
 _numbers = itertools.count(1)
 
@@ -106,6 +125,27 @@ def valkey_url(valkey_server: str) -> str:
     with redis.Redis.from_url(valkey_server, socket_timeout=10) as client:
         client.flushall()
     return valkey_server
+
+
+@pytest.fixture(scope="session")
+def warm_trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A Python that has imported what trainers and model servers do."""
+    with WarmPython(tmp_path_factory.mktemp("warm-trainers"), TRAINERS) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A Python that has imported what workers and keepers do."""
+    with WarmPython(tmp_path_factory.mktemp("warm-workers"), WORKERS) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def warm_apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A Python that has imported what the API does."""
+    with WarmPython(tmp_path_factory.mktemp("warm-apis"), APIS) as made:
+        yield made
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 from academy.trainer.tiny import make_tiny_model
 from tests.acceptance.answers import answered
+from tests.warm.python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,9 +62,9 @@ class Stack:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all acceptance tests; it ends with the last one, since it
-    costs a fifth of a core while it idles."""
+def stack(tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython) -> Iterator[Stack]:
+    """One stack for all acceptance tests, whose trainers are warm; it ends with the last of them,
+    since it costs a fifth of a core while it idles."""
     folder = tmp_path_factory.mktemp("stack")
     make_tiny_model(folder / "models" / "tiny")
     environment = {
@@ -78,6 +79,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ACADEMY_HINT_SECONDS": "2",
         "ACADEMY_RETRY_SECONDS": "0.2",
         "ACADEMY_ARCHIVE_SECONDS": "1",
+        "ACADEMY_TRAINER_COMMAND": f"{warm_trainers.executable} -m academy.trainer",
     }
     with (folder / "up.err").open("w") as log:
         process = subprocess.Popen(

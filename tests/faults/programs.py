@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from academy.host.processes import end_group, spawn
+from tests.warm.python import WarmPython
 
 #: A process dies with the thread that started it, and threads of a test come and go: one that lives
 #: as long as the harness starts them all.
@@ -23,12 +25,26 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
 
 class Program:
-    """One process of Academy, with a log of its own; it can be started again after its end."""
+    """One process of Academy, with a log of its own; it can be started again after its end.
 
-    def __init__(self, name: str, module: list[str], env: Mapping[str, str], log: Path) -> None:
+    It starts cold, as a user's does, unless a warm Python is given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: list[str],
+        env: Mapping[str, str],
+        log: Path,
+        warm: WarmPython | None = None,
+    ) -> None:
         self.name = name
         self.log = log
-        self._command = [sys.executable, "-m", *module]
+        self._start = (
+            partial(spawn, [sys.executable, "-m", *module])
+            if warm is None
+            else partial(warm.start, *module)
+        )
         self._env = {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,7 +104,7 @@ class Program:
 
     def _spawn(self) -> None:
         with self.log.open("ab") as output:
-            self._process = spawn(self._command, env=self._env, stdout=output, stderr=output)
+            self._process = self._start(env=self._env, stdout=output, stderr=output)
 
 
 def processes_of(home: Path) -> Iterator[psutil.Process]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from academy.host.processes import spawn
 from tests.ports import next_port
+from tests.warm.python import WarmPython
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,14 @@ class Served:
     health: str = "/health"
 
 
-def start_model_server(model: Path, log: Path, options: Sequence[str] = ()) -> Served:
-    """Start `python -m academy.runtime` with a model named ``tiny``."""
+def start_model_server(
+    warm: WarmPython, model: Path, log: Path, options: Sequence[str] = ()
+) -> Served:
+    """Start `academy.runtime` with a model named ``tiny``."""
     port = next_port()
-    command = [sys.executable, "-m", "academy.runtime", "--model", str(model), "--name", "tiny"]
-    command += ["--port", str(port), *options]
+    given = ["--model", str(model), "--name", "tiny", "--port", str(port), *options]
     with log.open("wb") as stream:
-        process = spawn(command, stderr=stream, stdout=stream)
+        process = warm.start("academy.runtime", *given, stderr=stream, stdout=stream)
     return Served(f"http://127.0.0.1:{port}", process, log)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.cli.app import app as commands
 from academy.curation.supervisor import curate_job
-from academy.host.processes import end_group, spawn
+from academy.host.processes import end_group
 from academy.jobs.attempt import carry_out
 from academy.settings import Settings
 from academy.store.data import datasets
@@ -34,6 +33,7 @@ from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 from tests.integration import servers
 from tests.integration.servers import wait_until_ready
+from tests.warm.python import WarmPython
 
 BASE = "/api/v1/academy"
 
@@ -206,13 +206,17 @@ def ping_seconds() -> float:
 
 @pytest.fixture
 def served(
-    settings: Settings, free_port: int, tmp_path: Path, ping_seconds: float
+    settings: Settings,
+    free_port: int,
+    tmp_path: Path,
+    ping_seconds: float,
+    warm_apis: WarmPython,
 ) -> Iterator[Served]:
     settings = settings.changed(port=free_port, ping_seconds=ping_seconds)
     log = tmp_path / "api.log"
     with log.open("wb") as output:
-        process = spawn(
-            [sys.executable, "-m", "academy.api"],
+        process = warm_apis.start(
+            "academy.api",
             env={**os.environ, **settings.environ()},
             stdout=output,
             stderr=output,

@@ -21,6 +21,7 @@ from academy.store.engine import Sessions
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 from tests.integration.servers import start_model_server, wait_until_ready
+from tests.warm.python import WarmPython
 
 CHAT = {
     "model": "default",
@@ -58,9 +59,11 @@ def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model_server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def model_server(
+    model: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
+) -> Iterator[str]:
     """The address of a model server process."""
-    served = start_model_server(model, tmp_path_factory.mktemp("runtime") / "log")
+    served = start_model_server(warm_trainers, model, tmp_path_factory.mktemp("runtime") / "log")
     wait_until_ready(served)
     yield served.url
     end_group(served.process, grace_seconds=20)

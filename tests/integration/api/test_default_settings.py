@@ -48,7 +48,7 @@ def test_a_preset_wins_where_it_says_something(admin, dataset) -> None:
 
 def test_a_curation_that_names_nothing_takes_the_limits_of_the_settings(admin, sessions) -> None:
     def limits(**wanted: Any) -> tuple[int, int]:
-        answer = admin.post("/dataset", json=wanted, headers={"Prefer": "respond-async"})
+        answer = admin.post("/dataset", json=wanted, headers={"Prefer": "wait=0"})
         with sessions() as session:
             made = jobs.get(session, answer.json["job_id"]).parameters
         return made["lessons_limit"], made["git_commits_limit"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from academy.access.keys import Principal, Role, make_key, make_ticket
 from academy.events.sender import EventSender
-from academy.host.processes import end_group, spawn
+from academy.host.processes import end_group
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
@@ -21,6 +20,7 @@ from academy.store.jobs.transitions import Claim
 from tests.integration.dashboard import chromium
 from tests.integration.dashboard.chromium import Page
 from tests.integration.servers import Served, wait_until_ready
+from tests.warm.python import WarmPython
 
 
 @pytest.fixture
@@ -32,13 +32,15 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.fixture
-def address(page: Page, settings: Settings, free_port: int, tmp_path: Path) -> Iterator[str]:
+def address(
+    page: Page, settings: Settings, free_port: int, tmp_path: Path, warm_apis: WarmPython
+) -> Iterator[str]:
     """Where an API process answers; after `page`, so that no browser means no process."""
     settings = settings.changed(port=free_port)
     log = tmp_path / "api.log"
     with log.open("wb") as output:
-        process = spawn(
-            [sys.executable, "-m", "academy.api"],
+        process = warm_apis.start(
+            "academy.api",
             env={**os.environ, **settings.environ()},
             stdout=output,
             stderr=output,

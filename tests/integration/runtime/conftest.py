@@ -13,6 +13,7 @@ from academy.artifacts.manifest import write_manifest
 from academy.host.processes import end_group
 from academy.serving.drivers import AdapterRef
 from tests.integration.servers import Served, start_model_server, wait_until_ready
+from tests.warm.python import WarmPython
 
 NAME = "tiny"
 
@@ -59,9 +60,12 @@ def make_adapter(
 
 
 @pytest.fixture(scope="package")
-def server(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(
+    base_folder: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
+) -> Iterator[Served]:
     """A server process that tests share; each test leaves it without adapters of its own."""
-    served = start_model_server(base_folder, tmp_path_factory.mktemp("server") / "log")
+    log = tmp_path_factory.mktemp("server") / "log"
+    served = start_model_server(warm_trainers, base_folder, log)
     wait_until_ready(served)
     yield served
     end_group(served.process, grace_seconds=20)

@@ -16,6 +16,7 @@ from academy.host.processes import end_group, spawn, wait_until_gone
 from academy.runtime.errors import AdapterNotLoaded
 from academy.serving.drivers import AdapterRef, EmbeddedDriver
 from tests.integration.servers import start_model_server, wait_until_ready
+from tests.warm.python import WarmPython
 
 from .conftest import wait_for_running
 
@@ -23,9 +24,10 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 
 def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
-    base_folder: Path, tmp_path: Path
+    warm_trainers: WarmPython, base_folder: Path, tmp_path: Path
 ) -> None:
-    served = start_model_server(base_folder, tmp_path / "log", ["--drain-seconds", "10"])
+    options = ["--drain-seconds", "10"]
+    served = start_model_server(warm_trainers, base_folder, tmp_path / "log", options)
     try:
         wait_until_ready(served)
         body = {"model": "tiny", "messages": HELLO, "ignore_eos": True, "stream": True}
@@ -50,9 +52,9 @@ def test_sigterm_finishes_short_answers_and_ends_long_ones_with_a_reason(
 
 
 def test_a_killed_worker_is_replaced_and_its_adapters_can_be_loaded_again(
-    base_folder: Path, red: AdapterRef, tmp_path: Path
+    warm_trainers: WarmPython, base_folder: Path, red: AdapterRef, tmp_path: Path
 ) -> None:
-    served = start_model_server(base_folder, tmp_path / "log")
+    served = start_model_server(warm_trainers, base_folder, tmp_path / "log")
     driver = EmbeddedDriver(served.url)
     try:
         wait_until_ready(served)
@@ -93,7 +95,9 @@ time.sleep(60)
     assert wait_until_gone(workers[0].pid, timeout_seconds=10)
 
 
-def test_a_model_that_cannot_be_served_ends_the_process_with_its_reason(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_served_ends_the_process_with_its_reason(
+    tmp_path: Path, warm_trainers: WarmPython
+) -> None:
     missing = subprocess.run(
         [sys.executable, "-m", "academy.runtime", "--model", str(tmp_path / "none")],
         capture_output=True,
@@ -104,7 +108,7 @@ def test_a_model_that_cannot_be_served_ends_the_process_with_its_reason(tmp_path
     assert "config.json" in missing.stderr
 
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    served = start_model_server(tmp_path, tmp_path / "log")
+    served = start_model_server(warm_trainers, tmp_path, tmp_path / "log")
     try:
         assert served.process.wait(timeout=60) == 3
     finally:

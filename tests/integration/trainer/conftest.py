@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
 from academy.artifacts.manifest import write_manifest
 from academy.host.processes import signal_group, spawn
 from academy.trainer.tiny import make_tiny_model
-from tests.integration.trainer.warm import WarmStarter
+from tests.warm.python import WarmPython
 
 TIMEOUT_SECONDS = 200
 
@@ -40,10 +40,16 @@ class Outcome:
 class Trainer:
     """A running trainer; its events are read one by one."""
 
-    def __init__(self, out: Path, start: Callable[[IO[str]], Any]) -> None:
+    def __init__(self, out: Path, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         self.out = out
         self._stderr = out.with_suffix(".stderr").open("w+")
-        self.process = start(self._stderr)
+        self.process = start(
+            # Two threads would not be faster on a tiny model, and trainers run side by side.
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
         self.events: list[dict[str, Any]] = []
 
     def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -91,9 +97,9 @@ class Trainer:
 class Workshop:
     """A place with a tiny model and a dataset, where specs are written and trainers started."""
 
-    def __init__(self, folder: Path, starter: Callable[[], WarmStarter]) -> None:
+    def __init__(self, folder: Path, warm_trainers: WarmPython) -> None:
         self.folder = folder
-        self._starter = starter
+        self._warm_trainers = warm_trainers
         self.model = make_tiny_model(folder / "models" / "tiny")
         self.dataset = make_dataset(folder / "dataset")
         self.digest = json.loads((self.dataset / "manifest.json").read_text())["digest"]
@@ -110,7 +116,8 @@ class Workshop:
     ) -> Trainer:
         """Start a trainer; `recipe` adds to the recipe, `parts` replace those of the spec.
 
-        It is a warm one unless `cold`, or where a `prefix` starts it or it starts others.
+        It is a warm one unless `cold`, or where a `prefix` starts it; the first of several
+        processes, which imports little, is cold and the others are warm.
         """
         body = {
             "schema_version": 1,
@@ -126,20 +133,15 @@ class Workshop:
         spec.write_text(json.dumps(body | parts))
         out = out or self.folder / f"out-{number}"
         arguments = [str(spec), "--out", str(out), *options]
-        command = [*(prefix or []), sys.executable, "-m", "academy.trainer", *arguments]
+        program = [*(prefix or []), sys.executable, "-m", "academy.trainer"]
+        if "gang" in parts or body["recipe"].get("gpus", 1) > 1:
+            program = self._warm_trainers.with_warm_children("academy.trainer")
+        elif not (cold or prefix):
+            start = partial(self._warm_trainers.start, "academy.trainer", *arguments)
+            return self._started(out, start)
+        return self._started(out, partial(spawn, [*program, *arguments]))
 
-        def start(stderr: IO[str]) -> Any:
-            if not (cold or prefix or "gang" in parts or body["recipe"].get("gpus", 1) > 1):
-                return self._starter().start(arguments, stderr)
-            return spawn(
-                command,
-                # Two threads would not be faster on a tiny model, and trainers run side by side.
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-            )
-
+    def _started(self, out: Path, start: Callable[..., subprocess.Popen[bytes]]) -> Trainer:
         self.started.append(Trainer(out, start))
         return self.started[-1]
 
@@ -163,20 +165,12 @@ def make_dataset(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def warm_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStarter]:
-    starter = WarmStarter(tmp_path_factory.mktemp("warm") / "log")
-    yield starter
-    starter.close()
-
-
 @pytest.fixture(scope="module")
 def workshop(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
 ) -> Iterator[Workshop]:
     """One place for all tests of a file; ends the trainers that a failed test leaves."""
-    starter = partial(request.getfixturevalue, "warm_starter")  # made when the first asks for it
-    place = Workshop(tmp_path_factory.mktemp("workshop"), starter)
+    place = Workshop(tmp_path_factory.mktemp("workshop"), warm_trainers)
     yield place
     for trainer in place.started:
         trainer.close()

@@ -19,6 +19,7 @@ from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions, workers
 from academy.store.jobs.tables import Job, Worker
 from tests.faults.programs import Program, until
+from tests.warm.python import WarmPython
 
 _DOUBLE = Path(__file__).parents[2] / "faults" / "trainer_double.py"
 
@@ -26,8 +27,11 @@ _DOUBLE = Path(__file__).parents[2] / "faults" / "trainer_double.py"
 class Yard:
     """Workers and a keeper as processes, and the jobs that they are given."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, folder: Path, warm: WarmPython
+    ) -> None:
         self.folder = folder
+        self._warm = warm
         self.sessions = sessions
         self.settings = settings.changed(
             models=(folder / "models",),
@@ -58,7 +62,7 @@ class Yard:
 
     def program(self, kind: str, module: list[str], env: Mapping[str, str]) -> Program:
         log = self.folder / f"{kind}-{len(self.programs)}.log"
-        made = Program(kind, module, {**self.settings.environ(), **env}, log)
+        made = Program(kind, module, {**self.settings.environ(), **env}, log, self._warm)
         self.programs.append(made)
         return made.start()
 
@@ -149,7 +153,9 @@ class Yard:
 
 
 @pytest.fixture
-def yard(settings: Settings, sessions: Sessions, tmp_path: Path) -> Iterator[Yard]:
-    made = Yard(settings, sessions, tmp_path)
+def yard(
+    settings: Settings, sessions: Sessions, tmp_path: Path, warm_workers: WarmPython
+) -> Iterator[Yard]:
+    made = Yard(settings, sessions, tmp_path, warm_workers)
     yield made
     made.close()

@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from academy.artifacts.store import ArtifactStore
-from academy.settings import Settings
 from academy.store.data import datasets
 from academy.store.models import adapters
 from academy.trainer.tiny import make_tiny_model
@@ -17,6 +16,7 @@ from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from tests.integration.trainer.conftest import make_dataset
 from tests.integration.workers.conftest import Yard
+from tests.warm.python import WarmPython
 
 pytestmark = pytest.mark.slow  # each of the processes takes seconds to import its libraries
 
@@ -34,13 +34,13 @@ RECIPE = {
 
 
 @pytest.fixture
-def real(yard: Yard, tmp_path: Path) -> Yard:
+def real(yard: Yard, tmp_path: Path, warm_trainers: WarmPython) -> Yard:
     """A yard whose workers train a tiny model by the real trainer."""
     make_tiny_model(tmp_path / "real" / "tiny")
     rows = make_dataset(tmp_path / "rows")
     yard.settings = yard.settings.changed(
         models=(tmp_path / "real",),
-        trainer_command=Settings().training.command,
+        trainer_command=tuple(warm_trainers.with_warm_children("academy.trainer")),
         min_train_rows=1,
     )
     store = ArtifactStore(yard.settings)
