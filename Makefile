@@ -9,11 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The stamp says which lock the environment was made from.
+# The stamp says which lock the environment was made from. Compiling all modules would take a minute;
+# Python compiles those that are used.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 	@echo "Setting up $(VENV) with the packages of requirements-dev.txt (a few minutes at first)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-compile -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

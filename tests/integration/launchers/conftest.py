@@ -27,7 +27,7 @@ from academy.trainer.tiny import make_tiny_model
 from tests.integration.launchers.trainings import IMAGE, Trainings
 
 ROOT = Path(__file__).resolve().parents[3]
-_PROGRAMS = ("dockerd", "debootstrap", "containerd", "runc")
+_PROGRAMS = ("dockerd", "mmdebstrap", "containerd", "runc")
 
 
 @pytest.fixture(scope="package")
@@ -201,13 +201,12 @@ def _base_image() -> Path:
     if made.exists():
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="academy-debian-") as folder:
-        command = ["debootstrap", "--variant=minbase", "--include=python3", "bookworm", folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        partial = made.with_name(f"{made.name}.{os.getpid()}")
-        subprocess.run(["tar", "-C", folder, "-cf", str(partial), "."], check=True, timeout=120)
-        partial.replace(made)
+    partial = made.with_name(f"{made.stem}.{os.getpid()}.tar")
+    variant = ["--variant=essential", "--include=python3,libstdc++6"]  # torch needs the latter
+    command = ["mmdebstrap", *variant, "bookworm", str(partial)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    partial.replace(made)
     return made
 
 
