@@ -113,8 +113,11 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
+        if isinstance(error, KeyboardInterrupt):  # of which Python ends as of a signal
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(status)
