@@ -128,6 +128,10 @@ class WarmPython:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, and with it every program that it started."""
         end_group(self._process, grace_seconds=0)
 
 
