@@ -13,6 +13,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
+#: Of each text that an error's message is put together from.
+MOST_CHARACTERS = 4000
+
 
 def failure_body(code: str, message: str | None, next_step: str | None) -> dict[str, str]:
     """A failure as clients see it and as rows keep it: ``code``, ``message`` and ``next_step``.
@@ -21,6 +24,15 @@ def failure_body(code: str, message: str | None, next_step: str | None) -> dict[
     and never null: whoever shows a failure joins them and need not look.
     """
     return {"code": str(code), "message": message or "", "next_step": next_step or ""}
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, cut to `most` characters: an error must not send back what a stranger sent."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _shown(field: Any) -> Any:
+    return shortened(field, MOST_CHARACTERS) if isinstance(field, str) else field
 
 
 class AcademyError(Exception):
@@ -33,7 +45,7 @@ class AcademyError(Exception):
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
         template = inspect.cleandoc(type(self).__doc__ or "")
-        super().__init__(template.format(**fields))
+        super().__init__(template.format(**{name: _shown(each) for name, each in fields.items()}))
 
     def failure(self) -> dict[str, str]:
         """This error as a failure; see `failure_body`."""

@@ -11,13 +11,15 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from academy.errors import InvalidRequest
+from academy.errors import InvalidRequest, shortened
 from academy.validation.field_words import describe_field
 
 Model = TypeVar("Model", bound=BaseModel)
 
-#: A report names at most this many errors.
-MOST_ERRORS = 100
+#: A report names at most this many errors, each in at most this many characters.
+MOST_ERRORS, MOST_CHARACTERS = 100, 500
+#: What is shown of a name and of a value.
+_NAME_CHARACTERS, _VALUE_CHARACTERS = 80, 78
 
 
 def read(body: dict[str, Any], model: type[Model], *, below: str = "", where: str = "") -> Model:
@@ -53,7 +55,8 @@ def refuse(
     errors = errors_of(error, given, model, noun)
     first = errors[0]["detail"].rstrip(".")
     more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
-    raise InvalidRequest(detail=f"{first}{more}.", errors=errors) from None
+    end = "" if first.endswith("?") and not more else "."
+    raise InvalidRequest(detail=f"{first}{more}{end}", errors=errors) from None
 
 
 def errors_of(
@@ -71,13 +74,14 @@ def errors_of(
 
 def pointer_of(location: tuple[int | str, ...]) -> str:
     """A JSON pointer (RFC 6901)."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+    names = (shortened(str(part), _NAME_CHARACTERS) for part in location)
+    return "".join(f"/{name.replace('~', '~0').replace('/', '~1')}" for name in names)
 
 
 def _one_error(
     each: Any, location: tuple[int | str, ...], model: type[BaseModel], noun: str
 ) -> dict[str, Any]:
-    name = str(location[-1]) if location else ""
+    name = shortened(str(location[-1]), _NAME_CHARACTERS) if location else ""
     if each["type"] == "extra_forbidden":
         known = sorted(_names(model)) if len(location) == 1 else []
         close = difflib.get_close_matches(name, known, n=1)
@@ -92,12 +96,13 @@ def _one_error(
             "allowed": describe_field(model, location) or "a value",
         }
     allowed = describe_field(model, location)
-    message = str(each["msg"]).removeprefix("Value error, ")
+    message = shortened(str(each["msg"]).removeprefix("Value error, "), MOST_CHARACTERS)
     value = _shown(each.get("input"))
     if not location:
         return {"detail": message, "allowed": allowed or "a JSON object"}
+    path = ".".join(shortened(str(part), _NAME_CHARACTERS) for part in location)
     return {
-        "detail": f"{'.'.join(map(str, location))} is {value}: {message[:1].lower()}{message[1:]}.",
+        "detail": f"{path} is {value}: {message[:1].lower()}{message[1:]}.",
         "allowed": allowed or message,
     }
 
@@ -127,5 +132,4 @@ def _names(model: type[BaseModel]) -> set[str]:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return shortened(json.dumps(value, ensure_ascii=False, default=repr), _VALUE_CHARACTERS)

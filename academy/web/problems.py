@@ -14,8 +14,9 @@ from typing import Any
 import redis
 from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.routing import WebsocketMismatch
 
-from academy.errors import AcademyError, Unavailable
+from academy.errors import MOST_CHARACTERS, AcademyError, Unavailable, shortened
 from academy.store.outage import is_outage
 from academy.wire.openai_error import error_object
 
@@ -99,7 +100,7 @@ def problem_body(
     errors: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The members of a problem answer."""
-    errors = errors or []
+    errors = [{name: _shown(each) for name, each in error.items()} for error in (errors or [])]
     return {
         "type": f"urn:academy:problem:{code}",
         "title": title_of(status),
@@ -111,6 +112,10 @@ def problem_body(
         "errors": errors,
         "error": error_object(status, code, detail, next_step, errors),
     }
+
+
+def _shown(value: Any) -> Any:
+    return shortened(value, MOST_CHARACTERS) if isinstance(value, str) else value
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -128,6 +133,11 @@ def _of_http(error: HTTPException) -> Response:
     elif isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or 0
         detail = f"The body is larger than the {limit} bytes that are allowed."
+    elif isinstance(error, WebsocketMismatch):
+        detail = (
+            f"{request.path} speaks websocket, and nothing else; the same events are server-sent"
+            " events at …/logs/stream and a list at …/logs."
+        )
     answer = problem(
         status,
         code,

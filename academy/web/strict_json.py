@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +25,9 @@ from academy.validation.reading import pointer_of, refuse, validate
 
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 Model = TypeVar("Model", bound=BaseModel)
+
+#: How deep JSON may be nested; pydantic, which reads it after us, goes to 200.
+DEEPEST = 100
 
 
 class NotJson(AcademyError):
@@ -149,9 +153,12 @@ def parse(raw: bytes) -> Any:
             column=error.colno,
         ) from None
     except RecursionError:
-        raise NotJson(why="it is nested too deeply") from None
-    except ValueError as error:  # an integer with thousands of digits
-        raise NotJson(why=str(error)) from None
+        raise NotJson(why=f"it is nested more than {DEEPEST} deep") from None
+    except ValueError:  # Python's limit on the digits of an integer; its text is for programmers
+        digits = sys.get_int_max_str_digits()
+        raise NotJson(why=f"a whole number has more than {digits} digits") from None
+    if text.count("[") + text.count("{") > DEEPEST and _depth(found) > DEEPEST:
+        raise NotJson(why=f"it is nested more than {DEEPEST} deep")
     if "\\u" in text:
         _require_storable(found)
     return found
@@ -182,6 +189,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise NotJson(why=f"the name {twice!r} is there twice in one object")
     return found
+
+
+def _depth(value: Any) -> int:
+    """How deep the arrays and objects are nested, as far as `DEEPEST` and one more."""
+    depth, level = 0, [value]
+    while depth <= DEEPEST and (level := [each for each in level if isinstance(each, dict | list)]):
+        depth += 1
+        level = [
+            inner for each in level for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return depth
 
 
 def _require_storable(value: Any, location: tuple[int | str, ...] = ()) -> None:

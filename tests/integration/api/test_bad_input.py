@@ -70,6 +70,7 @@ CASES = [
     (_raw("/train", b'{"name": "\\u0000"}'), 400, "not_json", "NUL"),
     (_raw("/train", b'{"name": "\\ud800"}'), 400, "not_json", "half a character"),
     (_raw("/train", b"[" * 50_000), 400, "not_json", "nested"),
+    (_raw("/jobs", b'{"request": ' + b"[" * 300 + b"]" * 300 + b"}"), 400, "not_json", "nested"),
     (_raw("/train", b"{}", "text/plain"), 415, "unsupported_media_type", "application/json"),
     (_raw("/lessons", b"a=b", "application/x-www-form-urlencoded"), 415, None, "ndjson"),
     (_raw("/lessons", b"\n \n", "application/x-ndjson"), 422, "invalid_request", "no line"),
@@ -96,6 +97,7 @@ CASES = [
     (_post("/dataset", json={"repositories": ["/etc"]}), 422, "repository_refused", "/etc"),
     (_post("/dataset", json={"base_model": "gpt-9"}), 422, "base_model_unavailable", "models"),
     # the wrong place or manner
+    (("GET", "/jobs/none/logs/ws", {}), 400, "invalid_request", "/logs/stream"),
     (("GET", "/nowhere", {}), 404, "not_found", "/nowhere"),
     (("PUT", "/train", {}), 405, "method_not_allowed", "POST"),
     (("GET", "/train/x/logs/stream?after=x", {}), 404, "not_found", "x"),
@@ -196,3 +198,31 @@ def test_bad_lines_are_reported_by_number_and_none_is_recorded(admin, contents) 
     assert answer.status_code == 422
     assert [each["line"] for each in answer.json["errors"]] == [2, 4, 5]
     assert contents() == before
+
+
+_LONG = "x" * 90_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/jobs", {"kind": _LONG}),
+        ("/jobs", {"kind": "curation", "request": {"repositories": [_LONG]}}),
+        ("/jobs", {"kind": "curation", "request": {"disabled_filters": [_LONG]}}),
+        ("/jobs", {"kind": "curation", "request": {"uploads": [_LONG]}}),
+        ("/jobs", {"kind": "curation", "request": {_LONG: 1}}),
+        ("/jobs", {"kind": "training", "request": {"dataset_id": _LONG}}),
+        ("/dataset", {"filters": {_LONG: {_LONG: 1}}}),
+        ("/train", {_LONG: 1}),
+        ("/train/sweep", {"knobs": {_LONG: {"values": [1]}}}),
+        ("/schedules", {"name": "s", "kind": "curation", "cron": _LONG}),
+        ("/adapters/activate", {"adapter_id": _LONG}),
+        ("/v1/chat/completions", {"model": _LONG, "messages": [{"role": "user", "content": "a"}]}),
+    ],
+)
+def test_an_error_does_not_send_back_all_that_was_sent(
+    admin: Any, path: str, body: dict[str, Any]
+) -> None:
+    answer = admin.post(path, json=body)
+    assert 400 <= answer.status_code < 500
+    assert len(answer.data) < 50_000

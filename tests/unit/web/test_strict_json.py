@@ -42,7 +42,8 @@ class Outer(BaseModel):
         (b'{"a": "\\udc00x"}', "/a holds half a character"),
         (b'{"\\u0000": 1}', "NUL"),
         (b"\xff\xfe", "byte 0 is not UTF-8"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 100_000, "nested more than 100 deep"),
+        (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "nested more than 100 deep"),
         (b"1" * 10_000, "digits"),
     ],
 )
@@ -50,6 +51,11 @@ def test_what_is_not_strict_json_is_refused_with_its_place(text: bytes, words: s
     with pytest.raises(NotJson) as refused:
         parse(text)
     assert words in str(refused.value)
+
+
+def test_a_hundred_levels_and_any_number_of_neighbours_are_accepted() -> None:
+    assert parse(b"[" * 100 + b"]" * 100)
+    assert len(parse(b"[" + b"[[]]," * 999 + b"{}]")) == 1000
 
 
 def test_json_with_escapes_and_large_numbers_is_accepted() -> None:
