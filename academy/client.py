@@ -7,6 +7,7 @@ the server are raised as `ApiError` with the server's own words.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
-from academy.errors import AcademyError, Unavailable
+from academy.errors import AcademyError, NotFound, Unavailable
+from academy.sending import quoted, require_address, require_key, require_sendable
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
@@ -55,10 +57,14 @@ class Event:
 
 
 class Client:
-    """One connection pool to one Academy. Use it as a context manager."""
+    """One connection pool to one Academy. Use it as a context manager.
+
+    Raises `BadAddress` or `BadKey` for what no request could be made with.
+    """
 
     def __init__(self, url: str, key: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = require_address(url, "The client's address")
+        require_key(key, "the client")
         headers = {"Authorization": f"Bearer {key}", "User-Agent": "academy-client"}
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
 
@@ -87,10 +93,13 @@ class Client:
     ) -> httpx.Response:
         """One request below ``/api/v1/academy`` (or to a path that starts with ``//``).
 
-        Raises `ApiError` for an error answer and `Unavailable` if nobody answers.
+        Raises `ApiError` for an error answer, `Unavailable` if nobody answers, and `Unsendable` for
+        what JSON or a query cannot carry.
         """
         where = path[1:] if path.startswith("//") else BASE + path
         given = {name: value for name, value in (params or {}).items() if value is not None}
+        require_sendable(given, "")
+        require_sendable(body, "")
         try:
             answer = self._http.request(
                 method,
@@ -118,6 +127,7 @@ class Client:
 
     def post_lines(self, path: str, text: str) -> Any:
         """Send many objects at once, one JSON object a line (NDJSON)."""
+        require_sendable(text, "The text")
         headers = {"Content-Type": "application/x-ndjson"}
         return self.request("POST", path, content=text.encode(), headers=headers).json()
 
@@ -127,7 +137,7 @@ class Client:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The state of a job of any kind."""
-        found: dict[str, Any] = self.get(f"/jobs/{job_id}/status")
+        found: dict[str, Any] = self.get(f"/jobs/{quoted('job', job_id)}/status")
         return found
 
     def preflight(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +147,7 @@ class Client:
 
     def sweep(self, sweep_id: str) -> dict[str, Any]:
         """A sweep with its trials and the best of them."""
-        found: dict[str, Any] = self.get(f"/train/sweep/{sweep_id}")
+        found: dict[str, Any] = self.get(f"/train/sweep/{quoted('sweep', sweep_id)}")
         return found
 
     def wait(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
@@ -160,18 +170,20 @@ class Client:
         return self._curated(answer, timeout_seconds)
 
     def upload_dataset(
-        self, path: Path, timeout_seconds: float = 1800.0, **options: Any
+        self, path: Path, timeout_seconds: float = 1800.0, /, **options: Any
     ) -> dict[str, Any]:
         """``POST /datasets/upload``: make a dataset of a JSONL or Parquet file, and wait for it.
 
         The file is sent as it is read. `options` are those of the endpoint; None leaves one out.
         Raises `ApiError`, which names the bad lines of the file.
         """
+        # A file's name may be any bytes; the header that carries it must be text.
+        name = os.fsencode(path.name).decode("utf-8", "replace")
         with path.open("rb") as stream:
             answer = self.request(
                 "POST",
                 "/datasets/upload",
-                files={"file": (path.name, stream)},
+                files={"file": (name, stream)},
                 params=options,
                 headers={"Prefer": "wait=25"},
                 timeout_seconds=timeout_seconds,
@@ -190,6 +202,7 @@ class Client:
     def download(self, path: str, out: BinaryIO, **params: Any) -> int:
         """Write what is behind a path to `out`, as it comes; how many bytes. Raises `ApiError`."""
         given = {name: value for name, value in params.items() if value is not None}
+        require_sendable(given, "")
         written = 0
         try:
             with self._http.stream("GET", BASE + path, params=given) as answer:
@@ -209,6 +222,8 @@ class Client:
         ``reconnecting`` of our own tells of it. Raises `Unavailable` after 30 attempts in a row
         that brought nothing.
         """
+        if not (after.isascii() and after.isprintable()):  # a header cannot carry it
+            raise NotFound(noun="event", id=after)
         failures = 0
         while True:
             try:
@@ -259,7 +274,7 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = after
-        path = f"{BASE}/jobs/{job_id}/logs/stream"
+        path = f"{BASE}/jobs/{quoted('job', job_id)}/logs/stream"
         with self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as answer:
             if answer.status_code in {502, 503, 504}:  # restarting: the caller tries again
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status_code}")

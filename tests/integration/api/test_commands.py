@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from academy.errors import AcademyError
+from academy.errors import AcademyError, NotFound
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions, workers
 from academy.store.jobs.slots import Offer
@@ -76,3 +76,33 @@ def test_a_job_is_paused_and_resumed_and_its_share_gets_a_weight(run: Run, datas
     assert shown[-4:] == ["role:coder", "2.5", "0", "1"]
     with pytest.raises(SystemExit):
         run("shares", "role:coder")
+
+
+def test_an_id_that_looks_like_a_path_touches_nothing_else(run: Run) -> None:
+    run("schedules", "add", "ok", "curation", "--every", "6h")
+    for word in ("../schedules/ok", "a/b?x=1", "", ".", ".."):
+        for command in (
+            ["cancel"],
+            ["pause"],
+            ["resume"],
+            ["logs"],
+            ["logs", "-f"],
+            ["drain"],
+            ["schedules", "show"],
+            ["schedules", "set", "--disable"],
+            ["schedules", "remove"],
+            ["sweep", "show"],
+            ["sweep", "cancel"],
+            ["dataset", "card"],
+            ["dataset", "download"],
+            ["keys", "revoke"],
+            ["shares", "--weight", "2"],
+        ):
+            with pytest.raises(NotFound, match=r"^There is no \w+ ") as caught:
+                run(*command, word)
+            assert repr(word) in str(caught.value)
+    for word in ("ok?x=1", "ok#x", "%2e%2e%2fschedules%2fok"):
+        with pytest.raises(AcademyError) as refused:
+            run("cancel", word)
+        assert str(refused.value) == f"There is no job {word!r}."
+    assert json.loads(run("schedules", "show", "ok"))["enabled"] is True
