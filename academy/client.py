@@ -247,19 +247,19 @@ class Client:
     def chat(self, model: str, messages: list[dict[str, str]], **more: Any) -> Iterator[str]:
         """The pieces of an answer of ``/v1/chat/completions``, as they come."""
         body = {"model": model, "messages": messages, "stream": True, **more}
-        with self._http.stream(
-            "POST", "/v1/chat/completions", json=body, timeout=httpx.Timeout(300.0, connect=5.0)
-        ) as answer:
-            if answer.is_error:
-                answer.read()
-                raise _problem(answer)
-            for event in read_events(answer.iter_lines()):
-                if "error" in event.data:
-                    raise ApiError(
-                        detail=str(event.data["error"].get("message")), code="chat", status=502
-                    )
-                for choice in event.data.get("choices", []):
-                    yield choice.get("delta", {}).get("content") or ""
+        require_sendable(body, "")
+        timeout = httpx.Timeout(300.0, connect=5.0)
+        try:
+            with self._http.stream(
+                "POST", "/v1/chat/completions", json=body, timeout=timeout
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                for event in read_events(answer.iter_lines()):
+                    yield _piece(event)
+        except httpx.TransportError as error:
+            raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
 
     def _curated(self, answer: httpx.Response, timeout_seconds: float) -> dict[str, Any]:
         """The dataset of a curation's answer, waited for if it is not there yet."""
@@ -309,6 +309,14 @@ def read_events(lines: Iterator[str]) -> Iterator[Event]:
             found = json.loads("\n".join(data))
             yield Event(identity, name or str(found.get("type", "message")), found)
         name, identity, data = "", "", []
+
+
+def _piece(event: Event) -> str:
+    """What an event of a chat adds to the answer. Raises `ApiError`."""
+    if "error" in event.data:
+        raise ApiError(detail=str(event.data["error"].get("message")), code="chat", status=502)
+    pieces = [each.get("delta", {}).get("content") for each in event.data.get("choices", [])]
+    return "".join(each or "" for each in pieces)
 
 
 def _problem(answer: httpx.Response) -> ApiError:

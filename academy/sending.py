@@ -15,6 +15,8 @@ import httpx
 
 from academy.errors import AcademyError, NotFound
 
+#: Lists and objects within each other; the libraries that write JSON give up somewhere above.
+_DEEPEST = 100
 #: No id or name in Academy comes near it; longer ones are some other text.
 _LONGEST_ID = 300
 
@@ -83,8 +85,13 @@ def without_password(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-def require_sendable(value: Any, what: str) -> None:
-    """Raise `Unsendable` for a number or a text in `value` that JSON in UTF-8 cannot carry."""
+def require_sendable(value: Any, what: str, depth: int = 0) -> None:
+    """Raise `Unsendable` for a number or a text in `value` that JSON in UTF-8 cannot carry.
+
+    `what` names the value in the error; what lies within is named by its way there.
+    """
+    if depth > _DEEPEST:
+        raise Unsendable(what=what.partition(",")[0], why="it is nested too deeply")
     if isinstance(value, float) and not math.isfinite(value):
         raise Unsendable(what=what, why=f"JSON has no number {value}")
     if isinstance(value, str) and not _is_text(value):
@@ -93,10 +100,10 @@ def require_sendable(value: Any, what: str) -> None:
         for name, each in value.items():
             if not _is_text(str(name)):
                 raise Unsendable(what=f"The name {name!r} in {what}", why="it is not valid UTF-8")
-            require_sendable(each, f"{what}, {name}" if what else str(name))
+            require_sendable(each, f"{what}, {name}" if what else str(name), depth + 1)
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
-            require_sendable(each, f"{what}, {index}" if what else str(index))
+            require_sendable(each, f"{what}, {index}" if what else str(index), depth + 1)
 
 
 def _is_text(text: str) -> bool:

@@ -102,6 +102,14 @@ def test_what_json_cannot_carry_is_refused_by_where_it_is(value: object) -> None
         require_sendable({"\udcff": 1}, "")
 
 
+def test_what_is_nested_too_deeply_is_refused_by_its_field() -> None:
+    value: list[object] = []
+    for _ in range(900):
+        value = [value]
+    with pytest.raises(Unsendable, match=r"^seed cannot be sent: it is nested too deeply\.$"):
+        require_sendable({"seed": value}, "")
+
+
 def test_no_path_is_made_of_anything_that_is_not_quoted(repository: Path) -> None:
     files = [repository / "academy" / "client.py", *(repository / "academy" / "cli").glob("*.py")]
     unquoted = []
