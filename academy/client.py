@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self
 import httpx
 
 from academy.errors import AcademyError, NotFound, Unavailable
-from academy.sending import quoted, require_address, require_key, require_sendable
+from academy.sending import BadProxy, quoted, require_address, require_key, require_sendable
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
@@ -59,14 +59,18 @@ class Event:
 class Client:
     """One connection pool to one Academy. Use it as a context manager.
 
-    Raises `BadAddress` or `BadKey` for what no request could be made with.
+    Raises `BadAddress`, `BadKey` or `BadProxy` for what no request could be made with.
     """
 
     def __init__(self, url: str, key: str) -> None:
         self.url = require_address(url, "The client's address")
         require_key(key, "the client")
         headers = {"Authorization": f"Bearer {key}", "User-Agent": "academy-client"}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # Its words may repeat the proxy's address, which may hold a password.
+            raise BadProxy(why=type(error).__name__) from None
 
     def __enter__(self) -> Self:
         return self

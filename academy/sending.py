@@ -28,6 +28,13 @@ class BadAddress(AcademyError):
     next_step = "Write it like http://127.0.0.1:8000, without a user, a password or a query."
 
 
+class BadProxy(AcademyError):
+    """The address of a proxy cannot be used: {why}."""
+
+    code = "bad_setting"
+    next_step = "Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the API's host in NO_PROXY."
+
+
 class BadKey(AcademyError):
     """The API key of {name} cannot be sent: {why}."""
 
@@ -80,9 +87,10 @@ def require_address(url: str, name: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The address without what stands before an ``@``, also where it is no right address."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    """The address with ``***`` for what stands before an ``@``, also where it is no address."""
+    before, at, rest = url.rpartition("@")
+    scheme, separator, _ = before.partition("://")
+    return f"{scheme}{separator}***@{rest}" if at and separator else f"***@{rest}" if at else rest
 
 
 def require_sendable(value: Any, what: str, depth: int = 0) -> None:

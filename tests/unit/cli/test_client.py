@@ -14,7 +14,7 @@ import pytest
 from academy.client import ApiError, Client
 from academy.embedded.home import NoKey, address_of, key_of_home
 from academy.errors import NotFound, Unavailable
-from academy.sending import BadAddress, BadKey
+from academy.sending import BadAddress, BadKey, BadProxy
 from academy.settings import Settings
 
 #: What a request gets: a status and a body.
@@ -148,6 +148,16 @@ def test_a_client_is_not_made_with_what_no_request_can_carry() -> None:
         Client("nonsense", "k")
     with pytest.raises(BadKey):
         Client("http://x", "k\n")
+
+
+@pytest.mark.parametrize("proxy", ["http://me:geheim@[::1", "gopher://me:geheim@x", "socks5://x"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(BadProxy) as caught:
+        Client("http://x", "k")
+    assert "geheim" not in str(caught.value) and "ALL_PROXY" in caught.value.next_step
 
 
 def test_a_file_of_any_name_is_uploaded(serve: Callable[[Reply], str], tmp_path: Path) -> None:
