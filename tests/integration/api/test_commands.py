@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +107,23 @@ def test_an_id_that_looks_like_a_path_touches_nothing_else(run: Run) -> None:
             run("cancel", word)
         assert str(refused.value) == f"There is no job {word!r}."
     assert json.loads(run("schedules", "show", "ok"))["enabled"] is True
+
+
+def test_a_file_of_lessons_may_hold_any_character_that_ends_a_line_elsewhere(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "lessons.jsonl"
+    lesson = {"situation": "Where\u2028is\u0085it?", "solution": "In the\u2029drawer."}
+    lines = [json.dumps(lesson, ensure_ascii=False), "", '{"situation": "a", "solution": "b"}']
+    file.write_bytes("\r\n".join(lines).encode())
+    assert run("lessons", "import", str(file)) == f"2 lessons of {file} are recorded.\n"
+    listed = json.loads(run("lessons", "list", "--json"))["lessons"]
+    assert lesson["situation"] in [each["situation"] for each in listed]
+
+
+def test_what_set_cannot_mean_queues_nothing(run: Run) -> None:
+    for pairs in (["min_quality=NaN"], ["seed=1e400"], ['a={"b":1,"b":2}'], ["a=1", "a=2"]):
+        words = [word for pair in pairs for word in ("--set", pair)]
+        with pytest.raises(AcademyError, match=r"^(min_quality|seed|a) is "):
+            run("submit", "curation", *words)
+    assert "There are no such jobs" in run("jobs")
