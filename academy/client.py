@@ -7,6 +7,7 @@ the server are raised as `ApiError` with the server's own words.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
-from academy.errors import AcademyError, Unavailable
+from academy.errors import AcademyError, NotFound, Unavailable
+from academy.sending import BadProxy, quoted, require_address, require_key, require_sendable
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
@@ -55,12 +57,20 @@ class Event:
 
 
 class Client:
-    """One connection pool to one Academy. Use it as a context manager."""
+    """One connection pool to one Academy. Use it as a context manager.
+
+    Raises `BadAddress`, `BadKey` or `BadProxy` for what no request could be made with.
+    """
 
     def __init__(self, url: str, key: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = require_address(url, "The client's address")
+        require_key(key, "the client")
         headers = {"Authorization": f"Bearer {key}", "User-Agent": "academy-client"}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            # Its words may repeat the proxy's address, which may hold a password.
+            raise BadProxy(why=type(error).__name__) from None
 
     def __enter__(self) -> Self:
         return self
@@ -87,10 +97,13 @@ class Client:
     ) -> httpx.Response:
         """One request below ``/api/v1/academy`` (or to a path that starts with ``//``).
 
-        Raises `ApiError` for an error answer and `Unavailable` if nobody answers.
+        Raises `ApiError` for an error answer, `Unavailable` if nobody answers, and `Unsendable` for
+        what JSON or a query cannot carry.
         """
         where = path[1:] if path.startswith("//") else BASE + path
         given = {name: value for name, value in (params or {}).items() if value is not None}
+        require_sendable(given, "")
+        require_sendable(body, "")
         try:
             answer = self._http.request(
                 method,
@@ -118,6 +131,7 @@ class Client:
 
     def post_lines(self, path: str, text: str) -> Any:
         """Send many objects at once, one JSON object a line (NDJSON)."""
+        require_sendable(text, "The text")
         headers = {"Content-Type": "application/x-ndjson"}
         return self.request("POST", path, content=text.encode(), headers=headers).json()
 
@@ -127,7 +141,7 @@ class Client:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The state of a job of any kind."""
-        found: dict[str, Any] = self.get(f"/jobs/{job_id}/status")
+        found: dict[str, Any] = self.get(f"/jobs/{quoted('job', job_id)}/status")
         return found
 
     def preflight(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +151,7 @@ class Client:
 
     def sweep(self, sweep_id: str) -> dict[str, Any]:
         """A sweep with its trials and the best of them."""
-        found: dict[str, Any] = self.get(f"/train/sweep/{sweep_id}")
+        found: dict[str, Any] = self.get(f"/train/sweep/{quoted('sweep', sweep_id)}")
         return found
 
     def wait(self, job_id: str, timeout_seconds: float) -> dict[str, Any]:
@@ -160,18 +174,20 @@ class Client:
         return self._curated(answer, timeout_seconds)
 
     def upload_dataset(
-        self, path: Path, timeout_seconds: float = 1800.0, **options: Any
+        self, path: Path, timeout_seconds: float = 1800.0, /, **options: Any
     ) -> dict[str, Any]:
         """``POST /datasets/upload``: make a dataset of a JSONL or Parquet file, and wait for it.
 
         The file is sent as it is read. `options` are those of the endpoint; None leaves one out.
         Raises `ApiError`, which names the bad lines of the file.
         """
+        # A file's name may be any bytes; the header that carries it must be text.
+        name = os.fsencode(path.name).decode("utf-8", "replace")
         with path.open("rb") as stream:
             answer = self.request(
                 "POST",
                 "/datasets/upload",
-                files={"file": (path.name, stream)},
+                files={"file": (name, stream)},
                 params=options,
                 headers={"Prefer": "wait=25"},
                 timeout_seconds=timeout_seconds,
@@ -190,6 +206,7 @@ class Client:
     def download(self, path: str, out: BinaryIO, **params: Any) -> int:
         """Write what is behind a path to `out`, as it comes; how many bytes. Raises `ApiError`."""
         given = {name: value for name, value in params.items() if value is not None}
+        require_sendable(given, "")
         written = 0
         try:
             with self._http.stream("GET", BASE + path, params=given) as answer:
@@ -209,6 +226,8 @@ class Client:
         ``reconnecting`` of our own tells of it. Raises `Unavailable` after 30 attempts in a row
         that brought nothing.
         """
+        if not (after.isascii() and after.isprintable()):  # a header cannot carry it
+            raise NotFound(noun="event", id=after)
         failures = 0
         while True:
             try:
@@ -232,19 +251,19 @@ class Client:
     def chat(self, model: str, messages: list[dict[str, str]], **more: Any) -> Iterator[str]:
         """The pieces of an answer of ``/v1/chat/completions``, as they come."""
         body = {"model": model, "messages": messages, "stream": True, **more}
-        with self._http.stream(
-            "POST", "/v1/chat/completions", json=body, timeout=httpx.Timeout(300.0, connect=5.0)
-        ) as answer:
-            if answer.is_error:
-                answer.read()
-                raise _problem(answer)
-            for event in read_events(answer.iter_lines()):
-                if "error" in event.data:
-                    raise ApiError(
-                        detail=str(event.data["error"].get("message")), code="chat", status=502
-                    )
-                for choice in event.data.get("choices", []):
-                    yield choice.get("delta", {}).get("content") or ""
+        require_sendable(body, "")
+        timeout = httpx.Timeout(300.0, connect=5.0)
+        try:
+            with self._http.stream(
+                "POST", "/v1/chat/completions", json=body, timeout=timeout
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _problem(answer)
+                for event in read_events(answer.iter_lines()):
+                    yield _piece(event)
+        except httpx.TransportError as error:
+            raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
 
     def _curated(self, answer: httpx.Response, timeout_seconds: float) -> dict[str, Any]:
         """The dataset of a curation's answer, waited for if it is not there yet."""
@@ -259,7 +278,7 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = after
-        path = f"{BASE}/jobs/{job_id}/logs/stream"
+        path = f"{BASE}/jobs/{quoted('job', job_id)}/logs/stream"
         with self._http.stream("GET", path, headers=headers, timeout=_STREAM_TIMEOUT) as answer:
             if answer.status_code in {502, 503, 504}:  # restarting: the caller tries again
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status_code}")
@@ -294,6 +313,14 @@ def read_events(lines: Iterator[str]) -> Iterator[Event]:
             found = json.loads("\n".join(data))
             yield Event(identity, name or str(found.get("type", "message")), found)
         name, identity, data = "", "", []
+
+
+def _piece(event: Event) -> str:
+    """What an event of a chat adds to the answer. Raises `ApiError`."""
+    if "error" in event.data:
+        raise ApiError(detail=str(event.data["error"].get("message")), code="chat", status=502)
+    pieces = [each.get("delta", {}).get("content") for each in event.data.get("choices", [])]
+    return "".join(each or "" for each in pieces)
 
 
 def _problem(answer: httpx.Response) -> ApiError:

@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 
 from academy.cli.arguments import AsJson
+from academy.errors import AcademyError
 
 lessons = typer.Typer(help="Record and list lessons: a situation and its solution.")
+
+
+class BadLine(AcademyError):
+    """Line {number} of {file} is not JSON: {why}."""
+
+    code = "not_json"
+    next_step = "Correct the line and import the file again; nothing of it was recorded."
+
 
 #: Lessons sent in one request; far below the server's limit on bodies.
 _BATCH = 500
@@ -31,12 +40,14 @@ def add_lesson(
 
 @lessons.command("import")
 def import_lessons(
-    file: Annotated[Path, typer.Argument(help="One JSON lesson a line.", exists=True)],
+    file: Annotated[
+        Path, typer.Argument(help="One JSON lesson a line.", exists=True, dir_okay=False)
+    ],
 ) -> None:
     """Record many lessons from a JSONL file; sending it again changes nothing."""
     from academy.cli.output import connect
 
-    lines = [line for line in file.read_text().splitlines() if line.strip()]
+    lines = _read_lines(file)
     with connect() as client:
         for start in range(0, len(lines), _BATCH):
             batch = "\n".join(lines[start : start + _BATCH]) + "\n"
@@ -62,3 +73,24 @@ def list_lessons(
         for each in answer["lessons"]
     ]
     print_table(("lesson", "recorded", "situation", "solution"), rows, "There are no lessons yet.")
+
+
+def _read_lines(file: Path) -> list[str]:
+    """The lines that are not empty, each of them JSON. Raises `BadLine` before any is sent."""
+    from academy.cli.values import strict_json
+
+    lines = []
+    # Only a line feed ends a line of JSONL; a text in it may hold other separators.
+    for number, raw in enumerate(file.read_bytes().split(b"\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            line = raw.decode("utf-8")
+            strict_json(line)
+        except UnicodeDecodeError as error:
+            why = f"byte {error.start} is not UTF-8"
+            raise BadLine(number=number, file=file, why=why) from None
+        except ValueError as error:
+            raise BadLine(number=number, file=file, why=error) from None
+        lines.append(line)
+    return lines

@@ -107,7 +107,9 @@ def list_datasets(
 @dataset.command("card")
 def card(dataset_id: DatasetId) -> None:
     """Print a dataset's card: what is in it, where it comes from, what was left out."""
-    _download(f"/datasets/{dataset_id}/card", None)
+    from academy.sending import quoted
+
+    _download(f"/datasets/{quoted('dataset', dataset_id)}/card", None)
 
 
 @dataset.command("download")
@@ -120,7 +122,10 @@ def download(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A file to write to.")] = None,
 ) -> None:
     """Download a dataset's rows in any format, or one of its files."""
-    _download(f"/datasets/{dataset_id}/download", out, file=file, format=format)
+    from academy.sending import quoted
+
+    path = f"/datasets/{quoted('dataset', dataset_id)}/download"
+    _download(path, out, file=file, format=format)
 
 
 @dataset.command("diff")

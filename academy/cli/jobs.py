@@ -134,6 +134,7 @@ def logs(
 ) -> None:
     """Print a job's log; with -f follow it live, with progress, loss and ETA."""
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
         if follow:
@@ -144,7 +145,9 @@ def logs(
             return
         cursor: str | None = after or None
         while True:
-            page = client.get(f"/jobs/{job}/logs", after=cursor, limit=limit, q=search)
+            page = client.get(
+                f"/jobs/{quoted('job', job)}/logs", after=cursor, limit=limit, q=search
+            )
             for line in page["lines"]:
                 typer.echo(line["message"])
                 cursor = line["id"]
@@ -184,9 +187,10 @@ def jobs(
 def cancel(job: JobId) -> None:
     """Cancel a job that has not ended."""
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
-        answer = client.request("DELETE", f"/jobs/{job}").json()
+        answer = client.request("DELETE", f"/jobs/{quoted('job', job)}").json()
     typer.echo(answer["message"])
 
 
@@ -202,7 +206,8 @@ def resume(job: JobId) -> None:
 
 def _move(job: str, verb: str) -> None:
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
-        answer = client.post(f"/jobs/{job}/{verb}")
+        answer = client.post(f"/jobs/{quoted('job', job)}/" + verb)
     typer.echo(answer["message"])

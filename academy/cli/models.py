@@ -98,9 +98,14 @@ def _answer(client: Client, model: str, messages: list[dict[str, str]], max_toke
 
 
 def _next_line() -> str:
-    """The next line that is not empty; empty at the end of input."""
+    """The next line that is not empty; empty at the end of input. Raises `Unsendable`."""
+    from academy.sending import Unsendable
+
     while True:
         typer.echo("> ", nl=False, err=True)
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            raise Unsendable(what="The line", why="it is not valid UTF-8") from None
         if not line or line.strip():
             return line.strip()

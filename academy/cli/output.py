@@ -8,20 +8,13 @@ from typing import Any
 
 import typer
 
+from academy.cli.values import GivenTwice, read_pairs
 from academy.client import Client
 from academy.embedded.home import client_of
-from academy.errors import AcademyError
 from academy.settings import Settings
 
 #: Programs that read a table want a row on one line.
 _PIPE_WIDTH = 400
-
-
-class BadPair(AcademyError):
-    """{text!r} is not of the form NAME=VALUE."""
-
-    code = "bad_option"
-    next_step = "Write --set max_steps=100 or, for text, --set name=coder."
 
 
 def connect() -> Client:
@@ -30,20 +23,17 @@ def connect() -> Client:
 
 
 def request_body(more: Sequence[str] | None, **given: Any) -> dict[str, Any]:
-    """The request's fields: the options that were given, then those of ``--set``.
+    """The request's fields: the options that were given, and those of ``--set``.
 
-    A value is read as JSON where it is JSON (numbers, true, lists), else it is text.
+    A value is read as JSON where it is JSON (numbers, true, lists), else it is text. Raises what
+    `read_pairs` raises, and `GivenTwice` for a field that an option gives too.
     """
     body = {name: value for name, value in given.items() if value is not None}
-    for text in more or []:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise BadPair(text=text)
-        try:
-            body[name] = json.loads(value)
-        except ValueError:
-            body[name] = value
-    return body
+    pairs = read_pairs(more or [])
+    for name in pairs:
+        if name in body:
+            raise GivenTwice(name=name)
+    return body | pairs
 
 
 def print_json(answer: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -101,9 +100,10 @@ def list_schedules(as_json: AsJson = False) -> None:
 def show_schedule(name: Name) -> None:
     """Show a schedule as JSON."""
     from academy.cli.output import connect, print_json
+    from academy.sending import quoted
 
     with connect() as client:
-        print_json(client.get(f"/schedules/{name}"))
+        print_json(client.get(f"/schedules/{quoted('schedule', name)}"))
 
 
 @schedules.command("set")
@@ -120,7 +120,9 @@ def set_schedule(
 ) -> None:
     """Change what is given, keep the rest; --set changes single fields of the request."""
     from academy.cli.output import connect, request_body
+    from academy.sending import quoted
 
+    path = f"/schedules/{quoted('schedule', name)}"
     given = {
         "time_zone": time_zone,
         "missed": missed,
@@ -129,13 +131,13 @@ def set_schedule(
         "enabled": enabled,
     }
     with connect() as client:
-        found = client.get(f"/schedules/{name}")
+        found = client.get(path)
         body = {field: found[field] for field in _SENT}
         body |= {field: value for field, value in given.items() if value is not None}
         if every is not None or cron is not None:
             body |= {"every": _seconds_or_text(every), "cron": cron}
         body["request"] = body["request"] | request_body(more)
-        answer = client.request("PUT", f"/schedules/{name}", body=body).json()
+        answer = client.request("PUT", path, body=body).json()
     typer.echo(_next(answer))
 
 
@@ -143,14 +145,16 @@ def set_schedule(
 def remove_schedule(name: Name) -> None:
     """Delete a schedule; its jobs stay."""
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
-        answer = client.request("DELETE", f"/schedules/{name}").json()
+        answer = client.request("DELETE", f"/schedules/{quoted('schedule', name)}").json()
     typer.echo(answer["message"])
 
 
 def _seconds_or_text(every: str | None) -> Any:
-    return None if every is None else json.loads(every) if every.isdecimal() else every
+    is_seconds = every is not None and every.isascii() and every.isdecimal() and len(every) < 20
+    return int(every) if every is not None and is_seconds else every
 
 
 def _when(schedule: dict[str, Any]) -> str:

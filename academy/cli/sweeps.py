@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +43,7 @@ def start_sweep(
     from academy.cli.output import connect, print_json, request_body
 
     body = {
-        "knobs": dict(_knob(text) for text in knobs),
+        "knobs": _knobs(knobs),
         "training": request_body(more),
         "method": method,
         "max_trials": max_trials,
@@ -115,14 +114,29 @@ def list_sweeps(as_json: AsJson = False) -> None:
 def cancel_sweep(sweep_id: SweepId) -> None:
     """Cancel a sweep and all of its trials that are not over."""
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
-        answer = client.request("DELETE", f"/train/sweep/{sweep_id}").json()
+        answer = client.request("DELETE", f"/train/sweep/{quoted('sweep', sweep_id)}").json()
     typer.echo(answer["message"])
+
+
+def _knobs(texts: list[str]) -> dict[str, Any]:
+    from academy.cli.values import GivenTwice
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, knob = _knob(text)
+        if name in found:
+            raise GivenTwice(name=name)
+        found[name] = knob
+    return found
 
 
 def _knob(text: str) -> tuple[str, dict[str, Any]]:
     """``lora_rank=8,16`` or ``learning_rate=1e-5..1e-3:log`` as the request has it."""
+    from academy.cli.values import read_value
+
     name, separator, given = text.partition("=")
     if not separator or not name or not given:
         raise BadKnob(text=text)
@@ -131,19 +145,11 @@ def _knob(text: str) -> tuple[str, dict[str, Any]]:
         low, _, high = given.partition("..")
         if colon and scale != "log":
             raise BadKnob(text=text)
-        try:
-            ends = {"low": json.loads(low), "high": json.loads(high)}
-        except ValueError:
-            raise BadKnob(text=text) from None
+        ends = {"low": read_value(name, low), "high": read_value(name, high)}
+        if any(isinstance(each, str) for each in ends.values()):
+            raise BadKnob(text=text)
         return name, {**ends, "log": scale == "log"}
-    return name, {"values": [_value(each) for each in given.split(",")]}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return name, {"values": [read_value(name, each) for each in given.split(",")]}
 
 
 def _rank(trial: dict[str, Any]) -> tuple[bool, float, int]:

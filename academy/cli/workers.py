@@ -43,9 +43,10 @@ def drain(
 ) -> None:
     """Ask a worker to checkpoint its job, hand it back and stop; needs an admin key."""
     from academy.cli.output import connect
+    from academy.sending import quoted
 
     with connect() as client:
-        answer = client.post(f"/workers/{worker}/drain")
+        answer = client.post(f"/workers/{quoted('worker', worker)}/drain")
     typer.echo(answer["message"])
 
 
@@ -58,12 +59,13 @@ def shares(
 ) -> None:
     """Show how roles and keys share the workers; with --weight change it (needs an admin key)."""
     from academy.cli.output import connect, print_json, print_table
+    from academy.sending import quoted
 
     if (name is None) != (weight is None):
         raise typer.BadParameter("give both a share and --weight, or neither")
     with connect() as client:
         if name is not None:
-            client.request("PUT", f"/shares/{name}", body={"weight": weight})
+            client.request("PUT", f"/shares/{quoted('share', name)}", body={"weight": weight})
         answer = client.get("/shares")
     if as_json:
         print_json(answer)

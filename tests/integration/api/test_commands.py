@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from academy.errors import AcademyError
+from academy.errors import AcademyError, NotFound
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions, workers
 from academy.store.jobs.slots import Offer
@@ -76,3 +77,53 @@ def test_a_job_is_paused_and_resumed_and_its_share_gets_a_weight(run: Run, datas
     assert shown[-4:] == ["role:coder", "2.5", "0", "1"]
     with pytest.raises(SystemExit):
         run("shares", "role:coder")
+
+
+def test_an_id_that_looks_like_a_path_touches_nothing_else(run: Run) -> None:
+    run("schedules", "add", "ok", "curation", "--every", "6h")
+    for word in ("../schedules/ok", "a/b?x=1", "", ".", ".."):
+        for command in (
+            ["cancel"],
+            ["pause"],
+            ["resume"],
+            ["logs"],
+            ["logs", "-f"],
+            ["drain"],
+            ["schedules", "show"],
+            ["schedules", "set", "--disable"],
+            ["schedules", "remove"],
+            ["sweep", "show"],
+            ["sweep", "cancel"],
+            ["dataset", "card"],
+            ["dataset", "download"],
+            ["keys", "revoke"],
+            ["shares", "--weight", "2"],
+        ):
+            with pytest.raises(NotFound, match=r"^There is no \w+ ") as caught:
+                run(*command, word)
+            assert repr(word) in str(caught.value)
+    for word in ("ok?x=1", "ok#x", "%2e%2e%2fschedules%2fok"):
+        with pytest.raises(AcademyError) as refused:
+            run("cancel", word)
+        assert str(refused.value) == f"There is no job {word!r}."
+    assert json.loads(run("schedules", "show", "ok"))["enabled"] is True
+
+
+def test_a_file_of_lessons_may_hold_any_character_that_ends_a_line_elsewhere(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "lessons.jsonl"
+    lesson = {"situation": "Where\u2028is\u0085it?", "solution": "In the\u2029drawer."}
+    lines = [json.dumps(lesson, ensure_ascii=False), "", '{"situation": "a", "solution": "b"}']
+    file.write_bytes("\r\n".join(lines).encode())
+    assert run("lessons", "import", str(file)) == f"2 lessons of {file} are recorded.\n"
+    listed = json.loads(run("lessons", "list", "--json"))["lessons"]
+    assert lesson["situation"] in [each["situation"] for each in listed]
+
+
+def test_what_set_cannot_mean_queues_nothing(run: Run) -> None:
+    for pairs in (["min_quality=NaN"], ["seed=1e400"], ['a={"b":1,"b":2}'], ["a=1", "a=2"]):
+        words = [word for pair in pairs for word in ("--set", pair)]
+        with pytest.raises(AcademyError, match=r"^(min_quality|seed|a) is "):
+            run("submit", "curation", *words)
+    assert "There are no such jobs" in run("jobs")

@@ -13,7 +13,8 @@ import pytest
 
 from academy.client import ApiError, Client
 from academy.embedded.home import NoKey, address_of, key_of_home
-from academy.errors import Unavailable
+from academy.errors import NotFound, Unavailable
+from academy.sending import BadAddress, BadKey, BadProxy
 from academy.settings import Settings
 
 #: What a request gets: a status and a body.
@@ -142,7 +143,43 @@ def test_the_key_comes_from_the_home(tmp_path: Path) -> None:
     assert key_of_home(tmp_path) == "aca_x"
 
 
+def test_a_client_is_not_made_with_what_no_request_can_carry() -> None:
+    with pytest.raises(BadAddress, match="The client's address"):
+        Client("nonsense", "k")
+    with pytest.raises(BadKey):
+        Client("http://x", "k\n")
+
+
+@pytest.mark.parametrize("proxy", ["http://me:geheim@[::1", "gopher://me:geheim@x", "socks5://x"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(BadProxy) as caught:
+        Client("http://x", "k")
+    assert "geheim" not in str(caught.value) and "ALL_PROXY" in caught.value.next_step
+
+
+def test_a_file_of_any_name_is_uploaded(serve: Callable[[Reply], str], tmp_path: Path) -> None:
+    path = tmp_path / "ro\udcffws.jsonl"
+    path.write_text("{}")
+    with Client(serve(lambda request: (200, '{"job_id": "x"}')), "k") as client:
+        assert client.upload_dataset(path) == {"job_id": "x"}
+
+
+def test_an_event_that_no_header_can_name_is_not_waited_for() -> None:
+    with Client("http://127.0.0.1:9", "k") as client, pytest.raises(NotFound, match="no event"):
+        list(client.follow("job", "1-ü"))
+
+
 def test_the_address_is_the_set_one_else_that_of_the_settings(tmp_path: Path) -> None:
     home = {"ACADEMY_HOME": str(tmp_path), "ACADEMY_PORT": "8123"}
     assert address_of(Settings.from_env(home)) == "http://127.0.0.1:8123"
     assert address_of(Settings.from_env({**home, "ACADEMY_URL": "http://x"})) == "http://x"
+
+
+def test_the_address_of_a_server_that_listens_on_ipv6_is_one_that_can_be_read(
+    tmp_path: Path,
+) -> None:
+    home = {"ACADEMY_HOME": str(tmp_path), "ACADEMY_HOST": "::", "ACADEMY_PORT": "8123"}
+    assert address_of(Settings.from_env(home)) == "http://[::1]:8123"

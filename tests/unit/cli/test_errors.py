@@ -51,6 +51,37 @@ def test_a_server_that_does_not_answer_is_named_with_the_cause(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("key", ["aca_se\ncret", "aca_secretü", " ", "aca_secret\udcff"])
+def test_a_key_that_cannot_be_sent_is_told_by_its_variable_and_not_shown(
+    academy: Academy, key: str
+) -> None:
+    done = academy("--debug", "kinds", ACADEMY_URL="http://127.0.0.1:9", ACADEMY_API_KEY=key)
+    assert done.returncode == 1
+    assert "academy: The API key of ACADEMY_API_KEY cannot be sent: character" in done.stderr
+    assert "aca_" not in done.stdout + done.stderr and "cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("key", [b"", b"aca_se\ncret", b"aca_secret\xff"])
+def test_a_key_that_cannot_be_sent_is_told_by_its_file_and_not_shown(
+    academy: Academy, tmp_path: Path, key: bytes
+) -> None:
+    path = tmp_path / "admin.key"
+    path.write_bytes(key)
+    done = academy("kinds", ACADEMY_URL="http://127.0.0.1:9", ACADEMY_API_KEY="")
+    assert f"academy: The API key of {path} cannot be sent: " in done.stderr
+    assert done.returncode == 1 and "cret" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "nonsense", " ", "ftp://x", "http://\udcff"])
+def test_an_address_that_cannot_be_used_is_told_by_its_variable_and_value(
+    academy: Academy, url: str
+) -> None:
+    done = academy("kinds", ACADEMY_URL=url, ACADEMY_API_KEY="k")
+    assert done.returncode == 1
+    assert f"academy: ACADEMY_URL is {url!r}, which is no address of an API: " in done.stderr
+    assert "Write it like http://" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_debug_adds_the_traceback(academy: Academy, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
     assert "Traceback" in academy("--debug", "jobs", ACADEMY_URL=url, ACADEMY_API_KEY="k").stderr

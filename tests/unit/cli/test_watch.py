@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from academy.cli.output import BadPair, request_body
 from academy.cli.watch import clock, show, summary
 from academy.client import Event, read_events
 
@@ -79,10 +78,3 @@ def test_server_sent_events_are_read_with_ids_comments_and_split_data() -> None:
     first, second = read_events(iter(lines))
     assert first == Event("1-7", "log", {"message": "two lines"})
     assert (second.id, second.type) == ("", "status")
-
-
-def test_fields_of_a_request_are_json_where_they_are_json() -> None:
-    body = request_body(["max_steps=5", "role=coder", "x=[1, 2]", "y=true"], seed=1, none=None)
-    assert body == {"seed": 1, "max_steps": 5, "role": "coder", "x": [1, 2], "y": True}
-    with pytest.raises(BadPair, match="'max_steps' is not of the form"):
-        request_body(["max_steps"])
