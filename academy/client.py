@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self
 import httpx
 
 from academy.errors import AcademyError, NotFound, Unavailable
-from academy.sending import BadProxy, quoted, require_address, require_key, require_sendable
+from academy.wire.sending import BadProxy, quoted, require_address, require_key, require_sendable
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})

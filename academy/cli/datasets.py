@@ -107,7 +107,7 @@ def list_datasets(
 @dataset.command("card")
 def card(dataset_id: DatasetId) -> None:
     """Print a dataset's card: what is in it, where it comes from, what was left out."""
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     _download(f"/datasets/{quoted('dataset', dataset_id)}/card", None)
 
@@ -122,7 +122,7 @@ def download(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A file to write to.")] = None,
 ) -> None:
     """Download a dataset's rows in any format, or one of its files."""
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     path = f"/datasets/{quoted('dataset', dataset_id)}/download"
     _download(path, out, file=file, format=format)

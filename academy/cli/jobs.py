@@ -134,7 +134,7 @@ def logs(
 ) -> None:
     """Print a job's log; with -f follow it live, with progress, loss and ETA."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         if follow:
@@ -187,7 +187,7 @@ def jobs(
 def cancel(job: JobId) -> None:
     """Cancel a job that has not ended."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/jobs/{quoted('job', job)}").json()
@@ -206,7 +206,7 @@ def resume(job: JobId) -> None:
 
 def _move(job: str, verb: str) -> None:
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.post(f"/jobs/{quoted('job', job)}/" + verb)

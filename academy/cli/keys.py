@@ -74,7 +74,7 @@ def list_keys(as_json: AsJson = False) -> None:
 def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="A key's id.")]) -> None:
     """Revoke a key at once."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         client.request("DELETE", f"/keys/{quoted('key', key_id)}")

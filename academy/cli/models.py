@@ -99,7 +99,7 @@ def _answer(client: Client, model: str, messages: list[dict[str, str]], max_toke
 
 def _next_line() -> str:
     """The next line that is not empty; empty at the end of input. Raises `Unsendable`."""
-    from academy.sending import Unsendable
+    from academy.wire.sending import Unsendable
 
     while True:
         typer.echo("> ", nl=False, err=True)

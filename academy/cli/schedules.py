@@ -100,7 +100,7 @@ def list_schedules(as_json: AsJson = False) -> None:
 def show_schedule(name: Name) -> None:
     """Show a schedule as JSON."""
     from academy.cli.output import connect, print_json
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         print_json(client.get(f"/schedules/{quoted('schedule', name)}"))
@@ -120,7 +120,7 @@ def set_schedule(
 ) -> None:
     """Change what is given, keep the rest; --set changes single fields of the request."""
     from academy.cli.output import connect, request_body
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     path = f"/schedules/{quoted('schedule', name)}"
     given = {
@@ -145,7 +145,7 @@ def set_schedule(
 def remove_schedule(name: Name) -> None:
     """Delete a schedule; its jobs stay."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/schedules/{quoted('schedule', name)}").json()

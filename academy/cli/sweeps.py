@@ -114,7 +114,7 @@ def list_sweeps(as_json: AsJson = False) -> None:
 def cancel_sweep(sweep_id: SweepId) -> None:
     """Cancel a sweep and all of its trials that are not over."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/train/sweep/{quoted('sweep', sweep_id)}").json()

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from academy.errors import AcademyError
-from academy.sending import require_sendable
+from academy.wire.sending import require_sendable
 
 #: Characters of a value that an error repeats.
 _MOST_SHOWN = 200

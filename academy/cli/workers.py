@@ -43,7 +43,7 @@ def drain(
 ) -> None:
     """Ask a worker to checkpoint its job, hand it back and stop; needs an admin key."""
     from academy.cli.output import connect
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.post(f"/workers/{quoted('worker', worker)}/drain")
@@ -59,7 +59,7 @@ def shares(
 ) -> None:
     """Show how roles and keys share the workers; with --weight change it (needs an admin key)."""
     from academy.cli.output import connect, print_json, print_table
-    from academy.sending import quoted
+    from academy.wire.sending import quoted
 
     if (name is None) != (weight is None):
         raise typer.BadParameter("give both a share and --weight, or neither")

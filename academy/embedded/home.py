@@ -7,8 +7,8 @@ from pathlib import Path
 from academy.client import Client
 from academy.embedded.runfile import running
 from academy.errors import AcademyError
-from academy.sending import require_address, require_key
 from academy.settings import Settings
+from academy.wire.sending import require_address, require_key
 
 
 class NoKey(AcademyError):

@@ -14,8 +14,8 @@ import pytest
 from academy.client import ApiError, Client
 from academy.embedded.home import NoKey, address_of, key_of_home
 from academy.errors import NotFound, Unavailable
-from academy.sending import BadAddress, BadKey, BadProxy
 from academy.settings import Settings
+from academy.wire.sending import BadAddress, BadKey, BadProxy
 
 #: What a request gets: a status and a body.
 Reply = Callable[[BaseHTTPRequestHandler], tuple[int, str]]

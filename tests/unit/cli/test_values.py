@@ -16,7 +16,7 @@ from academy.cli.output import request_body
 from academy.cli.sweeps import BadKnob
 from academy.cli.values import BadPair, BadValue, GivenTwice, read_value
 from academy.errors import AcademyError
-from academy.sending import Unsendable
+from academy.wire.sending import Unsendable
 
 
 def error_of(*words: str) -> BaseException | None:

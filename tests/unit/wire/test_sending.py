@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from academy.errors import NotFound
-from academy.sending import (
+from academy.wire.sending import (
     BadAddress,
     BadKey,
     Unsendable,
