@@ -75,7 +75,7 @@ class Settings:
         """Read the settings from the environment; `overrides` win, named as in `changed`.
 
         Raises `BadSetting`, which names the variable, its value and what is allowed, also where two
-        names of one setting contradict each other.
+        names of one setting contradict each other, and where two settings do.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
@@ -84,6 +84,8 @@ class Settings:
             if rule.key not in overrides and (value := rule.read_from(environ)) is not None:
                 values[rule.key] = value
         found = cls().changed(**values, **overrides)
+        found.jobs.require_sense()
+        found.events.require_sense()
         return dataclasses.replace(found, home=found.home.expanduser().absolute())
 
     def changed(self, **values: Any) -> Settings:
