@@ -10,6 +10,10 @@ import re
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")  # "_" too: Compose names its hosts so
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+#: User and password, host and port, as SQLAlchemy divides them, who leaves it at a bare error.
+_SERVER = re.compile(
+    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[^/:?@\[\]]*)(?::(?P<port>[0-9]{1,5}))?(?:[/?]|$)"
+)
 _DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -60,7 +64,15 @@ def ip_address(text: str) -> str:
 def database(text: str) -> str:
     """An address of PostgreSQL."""
     scheme, separator, rest = text.partition("://")
-    return "" if separator and rest and scheme in _DATABASES else "a postgresql:// address"
+    if not separator or scheme not in _DATABASES:
+        return "a postgresql:// address"
+    found = _SERVER.match(rest)
+    if found is None or int(found["port"] or 1) not in range(1, 65536):
+        return (
+            "a postgresql:// address whose host and port can be read; an @ in a password is "
+            "written as %40"
+        )
+    return ""
 
 
 def mount(text: str) -> str:

@@ -71,6 +71,9 @@ def test_every_group_of_the_readme_has_a_heading(repository: Path) -> None:
         ("ACADEMY_HOST", "two words", "an IP address or the name of a host"),
         ("ACADEMY_DATABASE_URL", "mysql://x", "a postgresql:// address"),
         ("ACADEMY_DATABASE_URL", "postgresql:x", "a postgresql:// address"),
+        ("ACADEMY_DATABASE_URL", "postgresql://h:abc/x", "host and port can be read"),
+        ("ACADEMY_DATABASE_URL", "postgresql://h:70000/x", "host and port can be read"),
+        ("ACADEMY_DATABASE_URL", "postgresql://[::1/x", "host and port can be read"),
         ("ACADEMY_GANG_ADDRESS", "nonsense", "an IP address"),
         ("ACADEMY_DOCKER_USER", "root", "uid:gid"),
         ("ACADEMY_DOCKER_USER", "1:", "uid:gid"),
@@ -99,8 +102,27 @@ def test_a_mount_that_is_none_is_named(text: str) -> None:
     assert repr(text.rpartition(",")[2]) in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:se/c?r#et@[::1]:5432/x?sslmode=require",
+        "postgresql+psycopg://db",
+        "postgres:///x?host=/run/postgresql",
+        "postgresql://a@/x?host=one:1&host=two:2",
+        "postgresql://",
+    ],
+)
+def test_every_address_that_sqlalchemy_reads_is_taken(url: str) -> None:
+    assert Settings.from_env({"ACADEMY_DATABASE_URL": url}).postgres.url == url
+
+
 def test_a_password_in_a_refused_address_is_not_shown() -> None:
-    for text in ("mysql://me:se/cr#et@db/x", "me:secret@db", "mysql://db?password=secret"):
+    for text in (
+        "mysql://me:se/cr#et@db/x",
+        "postgresql://me:se@cret@db/x",
+        "me:secret@db",
+        "mysql://db?password=secret",
+    ):
         with pytest.raises(BadSetting, match="db") as refused:
             Settings.from_env({"ACADEMY_DATABASE_URL": text})
         assert "se" not in str(refused.value).partition(", but")[0]
@@ -126,7 +148,7 @@ def test_a_heartbeat_that_would_lose_the_lease_is_refused_by_both_names(
 
 
 def test_a_live_stream_that_would_go_before_it_is_archived_is_refused_by_both_names() -> None:
-    with pytest.raises(BadSetting, match="ACADEMY_ARCHIVE_SECONDS is 9.0.*STREAM_GRACE_.*5.0"):
+    with pytest.raises(BadSetting, match=r"ACADEMY_ARCHIVE_SECONDS is 9.0.*STREAM_GRACE_.*5.0"):
         Settings.from_env({"ACADEMY_ARCHIVE_SECONDS": "9", "ACADEMY_STREAM_GRACE_SECONDS": "5"})
 
 
