@@ -85,7 +85,6 @@ class Settings:
                 values[rule.key] = value
         found = cls().changed(**values, **overrides)
         found.jobs.require_sense()
-        found.events.require_sense()
         return dataclasses.replace(found, home=found.home.expanduser().absolute())
 
     def changed(self, **values: Any) -> Settings:
@@ -113,8 +112,12 @@ class Settings:
     @property
     def model_folders(self) -> list[Path]:
         """The folders in which a base model is looked for, in order."""
-        default = (self.home / "models", Path("~/.cache/academy/models").expanduser())
-        return list(self.models.folders or default)
+        if self.models.folders:
+            return list(self.models.folders)
+        try:
+            return [self.home / "models", Path("~/.cache/academy/models").expanduser()]
+        except RuntimeError:  # a user without a home, as in a container under any number
+            return [self.home / "models"]
 
     @property
     def allowed_repo_roots(self) -> list[Path]:

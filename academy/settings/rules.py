@@ -101,7 +101,7 @@ class Rule:
                 words = shlex.split(text)
             except ValueError:
                 words = []
-            if not words:
+            if not words or not words[0].strip():
                 raise BadSetting(
                     name=variable, value=text, allowed="a command, quoted as in a shell"
                 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from academy.errors import BadSetting
 from academy.settings import forms
 from academy.settings.rules import setting
 
@@ -121,13 +120,3 @@ class Events:
         "time that a finished job's live stream is kept in Redis",
         low=1,
     )
-
-    def require_sense(self) -> None:
-        """Raise `BadSetting` where a live stream would go before its events are archived."""
-        if self.archive_seconds > self.stream_grace_seconds:
-            raise BadSetting(
-                name="ACADEMY_ARCHIVE_SECONDS",
-                value=self.archive_seconds,
-                allowed=f"at most ACADEMY_STREAM_GRACE_SECONDS, which is "
-                f"{self.stream_grace_seconds}",
-            )

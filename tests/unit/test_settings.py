@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_every_group_of_the_readme_has_a_heading(repository: Path) -> None:
         ("ACADEMY_LAUNCHER_FALLBACK", "cpu,cpu", "cpu or native"),
         ("ACADEMY_TRAINER_COMMAND", "'python", "quoted as in a shell"),
         ("ACADEMY_DOCKER_COMMAND", " ", "a command"),
+        ("ACADEMY_TRAINER_COMMAND", "'' -x", "a command"),
         ("ACADEMY_ALLOW_GIT_REMOTES", "2", "true or 1 or yes or on or false or 0 or no or off"),
         # A name of the seeds is blamed by that very name.
         ("DEFAULT_LORA_RANK", "0", "at least 1"),
@@ -145,11 +147,6 @@ def test_a_heartbeat_that_would_lose_the_lease_is_refused_by_both_names(
         assert each in str(refused.value)
     half = {"ACADEMY_LEASE_SECONDS": "2", "ACADEMY_HEARTBEAT_SECONDS": "1"}
     assert Settings.from_env(half).jobs.heartbeat_seconds == 1.0
-
-
-def test_a_live_stream_that_would_go_before_it_is_archived_is_refused_by_both_names() -> None:
-    with pytest.raises(BadSetting, match=r"ACADEMY_ARCHIVE_SECONDS is 9.0.*STREAM_GRACE_.*5.0"):
-        Settings.from_env({"ACADEMY_ARCHIVE_SECONDS": "9", "ACADEMY_STREAM_GRACE_SECONDS": "5"})
 
 
 @pytest.mark.parametrize(
@@ -287,6 +284,15 @@ def _another(place: Place) -> Any:
         more = rule.default * 2 + 1 if rule.high is None else rule.high
         return type(rule.default)(more)
     return Path("/elsewhere") if isinstance(rule.default, Path) else "other"
+
+
+def test_a_user_without_a_home_has_the_models_of_the_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # in no passwd
+    found = Settings.from_env({"ACADEMY_HOME": str(tmp_path)})
+    assert found.model_folders == [tmp_path / "models"]
 
 
 def test_overrides_win_over_the_environment(tmp_path: Path) -> None:
