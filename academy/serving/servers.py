@@ -8,7 +8,7 @@ kind it is that of Academy's own server. A new kind of server is a driver in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -100,7 +100,11 @@ def addresses_of(settings: Settings) -> tuple[Address, ...]:
     Raises `BadSetting`, which names the address and what is wrong with it.
     """
     found: dict[tuple[str, int, str], Address] = {}
-    for text in _whole(settings.serving.urls):
+    texts = settings.serving.urls
+    if any("@" in text for text in texts):
+        # Of all at once, as a comma in a password has torn it into texts that look like addresses.
+        raise _bad(",".join(texts), f"without a user or a password; a key belongs into {_KEY}")
+    for text in texts:
         address, place = _read(text)
         if place in found:
             raise _bad(text, "named once: another address means the same server")
@@ -114,27 +118,12 @@ def check(settings: Settings) -> None:
     _key_of(settings)
 
 
-def _whole(texts: Iterable[str]) -> list[str]:
-    """The texts, with a password in one piece again that a comma in it has torn."""
-    whole: list[str] = []
-    for text in texts:
-        if whole and "@" in text and "://" not in text:
-            # All that has no scheme may be of the password, so it goes with what had one last.
-            first = next((i for i in reversed(range(len(whole))) if "://" in whole[i]), 0)
-            whole[first:] = [",".join([*whole[first:], text])]
-        else:
-            whole.append(text)
-    return whole
-
-
 def _read(text: str) -> tuple[Address, tuple[str, int, str]]:
     """An address, and the place by which two that mean the same server are known."""
     scheme, separator, rest = text.partition("://")
     kind, plus, transport = scheme.lower().rpartition("+")
     if not plus:
         kind = DEFAULT_KIND
-    if "@" in text:
-        raise _bad(text, f"without a user or a password; a key belongs into {_KEY}")
     if not separator or transport not in _PORTS:
         raise _bad(text, f"[KIND+]http[s]://HOST[:PORT], where KIND is {_kinds()}")
     if kind not in KINDS:

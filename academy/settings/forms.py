@@ -12,8 +12,9 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")  # "_" too: Compose names
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 #: User and password, host and port, as SQLAlchemy divides them, who leaves it at a bare error.
 _SERVER = re.compile(
-    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[^/:?@\[\]]*)(?::(?P<port>[0-9]{1,5}))?(?:[/?]|$)"
+    r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[^/:?@\[\]]*)(?::(?P<port>[0-9]{1,5}))?(?:[/?]|\Z)"
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -42,9 +43,10 @@ def shown_address(text: str) -> str:
     A password may contain any separator, so all up to the last "@" goes, parsed or not.
     """
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "", text
-    return f"{scheme.rpartition('@')[2]}{separator}{re.split('[?#]', rest.rpartition('@')[2])[0]}"
+    if "@" in text:
+        front = f"{scheme}{separator}" if separator and _SCHEME.fullmatch(scheme) else ""
+        text = f"{front}{(rest or text).rpartition('@')[2]}"
+    return re.split("[?#]", text, maxsplit=1)[0]
 
 
 def host(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from academy.errors import BadSetting
+from academy.events.stream import require_address
 from academy.settings import Place, Settings, places
 from academy.settings.rules import Rule
 
@@ -127,6 +128,10 @@ def test_a_password_in_a_refused_address_is_not_shown() -> None:
     ):
         with pytest.raises(BadSetting, match="db") as refused:
             Settings.from_env({"ACADEMY_DATABASE_URL": text})
+        assert "se" not in str(refused.value).partition(", but")[0]
+    for text in ("http://me:secret@db", "me:secret@db", "redis://me:secret@db:port"):
+        with pytest.raises(BadSetting, match=r"ACADEMY_REDIS_URL is .*db") as refused:
+            require_address(Settings.from_env({"ACADEMY_REDIS_URL": text}))
         assert "se" not in str(refused.value).partition(", but")[0]
 
 

@@ -125,6 +125,7 @@ def test_two_addresses_of_one_server_are_refused(twice: str) -> None:
         "http://me:x,,secret@h:8000",
         "http://me:se/c?r#secret@h:8000",
         "secret@http://h:8000",
+        "http://me:sec,http://secret@h:8000",
         "http://other:1,http://me:secret@h:8000",
     ],
 )
