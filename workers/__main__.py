@@ -32,6 +32,7 @@ def main() -> None:
 
     from celery import signals
 
+    from academy.artifacts.store import require_store
     from academy.events.stream import require_address
     from academy.store.migrate import require_in_order
     from academy.training.gang import own_address
@@ -43,6 +44,7 @@ def main() -> None:
     with refused_clearly():
         settings.require_enabled()
         require_address(settings)
+        require_store(settings)
         require_in_order(settings.postgres.url)
         if queue == queues.GPU:
             own_address(settings)  # a wrong one is refused now, and not in a training at night

@@ -18,6 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from academy import logs
 from academy.access.keys import bootstrap_admin_key
+from academy.artifacts.store import require_store
 from academy.errors import AcademyError
 from academy.events.stream import require_address
 from academy.host.parent import die_with_parent
@@ -43,6 +44,7 @@ def main() -> int:
         settings.require_enabled()
         servers.check(settings)
         require_address(settings)
+        require_store(settings)
         require_in_order(settings.postgres.url)
         path = bootstrap_admin_key(settings)
         logger.info("The admin key lies in %s.", path)

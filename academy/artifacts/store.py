@@ -20,8 +20,9 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from academy.artifacts.manifest import NAME, read_manifest, verify_manifest
-from academy.errors import AcademyError
+from academy.errors import AcademyError, BadSetting
 from academy.settings import Settings
+from academy.settings.forms import shown_address
 
 #: How a file system says that there is no manifest, of a folder and of a note.
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
@@ -35,10 +36,28 @@ class StorageFailure(AcademyError):
     next_step = "Check free space, permissions and the address in ACADEMY_ARTIFACTS."
 
 
+def require_store(settings: Settings) -> None:
+    """Raise `BadSetting` if the address of the store is of a kind that is not there; asks none."""
+    url = settings.artifacts_url
+    for part in url.split("::") if "://" in url else ():  # fsspec's chains, such as cache::s3://b
+        protocol = part.partition("://")[0]
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except (ValueError, ImportError) as error:
+            allowed = f"a folder or the address of a store that fsspec reaches ({error})"
+            raise BadSetting(
+                name="ACADEMY_ARTIFACTS", value=shown_address(url), allowed=allowed
+            ) from None
+
+
 class ArtifactStore:
-    """Publishes, fetches and deletes folders under keys such as ``adapters/0f3a…``."""
+    """Publishes, fetches and deletes folders under keys such as ``adapters/0f3a…``.
+
+    Raises `BadSetting` as `require_store`.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        require_store(settings)
         self.url = settings.artifacts_url
         self._cache = settings.home / "cache"
         self._files: fsspec.AbstractFileSystem

@@ -15,6 +15,7 @@ from academy.cli.variables import check_settings
 from academy.errors import AcademyError, BaseModelUnavailable
 from academy.logs import cause_chain
 from academy.settings import Settings
+from academy.settings.forms import shown_address
 
 _GIB = 1 << 30
 _DISK_BYTES = 5 * _GIB
@@ -132,7 +133,7 @@ def check_postgres(settings: Settings) -> Finding:
     except Exception as error:  # whatever the driver says is the finding
         todo = "Start that server, or correct ACADEMY_DATABASE_URL."
         return Finding("PostgreSQL", State.BROKEN, cause_chain(error), todo, necessary=True)
-    return Finding("PostgreSQL", State.OK, f"answers at {_shown(url)}", necessary=True)
+    return Finding("PostgreSQL", State.OK, f"answers at {shown_address(url)}", necessary=True)
 
 
 def check_migrations(settings: Settings) -> Finding:
@@ -164,7 +165,7 @@ def check_redis(settings: Settings) -> Finding:
         todo = "Start that server, or correct ACADEMY_REDIS_URL."
         return Finding("Redis", State.BROKEN, cause_chain(error), todo, necessary=True)
     version = found.get("valkey_version") or found.get("redis_version")
-    return Finding("Redis", State.OK, f"version {version} at {_shown(url)}", necessary=True)
+    return Finding("Redis", State.OK, f"version {version} at {shown_address(url)}", necessary=True)
 
 
 def check_models(settings: Settings) -> Finding:
@@ -298,9 +299,3 @@ def _wheel(name: str, package: str, program: str) -> Finding:
     version = answer.stdout.partition(" sha=")[0].strip()
     detail = f"embedded, starts with `academy up`: {version}"
     return Finding(name, State.OK, detail, necessary=True)
-
-
-def _shown(url: str) -> str:
-    """A URL without its password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -15,6 +15,7 @@ from academy.logs import cause_chain
 from academy.settings import Settings
 
 _CHECK_SECONDS = 15.0
+_PIPE_WIDTH = 1 << 16
 _COLOURS = {State.OK: "green", State.MISSING: "yellow", State.BROKEN: "red"}
 
 
@@ -72,6 +73,9 @@ def _print_table(findings: list[Finding], healthy: bool) -> None:
         state = f"[{colour}]{each.state}[/{colour}]"
         table.add_row(each.name, state, escape(each.detail), escape(each.todo))
     console = Console()
+    if not console.is_terminal:
+        # Programs that read it want a row on one line, however long a sentence in it is.
+        console = Console(width=_PIPE_WIDTH)
     console.print(table)
     if not healthy:
         console.print("[red]Something that Academy needs is not in order.[/red]")

@@ -46,6 +46,8 @@ def up(
     PostgreSQL and Valkey come along unless ACADEMY_DATABASE_URL and ACADEMY_REDIS_URL name yours.
     """
     from academy import logs
+    from academy.artifacts.store import require_store
+    from academy.embedded.program import require_own
     from academy.embedded.stack import Stack
     from academy.events.stream import require_address
     from academy.serving import servers
@@ -54,10 +56,12 @@ def up(
     settings.require_enabled()
     servers.check(settings)
     require_address(settings)
+    require_store(settings)
     if host is not None:
         settings = settings.changed(host=host)
     if port is not None:
         settings = settings.changed(port=port)
+    require_own(settings.api.host)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_file = settings.home / "logs" / "up.log"
     log_file.parent.mkdir(exist_ok=True)

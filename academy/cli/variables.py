@@ -22,6 +22,10 @@ _IDLE = {
     "is ACADEMY_DOCKER_IMAGE",
 }
 
+#: How near a name without our prefix has to be: ENABLE_GPUS is that of ENABLE_GPU, while
+#: ENABLE_GUI, DEFAULT_MODEL and WORKSPACE_DIR are names of others.
+_NEAR = 0.93
+
 
 def check_settings(settings: Settings) -> Finding:
     """The variables of this process that no setting reads."""
@@ -32,7 +36,7 @@ def check_settings(settings: Settings) -> Finding:
         return Finding("settings", State.MISSING, "; ".join([detail, *doubts]), todo)
     if doubts:
         todo = "Correct the name, or unset the variable: nothing reads it."
-        return Finding("settings", State.BROKEN, "; ".join(doubts), todo)
+        return Finding("settings", State.BROKEN, "; ".join(doubts), todo, necessary=True)
     given = sum(os.environ.get(name, "") != "" for place in places() for name in place.rule.names)
     return Finding("settings", State.OK, f"{given} set, {len(places())} in all")
 
@@ -42,8 +46,17 @@ def doubts_about(environ: Mapping[str, str]) -> list[str]:
     known = [name for place in places() for name in place.rule.names]
     found = [f"{name} has no effect: {why}" for name, why in _IDLE.items() if environ.get(name)]
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in _OTHERS:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+        if name in known or name in _OTHERS or name in _IDLE:
+            continue
+        close = _meant(name, known)
+        if close or name.upper().startswith(PREFIX):
+            hint = f"; did you mean {close}?" if close else ""
             found.append(f"{name} is no setting{hint}")
     return found
+
+
+def _meant(name: str, known: list[str]) -> str | None:
+    """The setting that the name is nearly that of, in any case of its letters."""
+    # Names without our prefix are mostly those of other programs, so they have to be nearer.
+    cutoff = 0.6 if name.upper().startswith(PREFIX) else _NEAR
+    return next(iter(difflib.get_close_matches(name.upper(), known, n=1, cutoff=cutoff)), None)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from academy.errors import AcademyError
+from academy.errors import AcademyError, BadSetting
 from academy.host.filelock import is_held
 from academy.host.processes import Account, spawn
 
@@ -78,9 +78,24 @@ def wheel_folder(package: str, name: str) -> Path:
     return Path(next(iter(found.submodule_search_locations)))
 
 
+def require_own(host: str) -> None:
+    """Raise `BadSetting` if no server of this machine could listen at that address."""
+    try:
+        with _socket_for(host) as probe:
+            probe.bind((host, 0))
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        allowed = f"an address of this machine ({why})"
+        raise BadSetting(name="ACADEMY_HOST", value=host, allowed=allowed) from None
+
+
+def _socket_for(host: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server could listen there now."""
-    with socket.socket() as probe:
+    with _socket_for(host) as probe:
         # As servers do: a connection of an earlier run in TIME_WAIT does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -101,7 +116,7 @@ def free_port(host: str = LOOPBACK) -> int:
         port = _LOWEST_PORT + secrets.randbelow(below - _LOWEST_PORT)
         if port_is_free(port, host):
             return port
-    with socket.socket() as probe:  # no such port on this machine: any is better than none
+    with _socket_for(host) as probe:  # no such port on this machine: any is better than none
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 

@@ -12,13 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from academy.artifacts.store import require_store
 from academy.basemodels import folders
 from academy.client import Client
 from academy.embedded.children import Program
 from academy.embedded.home import key_of_home
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.process_set import ProcessSet, StopSignals
-from academy.embedded.program import PortTaken, choose_port, free_port, port_is_free
+from academy.embedded.program import (
+    PortTaken,
+    choose_port,
+    free_port,
+    port_is_free,
+    require_own,
+)
 from academy.embedded.programs import (
     app_programs,
     environment,
@@ -88,8 +95,11 @@ class Stack:
     def run(self, on_ready: Callable[[Ready], None]) -> None:
         """Start everything, call `on_ready`, watch until a stop signal, stop everything.
 
-        Raises `AlreadyRunning`, `Interrupted`, `NotReady`, or what a server's start raises.
+        Raises `BadSetting` before anything is made, `AlreadyRunning`, `Interrupted`, `NotReady`, or
+        what a server's start raises.
         """
+        require_own(self.settings.api.host)
+        require_store(self.settings)
         home = self.settings.home
         # What lies there was learnt from somebody's work, so a new home is for its owner alone.
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from redis.retry import Retry
 from academy.errors import BadSetting
 from academy.events.event import Event, EventId
 from academy.settings import Settings
+from academy.settings.forms import shown_address
 
 WAKE_CHANNEL = "academy:wake"
 #: Entries kept live; the archive has the rest.
@@ -27,7 +28,7 @@ def require_address(settings: Settings) -> None:
     try:
         parse_url(settings.redis.url)  # type: ignore[no-untyped-call]  # redis-py types it not
     except ValueError:
-        shown = f"{settings.redis.url.partition('://')[0]}://…"  # never a password
+        shown = shown_address(settings.redis.url)
         allowed = "a redis://, rediss:// or unix:// address"
         raise BadSetting(name="ACADEMY_REDIS_URL", value=shown, allowed=allowed) from None
 

@@ -1,21 +1,25 @@
 """Which model servers there are: the one place that reads their addresses and makes their drivers.
 
-An address is ``[KIND+]http[s]://HOST[:PORT]``; without a kind it is that of Academy's own server. A
-new kind of server is a driver in `academy.serving.drivers` and one line in `KINDS`.
+An address is ``[KIND+]http[s]://HOST[:PORT]``, and a plain path where a proxy has one; without a
+kind it is that of Academy's own server. A new kind of server is a driver in
+`academy.serving.drivers` and one line in `KINDS`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+
+import httpx
 
 from academy.errors import BadSetting
 from academy.serving.drivers.embedded import EmbeddedDriver
 from academy.serving.drivers.interface import RuntimeDriver, RuntimeHealth
 from academy.serving.drivers.vllm import VllmDriver
 from academy.settings import Settings
+from academy.settings.forms import known_host, shown_address
 
 #: How the driver of each kind is made, from the address without its kind and the servers' key.
 KINDS: dict[str, Callable[[str, str], RuntimeDriver]] = {
@@ -29,6 +33,12 @@ DEFAULT_KIND = "embedded"
 _ADDRESSES = "ACADEMY_RUNTIME_URL"
 _KEY = "ACADEMY_RUNTIME_API_KEY"
 _PORTS = {"http": 80, "https": 443}
+_READABLE = "an address whose host and port can be read"
+_NETLOC = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?"
+)
+#: A part of a path that means the same wherever it is sent: no "..", no escapes, nothing empty.
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]+")
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,11 @@ def addresses_of(settings: Settings) -> tuple[Address, ...]:
     Raises `BadSetting`, which names the address and what is wrong with it.
     """
     found: dict[tuple[str, int, str], Address] = {}
-    for text in settings.serving.urls:
+    texts = settings.serving.urls
+    if any("@" in text for text in texts):
+        # Of all at once, as a comma in a password has torn it into texts that look like addresses.
+        raise _bad(",".join(texts), f"without a user or a password; a key belongs into {_KEY}")
+    for text in texts:
         address, place = _read(text)
         if place in found:
             raise _bad(text, "named once: another address means the same server")
@@ -114,28 +128,35 @@ def _read(text: str) -> tuple[Address, tuple[str, int, str]]:
         raise _bad(text, f"[KIND+]http[s]://HOST[:PORT], where KIND is {_kinds()}")
     if kind not in KINDS:
         raise _bad(text, f"of a kind that is there: {_kinds()}")
-    url = f"{transport}://{rest.rstrip('/')}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise _bad(text, "an address whose host and port can be read") from None
-    if port == 0:
-        raise _bad(text, "an address whose port is one that a server can have, 1 to 65535")
-    _require_plain(text, parts)
-    host = parts.hostname or ""
-    return Address(kind, url), (host, port or _PORTS[transport], parts.path)
-
-
-def _require_plain(text: str, parts: SplitResult) -> None:
-    if "@" in parts.netloc:
-        raise _bad(text, f"without a user or a password; a key belongs into {_KEY}")
-    if not parts.hostname or any(each.isspace() or not each.isprintable() for each in text):
-        raise _bad(text, "an address with a host, such as http://127.0.0.1:8100")
-    if parts.query or parts.fragment:
+    if "?" in rest or "#" in rest:
         raise _bad(text, "without a query or a fragment")
-    if parts.path.endswith("/v1"):
+    netloc, slash, path = rest.rstrip("/").partition("/")
+    segments = path.split("/") if slash else []
+    if any(each.lower() == "v1" for each in segments):
         raise _bad(text, "without /v1, which is added to it")
+    if not all(_SEGMENT.fullmatch(each) for each in segments):
+        raise _bad(text, "an address whose path, if it has one, is plain, such as /llm")
+    host, port = _host_and_port(text, netloc)
+    url = f"{transport}://{netloc}{slash}{path}"
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL:
+        raise _bad(text, _READABLE) from None
+    return Address(kind, url), (host, port or _PORTS[transport], path)
+
+
+def _host_and_port(text: str, netloc: str) -> tuple[str, int]:
+    """The host in its one spelling, and the port; 0 where none is named."""
+    found = _NETLOC.fullmatch(netloc)
+    if netloc.startswith(":") or not netloc:
+        raise _bad(text, "an address with a host, such as http://127.0.0.1:8100")
+    host = known_host(found["six"] or found["name"]) if found else None
+    if found is None or host is None:
+        raise _bad(text, _READABLE)
+    port = int(found["port"] or 0)
+    if found["port"] and not 1 <= port <= 65535:
+        raise _bad(text, f"{_READABLE}, whose port is one that a server can have, 1 to 65535")
+    return host, port
 
 
 def _kinds() -> str:
@@ -143,9 +164,7 @@ def _kinds() -> str:
 
 
 def _bad(text: str, allowed: str) -> BadSetting:
-    scheme, separator, rest = text.partition("://")
-    shown = f"{scheme}{separator}{rest.rpartition('@')[2]}"  # never a password
-    return BadSetting(name=_ADDRESSES, value=shown, allowed=allowed)
+    return BadSetting(name=_ADDRESSES, value=shown_address(text), allowed=allowed)
 
 
 def _key_of(settings: Settings) -> str:

@@ -75,7 +75,7 @@ class Settings:
         """Read the settings from the environment; `overrides` win, named as in `changed`.
 
         Raises `BadSetting`, which names the variable, its value and what is allowed, also where two
-        names of one setting contradict each other.
+        names of one setting contradict each other, and where two settings do.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
@@ -84,6 +84,7 @@ class Settings:
             if rule.key not in overrides and (value := rule.read_from(environ)) is not None:
                 values[rule.key] = value
         found = cls().changed(**values, **overrides)
+        found.jobs.require_sense()
         return dataclasses.replace(found, home=found.home.expanduser().absolute())
 
     def changed(self, **values: Any) -> Settings:
@@ -111,8 +112,12 @@ class Settings:
     @property
     def model_folders(self) -> list[Path]:
         """The folders in which a base model is looked for, in order."""
-        default = (self.home / "models", Path("~/.cache/academy/models").expanduser())
-        return list(self.models.folders or default)
+        if self.models.folders:
+            return list(self.models.folders)
+        try:
+            return [self.home / "models", Path("~/.cache/academy/models").expanduser()]
+        except RuntimeError:  # a user without a home, as in a container under any number
+            return [self.home / "models"]
 
     @property
     def allowed_repo_roots(self) -> list[Path]:

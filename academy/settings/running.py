@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from academy.errors import BadSetting
+from academy.settings import forms
 from academy.settings.rules import setting
 
 
@@ -70,6 +72,18 @@ class Jobs:
         low=0,
     )
 
+    def require_sense(self) -> None:
+        """Raise `BadSetting` where a worker would lose its lease between two heart-beats.
+
+        Two fit into a lease, as one that is late or lost is to cost no job.
+        """
+        if self.heartbeat_seconds > self.lease_seconds / 2:
+            raise BadSetting(
+                name="ACADEMY_HEARTBEAT_SECONDS",
+                value=self.heartbeat_seconds,
+                allowed=f"at most half of ACADEMY_LEASE_SECONDS, which is {self.lease_seconds}",
+            )
+
 
 @dataclass(frozen=True)
 class Host:
@@ -109,6 +123,7 @@ class Gang:
         "",
         "IP address at which the trainers of other hosts reach this host's; empty: the one from "
         "which it talks to PostgreSQL",
+        form=forms.ip_address,
     )
     seconds: float = setting(
         "ACADEMY_GANG_SECONDS",

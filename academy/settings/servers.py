@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from academy.settings import forms
 from academy.settings.rules import setting
 
 
 def _address(text: str) -> str:
-    return text.rstrip("/")
+    plain = text.rstrip("/")
+    return text if plain.endswith(":") else plain  # "http://" is to be refused as it was written
 
 
 @dataclass(frozen=True)
 class Api:
     """The HTTP API and those who call it."""
 
-    host: str = setting("ACADEMY_HOST", "127.0.0.1", "address that the API listens on")
+    host: str = setting(
+        "ACADEMY_HOST", "127.0.0.1", "address that the API listens on", form=forms.host
+    )
     port: int = setting("ACADEMY_PORT", 8000, "port that the API listens on", low=1, high=65535)
     key: str = setting("ACADEMY_API_KEY", "", "key that the CLI sends; empty: HOME/admin.key")
     url: str = setting(
@@ -37,6 +41,7 @@ class Postgres:
         "ACADEMY_DATABASE_URL",
         "",
         "PostgreSQL of your own (postgresql://…); empty: the embedded one under the home",
+        form=forms.database,
     )
     timeout_seconds: float = setting(
         "ACADEMY_POSTGRES_TIMEOUT_SECONDS",

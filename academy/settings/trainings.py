@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from academy.settings import forms
 from academy.settings.rules import WORDS, folder, setting
 
 
@@ -68,6 +69,7 @@ class Professor:
         24.0,
         "hours between two trainings that the Professor suggests",
         low=0,
+        high=1_000_000,
         also=("MIN_TRAINING_INTERVAL_HOURS",),
     )
 
@@ -183,11 +185,13 @@ class Docker:
         (),
         "further read-only mounts, /of/the/host:/in/the/container, separated by ','",
         separator=",",
+        form=forms.mount,
     )
     user: str = setting(
         "ACADEMY_DOCKER_USER",
         "10001:10001",
         "uid:gid inside a container where the worker is root; else the worker's own",
+        form=forms.numeric_user,
     )
     network: str = setting(
         "ACADEMY_DOCKER_NETWORK",

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from academy.errors import BadSetting
 from academy.settings import Settings
+from academy.settings.forms import database, shown_address
 
 __all__ = [
     "Session",
@@ -172,13 +173,10 @@ class _Bounded(psycopg.Connection[Any]):
 
 def sqlalchemy_url(url: str) -> str:
     """The URL in SQLAlchemy's spelling, which names the psycopg driver."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        shown = f"{scheme}://…" if separator else url
-        raise BadSetting(
-            name="ACADEMY_DATABASE_URL", value=shown, allowed="a postgresql:// address"
-        )
-    return f"postgresql+psycopg://{rest}"
+    if allowed := database(url):
+        name = "ACADEMY_DATABASE_URL"
+        raise BadSetting(name=name, value=shown_address(url), allowed=allowed)
+    return f"postgresql+psycopg://{url.partition('://')[2]}"
 
 
 def servers(url: str) -> list[tuple[str, int]]:

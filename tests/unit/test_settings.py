@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from academy.errors import BadSetting
+from academy.events.stream import require_address
 from academy.settings import Place, Settings, places
 from academy.settings.rules import Rule
 
@@ -45,6 +47,7 @@ def test_every_group_of_the_readme_has_a_heading(repository: Path) -> None:
         ("ACADEMY_LAUNCHER_FALLBACK", "cpu,cpu", "cpu or native"),
         ("ACADEMY_TRAINER_COMMAND", "'python", "quoted as in a shell"),
         ("ACADEMY_DOCKER_COMMAND", " ", "a command"),
+        ("ACADEMY_TRAINER_COMMAND", "'' -x", "a command"),
         ("ACADEMY_ALLOW_GIT_REMOTES", "2", "true or 1 or yes or on or false or 0 or no or off"),
         # A name of the seeds is blamed by that very name.
         ("DEFAULT_LORA_RANK", "0", "at least 1"),
@@ -56,6 +59,27 @@ def test_every_group_of_the_readme_has_a_heading(repository: Path) -> None:
         ("MIN_TRAINING_INTERVAL_HOURS", "-1", "at least 0"),
         ("ACADEMY_MAX_LESSONS", "-1", "at least 0"),
         ("ENABLE_ACADEMY", "maybe", "true or 1"),
+        # What Python would take and nobody means.
+        ("ACADEMY_PORT", "8_0", "a whole number"),
+        ("ACADEMY_PORT", "\u0668\u0660", "a whole number"),
+        ("ACADEMY_RETRY_SECONDS", "1_0.5", "a number"),
+        ("ACADEMY_TRAINER_MEMORY_BYTES", "9" * 400, "at most 9223372036854775807"),
+        ("ACADEMY_TRAINER_MEMORY_BYTES", "9" * 5000, "a whole number"),
+        ("ACADEMY_LEASE_SECONDS", "1e300", "at most"),
+        ("ACADEMY_HOME", "~nosuchuser/x", "a user of this machine"),
+        ("ACADEMY_MODELS", "/a:~nosuchuser/x", "a user of this machine"),
+        ("WORKSPACE_ROOT", "~nosuchuser/x", "a user of this machine"),
+        ("ACADEMY_HOST", "256.1.1.1", "an IP address or the name of a host"),
+        ("ACADEMY_HOST", "127.0.0.1:80", "an IP address or the name of a host"),
+        ("ACADEMY_HOST", "two words", "an IP address or the name of a host"),
+        ("ACADEMY_DATABASE_URL", "mysql://x", "a postgresql:// address"),
+        ("ACADEMY_DATABASE_URL", "postgresql:x", "a postgresql:// address"),
+        ("ACADEMY_DATABASE_URL", "postgresql://h:abc/x", "host and port can be read"),
+        ("ACADEMY_DATABASE_URL", "postgresql://h:70000/x", "host and port can be read"),
+        ("ACADEMY_DATABASE_URL", "postgresql://[::1/x", "host and port can be read"),
+        ("ACADEMY_GANG_ADDRESS", "nonsense", "an IP address"),
+        ("ACADEMY_DOCKER_USER", "root", "uid:gid"),
+        ("ACADEMY_DOCKER_USER", "1:", "uid:gid"),
         ("ACADEMY_ENABLE_GPU", "auto", "true or 1"),
     ],
 )
@@ -65,6 +89,69 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_allowed(
     with pytest.raises(BadSetting, match=words) as refused:
         Settings.from_env({variable: text})
     assert variable in str(refused.value) and repr(text) in str(refused.value)
+
+
+def test_white_space_alone_is_refused_by_every_setting() -> None:
+    for name in (name for place in places() for name in place.rule.names):
+        with pytest.raises(BadSetting, match=f"{name} is ' \\\\t'"):
+            Settings.from_env({name: " \t"})
+        assert Settings.from_env({name: ""}) == Settings.from_env({})
+
+
+@pytest.mark.parametrize("text", ["x", "/a", "/a:b", "/a:/b:rw", "/ok:/in,/a:/b:rw"])
+def test_a_mount_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(BadSetting, match="ACADEMY_DOCKER_MOUNTS") as refused:
+        Settings.from_env({"ACADEMY_DOCKER_MOUNTS": text})
+    assert repr(text.rpartition(",")[2]) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:se/c?r#et@[::1]:5432/x?sslmode=require",
+        "postgresql+psycopg://db",
+        "postgres:///x?host=/run/postgresql",
+        "postgresql://a@/x?host=one:1&host=two:2",
+        "postgresql://",
+    ],
+)
+def test_every_address_that_sqlalchemy_reads_is_taken(url: str) -> None:
+    assert Settings.from_env({"ACADEMY_DATABASE_URL": url}).postgres.url == url
+
+
+def test_a_password_in_a_refused_address_is_not_shown() -> None:
+    for text in (
+        "mysql://me:se/cr#et@db/x",
+        "postgresql://me:se@cret@db/x",
+        "me:secret@db",
+        "mysql://db?password=secret",
+    ):
+        with pytest.raises(BadSetting, match="db") as refused:
+            Settings.from_env({"ACADEMY_DATABASE_URL": text})
+        assert "se" not in str(refused.value).partition(", but")[0]
+    for text in ("http://me:secret@db", "me:secret@db", "redis://me:secret@db:port"):
+        with pytest.raises(BadSetting, match=r"ACADEMY_REDIS_URL is .*db") as refused:
+            require_address(Settings.from_env({"ACADEMY_REDIS_URL": text}))
+        assert "se" not in str(refused.value).partition(", but")[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ACADEMY_LEASE_SECONDS": "1", "ACADEMY_HEARTBEAT_SECONDS": "100"}, ("1.0", "100.0")),
+        ({"ACADEMY_LEASE_SECONDS": "15"}, ("15.0", "10.0")),
+        ({"ACADEMY_HEARTBEAT_SECONDS": "31"}, ("60.0", "31.0")),
+    ],
+)
+def test_a_heartbeat_that_would_lose_the_lease_is_refused_by_both_names(
+    given: dict[str, str], words: tuple[str, str]
+) -> None:
+    with pytest.raises(BadSetting) as refused:
+        Settings.from_env(given)
+    for each in ("ACADEMY_LEASE_SECONDS", "ACADEMY_HEARTBEAT_SECONDS", *words):
+        assert each in str(refused.value)
+    half = {"ACADEMY_LEASE_SECONDS": "2", "ACADEMY_HEARTBEAT_SECONDS": "1"}
+    assert Settings.from_env(half).jobs.heartbeat_seconds == 1.0
 
 
 @pytest.mark.parametrize(
@@ -177,9 +264,20 @@ def test_a_child_process_gets_every_setting_whatever_its_kind() -> None:
     assert Settings.from_env(emptied.environ()) == emptied
 
 
+#: Values of those settings that have a form.
+_FORMED = {
+    "ACADEMY_DATABASE_URL": "postgresql://me@db/academy",
+    "ACADEMY_GANG_ADDRESS": "10.0.0.7",
+    "ACADEMY_DOCKER_MOUNTS": ("/a b:/c", "/d:/e"),
+    "ACADEMY_DOCKER_USER": "1000:100",
+}
+
+
 def _another(place: Place) -> Any:
     """A value that the setting may have and does not have by default."""
     rule: Rule = place.rule
+    if rule.variable in _FORMED:
+        return _FORMED[rule.variable]
     if rule.choices:
         other = next(each for each in rule.choices if each != rule.default)
         return (other,) if rule.separator else other
@@ -191,6 +289,15 @@ def _another(place: Place) -> Any:
         more = rule.default * 2 + 1 if rule.high is None else rule.high
         return type(rule.default)(more)
     return Path("/elsewhere") if isinstance(rule.default, Path) else "other"
+
+
+def test_a_user_without_a_home_has_the_models_of_the_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # in no passwd
+    found = Settings.from_env({"ACADEMY_HOME": str(tmp_path)})
+    assert found.model_folders == [tmp_path / "models"]
 
 
 def test_overrides_win_over_the_environment(tmp_path: Path) -> None:

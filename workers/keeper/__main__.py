@@ -7,6 +7,7 @@ import signal
 import threading
 
 from academy import logs
+from academy.artifacts.store import require_store
 from academy.events.stream import require_address
 from academy.settings import Settings
 from academy.store.engine import open_sessions
@@ -25,6 +26,7 @@ def main() -> None:
         logs.setup("keeper", settings.log_level)
         settings.require_enabled()
         require_address(settings)
+        require_store(settings)
         require_in_order(settings.postgres.url)
     stopping = threading.Event()
 

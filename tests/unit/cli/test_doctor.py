@@ -15,6 +15,7 @@ import pytest
 from academy.cli import checkup
 from academy.cli.checks import CHECKS
 from academy.cli.findings import Finding, State
+from academy.cli.variables import doubts_about
 from academy.settings import Settings
 
 Doctor = Callable[..., subprocess.CompletedProcess[str]]
@@ -112,7 +113,7 @@ def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_pa
         ACADEMY_MODELS=str(tmp_path / "models"),
     )
     found = by_name(done)["settings"]
-    assert (done.returncode, found["state"]) == (0, "broken"), done.stdout
+    assert (done.returncode, found["state"]) == (1, "broken"), done.stdout
     assert (
         "ACADEMY_LEASE_SECOND is no setting; did you mean ACADEMY_LEASE_SECONDS?"
         in (found["detail"])
@@ -120,6 +121,45 @@ def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_pa
     assert "DOCKER_CUDA_IMAGE has no effect" in found["detail"]
     assert "MEMORY_ROOT has no effect" in found["detail"]
     assert "ACADEMY_VERSION" not in found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DEFAULT_LORA_RNK", "DEFAULT_LORA_RANK"),
+        ("ENABLE_GPUS", "ENABLE_GPU"),
+        ("WORKSPACE_ROOTS", "WORKSPACE_ROOT"),
+        ("ACADEMYHOME", "ACADEMY_HOME"),
+        ("academy_lora_rank", "ACADEMY_LORA_RANK"),
+        ("Academy_Home", "ACADEMY_HOME"),
+        ("enable_gpu", "ENABLE_GPU"),
+    ],
+)
+def test_a_name_that_is_nearly_a_settings_is_named_with_it(name: str, meant: str) -> None:
+    assert doubts_about({name: "1"}) == [f"{name} is no setting; did you mean {meant}?"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ENABLE_GUI", "ENABLE_CPU", "DEFAULT_MODEL", "WORKSPACE", "WORKSPACE_DIR"),
+        *("RUNNER_WORKSPACE", "TRAINING_STAGE", "PIP_DEFAULT_TIMEOUT", "PATH", "PORT", "_"),
+    ],
+)
+def test_the_variables_of_other_programs_are_not_doubted(name: str) -> None:
+    assert doubts_about({name: "1"}) == []
+
+
+def test_the_table_in_a_pipe_has_every_row_on_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "a word and " * 90 + "the end"
+    look = Finding("settings", State.BROKEN, sentence, "Correct it.", necessary=True)
+    monkeypatch.setattr(checkup, "CHECKS", (("settings", lambda settings: look),))
+    assert not checkup.print_report(Settings.from_env({}), as_json=False)
+    _, row, said = capsys.readouterr().out.splitlines()
+    assert row.split() == f"settings broken {sentence} Correct it.".split()
+    assert said.startswith("Something that Academy needs")
 
 
 def test_what_is_switched_off_is_said(doctor: Doctor) -> None:

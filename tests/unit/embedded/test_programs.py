@@ -25,7 +25,7 @@ def settings(tmp_path: Path, **environ: str) -> Settings:
 
 
 def test_a_child_gets_exactly_our_settings(tmp_path: Path) -> None:
-    ours = settings(tmp_path, ACADEMY_LEASE_SECONDS="5")
+    ours = settings(tmp_path, ACADEMY_LEASE_SECONDS="50")
     inherited = {"ACADEMY_PORT": "9000", "ACADEMY_DEMO_REPO": "/x", "PATH": "/bin"}
     env = environment(ours, inherited)
     assert Settings.from_env(env) == ours  # the inherited port is gone, ours is the default

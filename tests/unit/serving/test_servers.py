@@ -56,9 +56,9 @@ def test_no_address_is_no_server() -> None:
         ("vllm://h:8000", "KIND is embedded or vllm"),
         ("vllm+ftp://h:8000", "KIND is embedded or vllm"),
         ("10.0.0.5:8000", "KIND is embedded or vllm"),
-        ("http://", "KIND is embedded or vllm"),
+        ("http://", "an address with a host"),
         ("vllm+http://:8000", "an address with a host"),
-        ("http://a b", "an address with a host"),
+        ("http://a b", "host and port"),
         ("http://h:99999", "host and port"),
         ("http://h:0", "1 to 65535"),
         ("http://h:eight", "host and port"),
@@ -66,28 +66,84 @@ def test_no_address_is_no_server() -> None:
         ("vllm+http://h:8000/v1", "without /v1"),
         ("http://h:8100?key=1", "without a query"),
         ("http://h:8100#x", "without a query"),
+        ("http://h:8100?", "without a query"),
+        ("http://h:8100#", "without a query"),
+        ("http://999.999.1.1:1", "host and port"),
+        ("http://127.1:1", "host and port"),
+        ("http://0x7f000001:1", "host and port"),
+        ("http://[127.0.0.1]:1", "host and port"),
+        ("http://[::1]x:1", "host and port"),
+        ("http://::1:1", "with a host"),
+        ("http://http://h:1", "path"),
+        ("http://h\\x:1", "host and port"),
+        ("http://%41:1", "host and port"),
+        ("http://-:1", "host and port"),
+        ("http://h..x:1", "host and port"),
+        ("http://h:", "host and port"),
+        ("http://h:+1", "host and port"),
+        ("http://h:\u0661", "host and port"),
+        ("http://h:8100/v1/chat", "without /v1"),
+        ("http://h:8100/V1", "without /v1"),
+        ("http://h:1/../x", "path"),
+        ("http://h:1/a//b", "path"),
+        ("http://h:1/%2e%2e/x", "path"),
+        ("http://h:1/a b", "path"),
     ],
 )
 def test_an_address_that_cannot_be_meant_is_refused_by_name(address: str, words: str) -> None:
     with pytest.raises(BadSetting) as refused:
         addresses_of(settings(f"http://127.0.0.1:8100,{address}"))
     assert words in str(refused.value)
-    assert f"ACADEMY_RUNTIME_URL is '{address.rstrip('/')}" in str(refused.value)
+    shown = address.partition("?")[0].partition("#")[0]
+    assert f"ACADEMY_RUNTIME_URL is {shown!r}, but" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     "twice",
-    ["http://h,http://h:80/", "http://h:8100,vllm+http://H:8100", "https://h,https://h:443"],
+    [
+        "http://h,http://h:80/",
+        "http://h:8100,vllm+http://H:8100",
+        "https://h,https://h:443",
+        "http://[::1]:1,http://[0:0::1]:1",
+        "http://127.0.0.1:1,http://[::ffff:127.0.0.1]:1",
+        "http://h.:1,http://h:1",
+        "http://h:1/a,http://h:01/a/",
+    ],
 )
 def test_two_addresses_of_one_server_are_refused(twice: str) -> None:
     with pytest.raises(BadSetting, match="the same server"):
         addresses_of(settings(twice))
 
 
-def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        "vllm+http://me:secret@h:8000",
+        "me:secret@h:8000",
+        "http://me:sec,secret@h:8000",
+        "http://me:secret,a,secret@h:8000",
+        "http://me:x,,secret@h:8000",
+        "http://me:se/c?r#secret@h:8000",
+        "secret@http://h:8000",
+        "http://me:sec,http://secret@h:8000",
+        "http://other:1,http://me:secret@h:8000",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_shown(address: str) -> None:
     with pytest.raises(BadSetting, match="ACADEMY_RUNTIME_API_KEY") as refused:
-        addresses_of(settings("vllm+http://me:secret@h:8000"))
-    assert "secret" not in str(refused.value)
+        addresses_of(settings(address))
+    shown = str(refused.value).partition(" is ")[2].partition(", but")[0]
+    assert "h:8000" in shown
+    assert not any(each in shown for each in ("sec", "me", "x"))
+
+
+@pytest.mark.parametrize(
+    "address", ["http://h:1?key=SECRET", "http://h:1/a#SECRET", "h?SECRET,SECRET"]
+)
+def test_a_query_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(BadSetting, match="ACADEMY_RUNTIME_URL") as refused:
+        addresses_of(settings(address))
+    assert "SECRET" not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb"])

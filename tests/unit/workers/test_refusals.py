@@ -19,6 +19,7 @@ import pytest
         ("ACADEMY_LOG_LEVEL", "loud"),
         ("ENABLE_ACADEMY", "maybe"),
         ("ACADEMY_REDIS_URL", "http://…"),
+        ("ACADEMY_ARTIFACTS", "bogus://x"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_line_of_the_log(
