@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from academy.errors import BadSetting
+from academy.errors import MOST_CHARACTERS, BadSetting
 from academy.events.stream import require_address
 from academy.settings import Place, Settings, places
 from academy.settings.rules import Rule
@@ -88,7 +88,8 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_allowed(
 ) -> None:
     with pytest.raises(BadSetting, match=words) as refused:
         Settings.from_env({variable: text})
-    assert variable in str(refused.value) and repr(text) in str(refused.value)
+    shown = repr(text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…")
+    assert variable in str(refused.value) and shown in str(refused.value)
 
 
 def test_white_space_alone_is_refused_by_every_setting() -> None:

@@ -51,7 +51,7 @@ def test_a_server_that_does_not_answer_is_named_with_the_cause(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("key", ["aca_se\ncret", "aca_secretü", " ", "aca_secret\udcff"])
+@pytest.mark.parametrize("key", ["aca_se\ncret", "aca_secretü", "aca_se cret", "aca_secret\udcff"])
 def test_a_key_that_cannot_be_sent_is_told_by_its_variable_and_not_shown(
     academy: Academy, key: str
 ) -> None:
@@ -72,7 +72,9 @@ def test_a_key_that_cannot_be_sent_is_told_by_its_file_and_not_shown(
     assert done.returncode == 1 and "cret" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "nonsense", " ", "ftp://x", "http://\udcff"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "nonsense", "http://a b", "ftp://x", "http://\udcff"]
+)
 def test_an_address_that_cannot_be_used_is_told_by_its_variable_and_value(
     academy: Academy, url: str
 ) -> None:
