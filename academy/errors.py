@@ -31,7 +31,8 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _shown(field: Any) -> Any:
+def shown(field: Any) -> Any:
+    """What an error shows of a field: all of it, or so much of a text."""
     return shortened(field, MOST_CHARACTERS) if isinstance(field, str) else field
 
 
@@ -45,7 +46,7 @@ class AcademyError(Exception):
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
         template = inspect.cleandoc(type(self).__doc__ or "")
-        super().__init__(template.format(**{name: _shown(each) for name, each in fields.items()}))
+        super().__init__(template.format(**{name: shown(each) for name, each in fields.items()}))
 
     def failure(self) -> dict[str, str]:
         """This error as a failure; see `failure_body`."""

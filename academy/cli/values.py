@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from academy.errors import AcademyError
+from academy.errors import AcademyError, shortened
+from academy.wire.json_rules import repeated_name
 from academy.wire.sending import require_sendable
 
 #: Characters of a value that an error repeats.
@@ -44,7 +45,7 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     for text in pairs:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise BadPair(text=_short(text))
+            raise BadPair(text=shortened(text, _MOST_SHOWN))
         if name in found:
             raise GivenTwice(name=name)
         found[name] = read_value(name, value)
@@ -58,7 +59,7 @@ def read_value(name: str, text: str) -> Any:
     except json.JSONDecodeError:
         value = text
     except ValueError as error:
-        raise BadValue(name=name, text=_short(text), why=str(error)) from None
+        raise BadValue(name=name, text=shortened(text, _MOST_SHOWN), why=str(error)) from None
     require_sendable({name: value}, "")
     return value
 
@@ -87,12 +88,9 @@ def strict_json(text: str) -> Any:
             return 0
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+        if (twice := repeated_name(pairs)) is not None:
             faults.append(f"the name {twice!r} is there twice in one object")
-        return found
+        return dict(pairs)
 
     try:
         value = json.loads(
@@ -107,7 +105,3 @@ def strict_json(text: str) -> Any:
     if faults:
         raise ValueError(faults[0])
     return value
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

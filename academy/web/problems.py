@@ -16,7 +16,7 @@ from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import WebsocketMismatch
 
-from academy.errors import MOST_CHARACTERS, AcademyError, Unavailable, shortened
+from academy.errors import AcademyError, Unavailable, shown
 from academy.store.outage import is_outage
 from academy.wire.openai_error import error_object
 
@@ -100,7 +100,7 @@ def problem_body(
     errors: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The members of a problem answer."""
-    errors = [{name: _shown(each) for name, each in error.items()} for error in (errors or [])]
+    errors = [{name: shown(each) for name, each in error.items()} for error in (errors or [])]
     return {
         "type": f"urn:academy:problem:{code}",
         "title": title_of(status),
@@ -112,10 +112,6 @@ def problem_body(
         "errors": errors,
         "error": error_object(status, code, detail, next_step, errors),
     }
-
-
-def _shown(value: Any) -> Any:
-    return shortened(value, MOST_CHARACTERS) if isinstance(value, str) else value
 
 
 def _of_http(error: HTTPException) -> Response:

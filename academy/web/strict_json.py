@@ -22,12 +22,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from academy.errors import AcademyError, InvalidRequest
 from academy.validation.reading import pointer_of, refuse, validate
+from academy.wire.json_rules import DEEPEST, is_whole, repeated_name
 
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 Model = TypeVar("Model", bound=BaseModel)
-
-#: How deep JSON may be nested; pydantic, which reads it after us, goes to 200.
-DEEPEST = 100
 
 
 class NotJson(AcademyError):
@@ -183,12 +181,9 @@ def _finite(text: str) -> float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+    if (twice := repeated_name(pairs)) is not None:
         raise NotJson(why=f"the name {twice!r} is there twice in one object")
-    return found
+    return dict(pairs)
 
 
 def _depth(value: Any) -> int:
@@ -206,7 +201,7 @@ def _require_storable(value: Any, location: tuple[int | str, ...] = ()) -> None:
     if isinstance(value, str):
         if "\x00" in value:
             raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds a NUL character")
-        if any("\ud800" <= each <= "\udfff" for each in value):
+        if not is_whole(value):
             raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds half a character")
     elif isinstance(value, dict):
         for name, each in value.items():

@@ -13,10 +13,9 @@ from urllib.parse import quote
 
 import httpx
 
-from academy.errors import AcademyError, NotFound
+from academy.errors import AcademyError, NotFound, shortened
+from academy.wire.json_rules import DEEPEST, is_whole
 
-#: Lists and objects within each other; the libraries that write JSON give up somewhere above.
-_DEEPEST = 100
 #: No id or name in Academy comes near it; longer ones are some other text.
 _LONGEST_ID = 300
 
@@ -57,9 +56,9 @@ def quoted(noun: str, id: str) -> str:
     that are no text.
     """
     is_part = 0 < len(id) <= _LONGEST_ID and id not in {".", ".."}
-    is_plain = _is_text(id) and not any(each < " " or each in "/\x7f" for each in id)
+    is_plain = is_whole(id) and not any(each < " " or each in "/\x7f" for each in id)
     if not (is_part and is_plain):
-        raise NotFound(noun=noun, id=id if len(id) <= _LONGEST_ID else f"{id[:_LONGEST_ID]}…")
+        raise NotFound(noun=noun, id=shortened(id, _LONGEST_ID))
     return quote(id, safe="")
 
 
@@ -98,24 +97,20 @@ def require_sendable(value: Any, what: str, depth: int = 0) -> None:
 
     `what` names the value in the error; what lies within is named by its way there.
     """
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise Unsendable(what=what.partition(",")[0], why="it is nested too deeply")
     if isinstance(value, float) and not math.isfinite(value):
         raise Unsendable(what=what, why=f"JSON has no number {value}")
-    if isinstance(value, str) and not _is_text(value):
+    if isinstance(value, str) and not is_whole(value):
         raise Unsendable(what=what, why="it is not valid UTF-8")
     if isinstance(value, dict):
         for name, each in value.items():
-            if not _is_text(str(name)):
+            if not is_whole(str(name)):
                 raise Unsendable(what=f"The name {name!r} in {what}", why="it is not valid UTF-8")
             require_sendable(each, f"{what}, {name}" if what else str(name), depth + 1)
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
             require_sendable(each, f"{what}, {index}" if what else str(index), depth + 1)
-
-
-def _is_text(text: str) -> bool:
-    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _fault_of_address(url: str) -> str:
