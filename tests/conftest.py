@@ -22,6 +22,7 @@ import redis
 
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
+from tests.memory_folder import memory_folder
 from tests.ports import next_port
 from tests.side_by_side import Groups, in_a_process_of_many, longest_first
 from tests.warm.python import APIS, TRAINERS, WORKERS, WarmPython
@@ -75,9 +76,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the run's PostgreSQL; its database ``academy`` is empty."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
-    yield server.start()
-    server.stop()
+    with memory_folder(tmp_path_factory.mktemp("postgres")) as folder:
+        server = EmbeddedPostgres(folder, durable=False)
+        yield server.start()
+        server.stop()
 
 
 @pytest.fixture(scope="session")

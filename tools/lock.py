@@ -26,7 +26,9 @@ def main() -> None:
             _run(sys.executable, "-m", "venv", folder)
             _run(python, "-m", "pip", "install", "--quiet", "torch==2.13.0")
             _run(python, "-m", "pip", "install", "--quiet", f"{ROOT}{extra}")
-            frozen = _run(python, "-m", "pip", "freeze", "--exclude", "academy").splitlines()
+            # With --all, as torch needs setuptools, which pip leaves out otherwise.
+            leave_out = ("--exclude", "academy", "--exclude", "pip", "--exclude", "wheel")
+            frozen = _run(python, "-m", "pip", "freeze", "--all", *leave_out).splitlines()
         lines = [re.sub(r"\+[a-z0-9.]+$", "", line) for line in frozen if "==" in line]
         text = f"# {purpose[0].upper()}{purpose[1:]}. Made by `make lock`; do not edit.\n"
         (ROOT / name).write_text(text + "\n".join(lines) + "\n")

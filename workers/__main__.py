@@ -34,7 +34,7 @@ def main() -> None:
 
     from academy.artifacts.store import require_store
     from academy.events.stream import require_address
-    from academy.store.migrate import require_in_order
+    from academy.store.schema import require_in_order
     from academy.training.gang import own_address
     from academy.training.launchers.orphans import OrphanSweep
     from workers import tasks

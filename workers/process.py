@@ -35,7 +35,7 @@ from academy.store.jobs import gangs, slots, transitions, workers
 from academy.store.jobs.gangs import Part
 from academy.store.jobs.slots import BusyWorker, Offer
 from academy.store.jobs.tables import Job
-from academy.store.migrate import needed_revision
+from academy.store.schema import needed_revision
 from workers.hint_consumer import HintConsumer
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ class WorkerProcess:
     def _look_for_parts(self) -> None:
         """Begin a part within a second or so; a worker that waits for hints looks for nothing."""
         ask_at = 0.0
-        while not self._stopped.wait(self.settings.jobs.heartbeat_seconds / 10):
+        while not self._stopped.wait(self.settings.jobs.look_seconds):
             try:
                 with one_statement(self.sessions) as session:
                     self._gangs_wait = slots.gangs_wait(session, self.queue)
@@ -199,10 +199,9 @@ class WorkerProcess:
     def _beat(self) -> None:
         health = self._look()
         try:
-            if health is not None:
-                with self.sessions() as session:
+            with one_statement(self.sessions) as session:
+                if health is not None:
                     self._note(self._obstacle(session, health))
-            with self.sessions.begin() as session:
                 asked_to_drain = workers.seen(
                     session,
                     self.id,
@@ -210,7 +209,7 @@ class WorkerProcess:
                     host=self._host,
                     pid=os.getpid(),
                     versions=self._versions(),
-                    gpus=self._shown(health, slots.holders(session)),
+                    gpus=self._shown(health, slots.holders(session) if self.devices else {}),
                     kinds=self._kinds,
                     obstacle=self.obstacle,
                     cpus=os.cpu_count(),

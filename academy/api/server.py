@@ -25,7 +25,7 @@ from academy.host.parent import die_with_parent
 from academy.serving import servers
 from academy.settings import Settings
 from academy.store.engine import StoreError
-from academy.store.migrate import require_in_order
+from academy.store.schema import require_in_order
 
 logger = logging.getLogger(__name__)
 

@@ -123,7 +123,7 @@ def _for_docker(name: str, check: Check) -> tuple[str, Check]:
 
 
 def check_postgres(settings: Settings) -> Finding:
-    from academy.store.migrate import state
+    from academy.store.schema import state
 
     url = database_url(settings)
     if not url:
@@ -137,7 +137,7 @@ def check_postgres(settings: Settings) -> Finding:
 
 
 def check_migrations(settings: Settings) -> Finding:
-    from academy.store.migrate import state
+    from academy.store.schema import state
 
     url = database_url(settings)
     if not url:

@@ -92,7 +92,7 @@ class Hold:
 
     def _run(self) -> None:
         # Between renewals the status is only read, so that a cancel is heard sooner.
-        look = self._settings.jobs.heartbeat_seconds / 10
+        look = self._settings.jobs.look_seconds
         heard_at = renewed_at = time.monotonic()
         while not self._released.wait(look):
             renewal_is_due = (

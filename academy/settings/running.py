@@ -72,6 +72,15 @@ class Jobs:
         low=0,
     )
 
+    @property
+    def look_seconds(self) -> float:
+        """Interval at which a worker asks between heart-beats what is wanted of it: a tenth.
+
+        Heart-beats of less than 2 s are for tests and drills; more than five such questions a
+        second would cost them more than the work that they are about.
+        """
+        return max(self.heartbeat_seconds / 10, 0.2)
+
     def require_sense(self) -> None:
         """Raise `BadSetting` where a worker would lose its lease between two heart-beats.
 

@@ -124,7 +124,7 @@ class Gang:
             )
             return
         now = time.monotonic()
-        self._look_at = now + settings.jobs.heartbeat_seconds / 10
+        self._look_at = now + settings.jobs.look_seconds
         self._steady_since = self._steady_since if self._steady_since is not None else now
         self._began |= {
             each.worker_id for each in self._members if each.status != MemberStatus.INVITED

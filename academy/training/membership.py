@@ -106,7 +106,7 @@ def _until_told(attempt: Attempt) -> dict[str, Any]:
         told = attempt.record(lambda session: gangs.told(session, attempt.claim))
         if told is not None:
             return told
-        time.sleep(attempt.settings.jobs.heartbeat_seconds / 10)
+        time.sleep(attempt.settings.jobs.look_seconds)
 
 
 def _train(

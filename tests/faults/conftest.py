@@ -15,6 +15,7 @@ from academy.embedded.postgres import EmbeddedPostgres
 from tests.faults.form import Form, chosen
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.memory_folder import memory_folder
 
 HERE = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -68,11 +69,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     from academy.embedded.postgres import embedded_postgres_url
     from academy.store.migrate import upgrade
 
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
-    server.start()
-    upgrade(embedded_postgres_url(server.folder))
-    yield server
-    server.stop()
+    with memory_folder(tmp_path_factory.mktemp("postgres")) as folder:
+        server = EmbeddedPostgres(folder, durable=False)
+        server.start()
+        upgrade(embedded_postgres_url(server.folder))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ from academy.settings import Settings, places
 #: What no setting shortens: starting a Python process, on a machine that does other things too.
 START_SECONDS = 4.0
 
+#: Ten duties take a busy core longer than a quarter of a second.
+_SHORTEST_SWEEP_SECONDS = 0.5
+
 _SCALED = (
     "lease_seconds",
     "heartbeat_seconds",
@@ -48,6 +51,7 @@ class Form:
         """Production values of every interval, divided by the scale."""
         rules = [place.rule for place in places() if place.rule.key in _SCALED]
         scaled = {rule.key: rule.default / self.scale for rule in rules}
+        scaled["keeper_seconds"] = max(scaled["keeper_seconds"], _SHORTEST_SWEEP_SECONDS)
         return settings.changed(**scaled)
 
 

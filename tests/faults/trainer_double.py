@@ -9,7 +9,8 @@ The recipe: `steps`, `step_seconds`, `checkpoint_every`, `out_of_memory` (always
 files the adapter has, to make its upload long), `only_attempt` (misbehave in that one alone), and
 `hosts`: the double of the first host computes, those of the others hold a connection to it.
 Three are paths that the harness creates when it is time: `speak` (it says nothing before that),
-`hurry` (steps take no time after it) and `finish` (it does not end before that).
+`hurry` (the rest of the steps takes no time after it, and only the last is told) and `finish` (it
+does not end before that).
 """
 
 from __future__ import annotations
@@ -101,12 +102,15 @@ class Double:
         for step in range(first, steps + 1):
             if self.misbehaves and self.recipe.get("out_of_memory"):
                 return OUT_OF_MEMORY
-            if _stopping.wait(0 if self._is_there("hurry") else self.recipe["step_seconds"]):
+            hurries = self._is_there("hurry")
+            if _stopping.wait(0 if hurries else self.recipe["step_seconds"]):
                 self._checkpoint(step - 1, weights)
                 others.end(ALL_STOPPED)
                 return CANCELLED
             others.check()
             weights = weights_after(self.job_id, step, weights, step)
+            if hurries and step < steps:
+                continue
             self._say("metrics", step=step, total_steps=steps, attempt=self.attempt, loss=1.0)
             if step % int(self.recipe["checkpoint_every"]) == 0:
                 self._checkpoint(step, weights)

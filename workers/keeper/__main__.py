@@ -11,7 +11,7 @@ from academy.artifacts.store import require_store
 from academy.events.stream import require_address
 from academy.settings import Settings
 from academy.store.engine import open_sessions
-from academy.store.migrate import require_in_order
+from academy.store.schema import require_in_order
 from workers.keeper.loop import Keeper
 from workers.starting import refused_clearly
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from academy.access.keys import Role
 from academy.store.engine import StoreError
-from academy.store.migrate import KindsMissing, SchemaMismatch, require_in_order
+from academy.store.schema import KindsMissing, SchemaMismatch, require_in_order
 from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
 from academy.web.shapes import Shown

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from academy.lifecycle import JobKind
-from academy.store import kinds, migrate
+from academy.store import kinds, migrate, schema
 from academy.store.engine import Sessions, sqlalchemy_url
 from academy.store.jobs import jobs, slots, transitions, workers
 
@@ -79,9 +79,9 @@ def test_migrating_admits_the_declared_kinds_and_takes_none_away(
     with engine.begin() as connection:
         narrow(connection, "training", "of_yesterday")
         assert kinds.missing(connection) == {"curation"}
-    assert migrate.state(database_url).missing_kinds == {"curation"}
-    with pytest.raises(migrate.KindsMissing, match="kinds curation yet"):
-        migrate.require_in_order(database_url)
+    assert schema.state(database_url).missing_kinds == {"curation"}
+    with pytest.raises(schema.KindsMissing, match="kinds curation yet"):
+        schema.require_in_order(database_url)
     with pytest.raises(IntegrityError, match="jobs_kind_check"):
         submit(kind="curation", queue="curation")
     assert migrate.upgrade(database_url).in_order

@@ -13,7 +13,7 @@ from academy.store.jobs import jobs, slots, transitions, workers
 from academy.store.jobs.fleet import Demand
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim, Failure
-from academy.store.migrate import needed_revision
+from academy.store.schema import needed_revision
 from tests.integration.store.conftest import Site, Submit
 
 

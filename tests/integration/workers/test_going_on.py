@@ -24,19 +24,25 @@ from academy.trainer.tiny import make_tiny_model
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from academy.training.supervisor import train
+from tests.warm.python import WarmPython
 
 RECIPE = {"max_steps": 2, "lora_rank": 4, "learning_rate": 0.01, "dtype": "float32"}
 
 
 @pytest.fixture
 def place(
-    settings: Settings, sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    sessions: Sessions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    warm_trainers: WarmPython,
 ) -> Settings:
     """A home with a tiny model and a data set of eight rows."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     make_tiny_model(tmp_path / "models" / "tiny")
     place = settings.changed(models=(tmp_path / "models",), base_model="tiny")
-    place = place.changed(min_train_rows=1)
+    warm = (str(warm_trainers.executable), "-m", "academy.trainer")
+    place = place.changed(min_train_rows=1, trainer_command=warm)
     rows = tmp_path / "dataset"
     rows.mkdir()
     for name in ("train", "heldout"):
