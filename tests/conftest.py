@@ -22,6 +22,7 @@ import redis
 
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
+from academy.host.quick_imports import quick_imports
 from tests.memory_folder import memory_folder
 from tests.ports import next_port
 from tests.side_by_side import Groups, in_a_process_of_many, longest_first
@@ -66,6 +67,13 @@ _numbers = itertools.count(1)
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
+    """Collecting the tests imports nearly everything that there is."""
+    with quick_imports():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)  # a random order, where one is asked for, comes after

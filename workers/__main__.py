@@ -11,10 +11,14 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 
 from academy import logs, queues
+from academy.host.quick_imports import quick_imports
 from academy.settings import Settings
 from workers.starting import refused_clearly
+
+_AGAIN_SECONDS = 0.2
 
 
 def main() -> None:
@@ -30,16 +34,17 @@ def main() -> None:
         # Hides them from this process and from every trainer that it starts.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-    from celery import signals
+    with quick_imports():
+        from celery import signals
 
-    from academy.artifacts.store import require_store
-    from academy.events.stream import require_address
-    from academy.store.schema import require_in_order
-    from academy.training.gang import own_address
-    from academy.training.launchers.orphans import OrphanSweep
-    from workers import tasks
-    from workers.app import app
-    from workers.process import WorkerProcess
+        from academy.artifacts.store import require_store
+        from academy.events.stream import require_address
+        from academy.store.schema import require_in_order
+        from academy.training.gang import own_address
+        from academy.training.launchers.orphans import OrphanSweep
+        from workers import tasks
+        from workers.app import app
+        from workers.process import WorkerProcess
 
     with refused_clearly():
         settings.require_enabled()
@@ -61,11 +66,15 @@ def main() -> None:
         process.draining.set()
 
     signals.worker_shutting_down.connect(drain)
+    # Whoever reads of this worker may drain it before Celery has a handler of its own.
+    early = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: early.set())
+    threading.Thread(
+        target=signal_again, args=(early, process.draining), name="early", daemon=True
+    ).start()
     signals.worker_ready.connect(process.consumer.attach)
     trains = queue == queues.GPU
     sweep = OrphanSweep(process.sessions, settings) if trains else contextlib.nullcontext()
-    # Whoever reads of this worker may drain it before Celery has a handler of its own.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         process.start()
         with sweep:
@@ -87,6 +96,17 @@ def main() -> None:
     # Celery tells nobody that it broke off. Status 0 would mean a drain, after which a supervisor
     # leaves the worker ended.
     sys.exit(0 if process.draining.is_set() else 1)
+
+
+def signal_again(asked: threading.Event, heard: threading.Event) -> None:
+    """Once `asked`, send this process SIGTERM until it is `heard`.
+
+    A handler that raised would do for most early signals, not for all: an exception that strikes in
+    a callback of Python's own, such as a weak reference's, is printed and forgotten.
+    """
+    asked.wait()
+    while not heard.wait(_AGAIN_SECONDS):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

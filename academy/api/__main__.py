@@ -9,6 +9,9 @@ monkey.patch_all()
 
 import sys  # noqa: E402  # it must come after the line above, as do the others
 
-from academy.api.server import main  # noqa: E402
+from academy.host.quick_imports import quick_imports  # noqa: E402
+
+with quick_imports():
+    from academy.api.server import main
 
 sys.exit(main())

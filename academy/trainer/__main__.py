@@ -16,6 +16,7 @@ from pathlib import Path
 
 from academy.errors import AcademyError
 from academy.host.parent import follow_lifeline
+from academy.host.quick_imports import quick_imports
 from academy.trainer.ranks.local_ranks import (
     BAD_SPEC,
     CANCELLED,
@@ -73,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         # The libraries read these when they are imported, which takes seconds and so comes last:
         # a trainer never asks the network for anything, and its tokenizer needs no threads.
         os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-        from academy.trainer.job import Place, run_job
+        with quick_imports():
+            from academy.trainer.job import Place, run_job
 
         place_among = (given.rank or 0, given.rendezvous, given.listen_fd)
         place = Place(given.out.absolute(), report, stop, *place_among)

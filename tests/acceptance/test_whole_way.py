@@ -30,7 +30,7 @@ QUESTION = [{"role": "user", "content": "pip install fails with a checksum misma
 @pytest.fixture(scope="module")
 def adapter_id(stack, http: httpx.Client, dataset_id: str) -> str:
     """A training whose worker was killed in the middle; resumed and finished."""
-    wanted = {**RECIPE, "dataset_id": dataset_id, "max_steps": 300, "checkpoint_interval_steps": 10}
+    wanted = {**RECIPE, "dataset_id": dataset_id, "max_steps": 150, "checkpoint_interval_steps": 10}
     job_id = str(answered(http.post("/train", json=wanted), 202)["job_id"])
 
     def state() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from socket import recv_fds, socket
 from typing import Any
 
 from academy.host.parent import die_with_parent
+from academy.host.quick_imports import quick_imports
 
 _LARGEST_REQUEST = 200_000
 _MOST_FILES = 64
@@ -38,8 +39,9 @@ def main() -> None:
 
         monkey.patch_all()
         del modules[0]
-    for each in modules:
-        importlib.import_module(each)
+    with quick_imports():
+        for each in modules:
+            importlib.import_module(each)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how those that wait have ended
     us = os.getpid()
     while True:

@@ -201,7 +201,7 @@ class Served:
 @pytest.fixture
 def ping_seconds() -> float:
     """A test that needs another interval parametrizes this."""
-    return 0.5
+    return 20.0
 
 
 @pytest.fixture

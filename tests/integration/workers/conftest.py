@@ -114,6 +114,9 @@ class Yard:
     def worker_of(self, program: Program) -> Worker:
         return next(each for each in self.workers().values() if each.pid == program.pid)
 
+    def has_registered(self, program: Program) -> bool:
+        return any(each.pid == program.pid for each in self.workers().values())
+
     def drain(self, program: Program) -> None:
         with self.sessions.begin() as session:
             workers.request_drain(session, self.worker_of(program).id)
