@@ -1,4 +1,8 @@
-"""What the shapes are made of."""
+"""What the shapes are made of.
+
+Their validators are built when they are first asked for: all at once they are a tenth of the time
+that the API takes to start.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 class Sent(BaseModel):
     """Something that a client sends: unknown fields, wrong types and NaN are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Shown(BaseModel):
     """Something that the server answers; later versions may add fields."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", from_attributes=True)
+    model_config = ConfigDict(frozen=True, extra="allow", from_attributes=True, defer_build=True)
 
 
 class Done(Shown):
