@@ -12,9 +12,9 @@ help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The stamp says which lock the environment was made from. The lock is complete, so nothing is left to
-# resolve and several pips unpack side by side. Compiled is, on all cores, what the tests import at
-# most; the rest is when it is first imported. Some packages bring files that are no Python, which the
-# compiler tells and nobody needs.
+# resolve and two pips unpack side by side. What is seldom imported is compiled when it is; the rest
+# now, on all cores. Some packages bring files that are no Python, which the compiler tells and nobody
+# needs.
 PACKAGES = grep -v '^\#' requirements-dev.txt | sort -r
 SELDOM := /(tests?|transformers/models|torch/(testing|_inductor))/
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 
 def shard(peft_model: Any, device: str) -> None:
@@ -15,10 +17,6 @@ def shard(peft_model: Any, device: str) -> None:
     checkpoints are the same as without sharding. From here on all processes have to run the model
     the same number of times.
     """
-    # Half as dear to import as torch itself, and most trainings are not split.
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
     mesh = init_device_mesh(device, (distributed.get_world_size(),))
     whole = {weight for weight in peft_model.parameters() if weight.requires_grad}
     base = peft_model.get_base_model()
