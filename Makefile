@@ -16,7 +16,7 @@ help: ## what each command does
 # now, on all cores. Some packages bring files that are no Python, which the compiler tells and nobody
 # needs.
 PACKAGES = grep -v '^\#' requirements-dev.txt | sort -r
-SELDOM := /(tests?|transformers/models|torch/(testing|_inductor))/
+SELDOM := /(tests?|pip|pandas|networkx|mypyc?|transformers/models|torch/(testing|_inductor))/
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 	@echo "Setting up $(VENV) with the packages of requirements-dev.txt (a few minutes at first)"
 	@$(PYTHON) -m venv $(VENV)
@@ -91,7 +91,11 @@ format: $(VENV)/.installed ## correct the style
 # One of them: make bench-jobs
 bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py)) ## every benchmark
 
-bench-%: setup
+$(VENV)/.bench: $(VENV)/.installed requirements-bench.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
+	@touch $@
+
+bench-%: setup $(VENV)/.bench
 	$(BIN)/python benchmarks/$*.py
 
 screens: setup ## the pictures of the README

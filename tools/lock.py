@@ -1,6 +1,6 @@
-"""Resolve the ranges of pyproject.toml into requirements.txt and requirements-dev.txt.
+"""Resolve the ranges of pyproject.toml into the exact versions of requirements*.txt.
 
-Both files are made from fresh virtual environments, so they hold what really installs together.
+The files are made from fresh virtual environments, so they hold what really installs together.
 torch is pinned without its local version: every platform takes its own build of it.
 """
 
@@ -15,7 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {
     "requirements.txt": ("", "everything for the API, CPU training and the embedded runtime"),
-    "requirements-dev.txt": ("[dev]", "requirements.txt, and what tests and benchmarks need"),
+    "requirements-dev.txt": ("[dev]", "requirements.txt, and what the tests need"),
+    "requirements-bench.txt": (
+        "[dev,bench]",
+        "requirements-dev.txt, and the peers that the benchmarks run beside",
+    ),
 }
 
 

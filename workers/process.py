@@ -183,10 +183,11 @@ class WorkerProcess:
         while not self._stopped.wait(self.settings.jobs.look_seconds):
             try:
                 with one_statement(self.sessions) as session:
-                    self._gangs_wait = slots.gangs_wait(session, self.queue)
+                    self._gangs_wait, part = gangs.look(session, self.queue, self.id)
             except StoreError:
                 continue  # the heart-beat says so
-            if self.is_busy.is_set() or time.monotonic() < ask_at or self.part() is None:
+            is_free = not (self.is_busy.is_set() or self.draining.is_set())
+            if part is None or not is_free or time.monotonic() < ask_at:
                 continue
             # Said again later, as a connection to the broker that breaks now forgets it.
             ask_at = time.monotonic() + self.settings.jobs.heartbeat_seconds

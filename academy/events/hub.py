@@ -52,9 +52,10 @@ class Feed:
 
     def after(self, cursor: EventId) -> list[Event] | None:
         """The ring's events after `cursor`; None if the ring begins later than that."""
-        if cursor < self.floor:
-            return None
-        return [event for event in self._ring if event.id > cursor][:BATCH]
+        with self.changed:  # as the reader may be appending at this moment
+            if cursor < self.floor:
+                return None
+            return [event for event in self._ring if event.id > cursor][:BATCH]
 
     def add(self, events: list[Event]) -> None:
         """Append new events and wake the watchers."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, and_, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Delete, and_, delete, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from academy.errors import StaleFence
 from academy.lifecycle import HELD, MemberStatus, Status
 from academy.store.base import from_now, now
+from academy.store.jobs import slots
 from academy.store.jobs.gang_tables import GangMember
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
@@ -39,12 +40,28 @@ def part_of(session: Session, worker_id: str) -> Part | None:
     row = session.execute(
         select(GangMember, Job.attempt)
         .join(Job, Job.id == GangMember.job_id)
-        .where(GangMember.worker_id == worker_id, GangMember.lease_expires_at.is_not(None))
+        .where(_is_held_by(worker_id))
     ).first()
-    if row is None:
-        return None
-    member, attempt = row
-    claim = Claim(member.job_id, member.fence, attempt, worker_id)
+    return None if row is None else _part(*row)
+
+
+def look(session: Session, queue: str, worker_id: str) -> tuple[bool, Part | None]:
+    """Whether a job of several hosts waits, and the part that `part_of` tells, in one question."""
+    waits, member, attempt = session.execute(
+        select(slots.gangs_wait(queue), GangMember, Job.attempt)
+        .select_from(select(literal(1)).subquery())
+        .outerjoin(GangMember, _is_held_by(worker_id))
+        .outerjoin(Job, Job.id == GangMember.job_id)
+    ).one()
+    return waits, None if member is None else _part(member, attempt)
+
+
+def _is_held_by(worker_id: str) -> ColumnElement[bool]:
+    return and_(GangMember.worker_id == worker_id, GangMember.lease_expires_at.is_not(None))
+
+
+def _part(member: GangMember, attempt: int) -> Part:
+    claim = Claim(member.job_id, member.fence, attempt, member.worker_id)
     return Part(claim, member.place, tuple(member.devices))
 
 

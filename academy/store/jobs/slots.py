@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import any_, insert, literal, or_, select, text, union_all
+from sqlalchemy import Exists, any_, insert, literal, or_, select, text, union_all
 from sqlalchemy.orm import Session
 
 from academy.lifecycle import MemberStatus, Status
@@ -151,15 +151,15 @@ def seat(session: Session, job: Job, seats: Iterable[Seat], lease_seconds: float
         )
 
 
-def gangs_wait(session: Session, queue: str) -> bool:
-    """Whether a job of several hosts waits."""
+def gangs_wait(queue: str) -> Exists:
+    """The condition that a job of several hosts waits."""
     waiting = select(Job.id).where(
         Job.queue == queue,
         Job.status == Status.QUEUED,
         or_(Job.gpus > 1, Job.hosts > 1),
         Job.hosts > 1,
     )
-    return bool(session.scalar(select(waiting.exists())))
+    return waiting.exists()
 
 
 @dataclass(frozen=True)

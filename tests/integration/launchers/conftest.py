@@ -202,7 +202,8 @@ def _base_image() -> Path:
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
     partial = made.with_name(f"{made.stem}.{os.getpid()}.tar")
-    variant = ["--variant=essential", "--include=python3,libstdc++6"]  # torch needs the latter
+    # Nothing is configured, as nothing but Python runs in it; torch needs libstdc++.
+    variant = ["--variant=extract", "--include=python3,libstdc++6,coreutils,dash"]
     command = ["mmdebstrap", *variant, "bookworm", str(partial)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -53,6 +53,11 @@ class Site:
             found = {name: gangs.part_of(session, name) for name in names}
         return {name: part for name, part in found.items() if part is not None}
 
+    def looks(self, name: str) -> tuple[bool, gangs.Part | None]:
+        """What a worker hears between two claims."""
+        with self.sessions() as session:
+            return gangs.look(session, "gpu", name)
+
     def end(self, job: Job) -> None:
         held = Claim(job.id, job.fence, job.attempt, job.worker_id or "")
         with self.sessions.begin() as session:

@@ -51,12 +51,15 @@ def test_a_gang_that_lacks_one_slot_holds_none(site: Site, submit: Submit) -> No
     site.host("h2", "x")
     submit(priority=1)
     busy = site.claim("x")
+    assert site.looks("w-a") == (False, None)
     job_id = submit(parameters=TWO)
     assert busy is not None and site.claim("a") is None
     assert site.taken() == {"x"}
+    assert site.looks("w-a") == (True, None)
     site.end(busy)
     assert site.got("x") == (job_id, ["x"])  # whoever becomes free last leads
-    assert list(site.parts("w-a")) == ["w-a"]
+    part = site.parts("w-a")["w-a"]
+    assert site.looks("w-a") == (False, part) and site.looks("w-x") == (False, None)
 
 
 @pytest.mark.parametrize("why", ["draining", "stopped", "silent", "blocked", "same host", "older"])

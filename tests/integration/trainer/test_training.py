@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import transformers
 
 from academy.artifacts.manifest import verify_manifest
 from academy.recipes.recipe import Recipe
@@ -93,10 +92,12 @@ def test_the_summary_proves_the_gain_row_by_row(done: Any) -> None:
 
 
 def test_plain_peft_loads_the_adapter_and_gets_the_reported_loss(done: Any, workshop: Any) -> None:
+    from peft import PeftModel  # seconds: not while tests are collected
+
     result = done.events[-1]
     folder = result["adapter_path"]
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    base = AutoModelForCausalLM.from_pretrained(workshop.model, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    base = transformers.AutoModelForCausalLM.from_pretrained(workshop.model, dtype=torch.float32)
     model = PeftModel.from_pretrained(base, folder).eval()
     row = json.loads((workshop.dataset / "heldout.jsonl").read_text().splitlines()[0])
     text = tokenizer.apply_chat_template(row["messages"], tokenize=False).rstrip("\n")
@@ -165,7 +166,7 @@ def test_rows_that_cannot_be_learnt_are_counted_and_said(workshop: Any, tmp_path
 
 def test_template_and_end_of_turn_travel_with_the_adapter(done: Any, workshop: Any) -> None:
     base, taken = (
-        AutoTokenizer.from_pretrained(each)
+        transformers.AutoTokenizer.from_pretrained(each)
         for each in (workshop.model, done.events[-1]["adapter_path"])
     )
     assert taken.chat_template == base.chat_template

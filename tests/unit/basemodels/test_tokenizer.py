@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateError
-from transformers import AutoTokenizer
 
 from academy.basemodels.tokenizer import ChatTokenizer, NoChatTokenizer
 from academy.trainer.tiny import make_tiny_model
@@ -40,13 +40,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [plain, rich]
 
 
+@pytest.fixture(scope="module")
+def tokenizers(models: list[Path]) -> list[Any]:
+    """Our reading of each model's files, and that of transformers."""
+    from transformers import AutoTokenizer  # seconds: not while tests are collected
+
+    return [(ChatTokenizer(each), AutoTokenizer.from_pretrained(each)) for each in models]
+
+
 @given(messages=_MESSAGES, prompt=st.booleans())
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
 )
-def test_texts_and_tokens_are_the_same(models: list[Path], messages, prompt: bool) -> None:
-    for folder in models:
-        ours, theirs = ChatTokenizer(folder), AutoTokenizer.from_pretrained(folder)
+def test_texts_and_tokens_are_the_same(tokenizers: list[Any], messages, prompt: bool) -> None:
+    for ours, theirs in tokenizers:
         assert ours.all_special_ids == sorted(theirs.all_special_ids)
         assert ours.eos_token_id == theirs.eos_token_id
         try:

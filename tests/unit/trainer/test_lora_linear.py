@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from academy.trainer.model.lora_linear import fuse
@@ -29,6 +28,8 @@ class TwoLayers(nn.Module):
 
 
 def with_adapter(dtype: torch.dtype = torch.float32, **options: Any) -> nn.Module:
+    from peft import LoraConfig, get_peft_model  # seconds: not while tests are collected
+
     torch.manual_seed(3)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["first", "second"], **options)
     model: nn.Module = get_peft_model(TwoLayers().to(dtype), config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+import transformers
 
 from academy.trainer.model.rows_apart import keep_rows_apart
 
@@ -20,9 +20,9 @@ LENGTHS = (9, 4, 1, 6)
 
 
 @pytest.fixture()
-def llama() -> LlamaForCausalLM:
+def llama() -> transformers.LlamaForCausalLM:
     torch.manual_seed(1)
-    return LlamaForCausalLM(LlamaConfig(**SHAPE))
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE))
 
 
 @pytest.fixture()
@@ -39,7 +39,7 @@ def in_a_line(model: torch.nn.Module, rows: list[torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_line_of_rows_gives_what_the_rows_give_alone(
-    llama: LlamaForCausalLM, rows: list[torch.Tensor], checkpointing: bool
+    llama: transformers.LlamaForCausalLM, rows: list[torch.Tensor], checkpointing: bool
 ) -> None:
     weight = llama.model.layers[0].self_attn.k_proj.weight
     expected = torch.cat([llama(row).logits[0] for row in rows])
@@ -55,7 +55,9 @@ def test_a_line_of_rows_gives_what_the_rows_give_alone(
     torch.testing.assert_close(weight.grad, gradient, rtol=1e-4, atol=1e-5)
 
 
-def test_no_row_is_compared_with_another(llama: LlamaForCausalLM, rows: list[torch.Tensor]) -> None:
+def test_no_row_is_compared_with_another(
+    llama: transformers.LlamaForCausalLM, rows: list[torch.Tensor]
+) -> None:
     assert keep_rows_apart(llama)
     with torch.profiler.profile(record_shapes=True) as profile:
         in_a_line(llama, rows)
@@ -68,7 +70,9 @@ def test_no_row_is_compared_with_another(llama: LlamaForCausalLM, rows: list[tor
 
 
 def test_a_model_that_looks_back_a_stretch_keeps_its_mask() -> None:
-    mistral = MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=4))
+    mistral = transformers.MistralForCausalLM(transformers.MistralConfig(**SHAPE, sliding_window=4))
     assert not keep_rows_apart(mistral)
     assert mistral.config._attn_implementation == "sdpa"
-    assert keep_rows_apart(MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=None)))
+    assert keep_rows_apart(
+        transformers.MistralForCausalLM(transformers.MistralConfig(**SHAPE, sliding_window=None))
+    )
