@@ -12,10 +12,11 @@ import psycopg
 import pytest
 
 from academy.embedded.postgres import EmbeddedPostgres
-from tests.faults.form import Form, chosen
+from tests.faults.form import LONG, Form, chosen
 from tests.faults.report import Report
 from tests.faults.stack import Stack
 from tests.memory_folder import memory_folder
+from tests.warm.python import WarmPython
 
 HERE = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -78,8 +79,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="session")
+def warm(form: Form, request: pytest.FixtureRequest) -> dict[str, WarmPython]:
+    """By module what its processes are forked from; in the long form each starts cold."""
+    if form is LONG:
+        return {}
+    workers = request.getfixturevalue("warm_workers")
+    apis = request.getfixturevalue("warm_apis")
+    return {"workers": workers, "workers.keeper": workers, "academy.api": apis}
+
+
+@pytest.fixture(scope="session")
 def open_stack(
-    postgres: EmbeddedPostgres, form: Form, tmp_path_factory: pytest.TempPathFactory
+    postgres: EmbeddedPostgres,
+    form: Form,
+    warm: dict[str, WarmPython],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Stack]:
     """Makes a stack with a database, a Valkey and a home of its own; nothing runs in it yet.
 
@@ -93,7 +107,7 @@ def open_stack(
         with psycopg.connect(f"{server}/postgres", autocommit=True, connect_timeout=10) as admin:
             admin.execute(f'CREATE DATABASE "{name}" TEMPLATE academy')
         folder = tmp_path_factory.mktemp("stack")
-        return Stack(form, postgres, f"{server}/{name}", folder, **changed)
+        return Stack(form, postgres, f"{server}/{name}", folder, warm, **changed)
 
     return opened
 

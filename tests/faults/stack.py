@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from tests.faults.form import START_SECONDS, Form
 from tests.faults.lanes import side_by_side
 from tests.faults.programs import Program, processes_of, until
 from tests.faults.proxy import Proxy
+from tests.warm.python import WarmPython
 
 _DOUBLE = Path(__file__).with_name("trainer_double.py")
 
@@ -69,9 +70,11 @@ class Stack:
         postgres: EmbeddedPostgres,
         database_url: str,
         folder: Path,
+        warm: Mapping[str, WarmPython],
         **changed: Any,
     ) -> None:
         self.form = form
+        self._warm = warm
         self.postgres = postgres
         self.valkey = EmbeddedValkey(folder / "valkey")
         (folder / "valkey").mkdir()
@@ -260,6 +263,7 @@ class Stack:
         for each in self.programs:
             each.send(signal.SIGCONT)
         side_by_side(lambda each: each.stop(), self.programs)
+        assert not any(each.is_running for each in self.programs), self.logs()
         until(lambda: not list(processes_of(self.home)), START_SECONDS + 10, "everything stopped")
         close_sessions(self.sessions)
         self.valkey.stop()
@@ -267,12 +271,13 @@ class Stack:
     def program(self, kind: str, module: list[str], changed: dict[str, Any]) -> Program:
         """A started process of this stack; `changed` are settings that only it has.
 
-        ``_env`` in it are further environment variables.
+        ``_env`` in it are further environment variables, with which a process starts cold.
         """
         number = len(self.programs)
         more = changed.pop("_env", {})
         env = {**self.settings.changed(**changed).environ(), **more}
-        program = Program(kind, module, env, self.folder / f"{kind}-{number}.log")
+        warm = None if more else self._warm.get(module[0])
+        program = Program(kind, module, env, self.folder / f"{kind}-{number}.log", warm)
         self.programs.append(program)
         return program.start()
 

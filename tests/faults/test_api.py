@@ -89,8 +89,12 @@ def _kill_once(stack: Stack, api: Api, proxy: Proxy, moment: Moment, row: Row, n
             by_key[key].add(made)
 
     side_by_side(post, [*by_key, *[None] * (REQUESTS - len(by_key))])
-    # Hints are published for as many workers as there are, so not every request has one.
-    until(lambda: not proxy.is_set or bool(post(None)), 30, lambda: f"{moment}\n{stack.logs()}")
+    # While hints wait for busy workers no further one is published, so not every request has one.
+    until(
+        lambda: not proxy.is_set or (stack.idle() and bool(post(None))),
+        30,
+        lambda: f"{moment}\n{stack.logs()}",
+    )
     api.program.kill()
     api.program.start()
     api.wait()
