@@ -11,10 +11,11 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The stamp says which lock the environment was made from. The lock is complete, so nothing is left to
-# resolve and two pips unpack side by side. What is seldom imported is compiled when it is; the rest
-# now, on all cores. Some packages bring files that are no Python, which the compiler tells and nobody
-# needs.
+# The stamp says which lock the environment was made from. On a machine like the one that the lock was
+# made on nothing is left to resolve, so two pips unpack side by side; what another one needs beside it
+# (CUDA's libraries, a backport for an older Python) is found and installed afterwards. What is seldom
+# imported is compiled when it is; the rest now, on all cores. Some packages bring files that are no
+# Python, which the compiler tells and nobody needs.
 PACKAGES = grep -v '^\#' requirements-dev.txt | sort -r
 SELDOM := /(tests?|pip|pandas|networkx|mypyc?|transformers/models|torch/(testing|_inductor))/
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -22,6 +23,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(PACKAGES) | xargs -n 12 -P 2 $(BIN)/python -m pip install --quiet --no-compile --no-deps
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@$(BIN)/python -m pip check >/dev/null || $(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@$(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
@@ -92,7 +94,7 @@ format: $(VENV)/.installed ## correct the style
 bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py)) ## every benchmark
 
 $(VENV)/.bench: $(VENV)/.installed requirements-bench.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
+	@$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt
 	@touch $@
 
 bench-%: setup $(VENV)/.bench

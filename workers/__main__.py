@@ -16,7 +16,7 @@ import threading
 from academy import logs, queues
 from academy.host.quick_imports import quick_imports
 from academy.settings import Settings
-from workers.starting import refused_clearly
+from workers.starting import once, refused_clearly
 
 _AGAIN_SECONDS = 0.2
 
@@ -44,6 +44,7 @@ def main() -> None:
         from academy.training.launchers.orphans import OrphanSweep
         from workers import tasks
         from workers.app import app
+        from workers.hear_once import HearOnce
         from workers.process import WorkerProcess
 
     with refused_clearly():
@@ -68,10 +69,11 @@ def main() -> None:
     signals.worker_shutting_down.connect(drain)
     # Whoever reads of this worker may drain it before Celery has a handler of its own.
     early = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: early.set())
+    signal.signal(signal.SIGTERM, once(lambda *_: early.set()))
     threading.Thread(
         target=signal_again, args=(early, process.draining), name="early", daemon=True
     ).start()
+    app.steps["worker"].add(HearOnce)
     signals.worker_ready.connect(process.consumer.attach)
     trains = queue == queues.GPU
     sweep = OrphanSweep(process.sessions, settings) if trains else contextlib.nullcontext()

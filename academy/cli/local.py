@@ -55,7 +55,7 @@ def up(
     settings = Settings.from_env()
     settings.require_enabled()
     servers.check(settings)
-    require_address(settings)
+    require_address(settings, may_be_empty=True)
     require_store(settings)
     if host is not None:
         settings = settings.changed(host=host)

@@ -122,10 +122,13 @@ class Child:
 
     @property
     def grace_seconds(self) -> float:
-        """Its program's grace; short for a child that never got ready: nothing to wind up."""
-        return (
-            self.program.grace_seconds if self.was_ready else min(2.0, self.program.grace_seconds)
-        )
+        """Its program's grace; short for a child that never got ready: nothing to wind up.
+
+        One without a health page was ready at once.
+        """
+        if self.was_ready or not self.program.health:
+            return self.program.grace_seconds
+        return min(2.0, self.program.grace_seconds)
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the process alone: it knows how to wind up what it started."""

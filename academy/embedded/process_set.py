@@ -144,11 +144,15 @@ class ProcessSet:
     def watch(self, each_time: Callable[[bool], None] = lambda restarted: None) -> None:
         """Tend the children until a stop signal; `each_time` hears whether one was restarted.
 
-        It is over as well when all of them have ended in good order.
+        It is over as well when none of them is left: each has ended in good order or was given up.
+        Raises `ChildFailed` then if one was.
         """
-        while not self.signals and not all(child.ended for child in self.children):
+        while not self.signals and not all(each.ended or each.given_up for each in self.children):
             each_time(self.tend())
             time.sleep(_TICK_SECONDS)
+        for child in self.children:
+            if not self.signals and child.given_up:
+                raise child.failure("keeps dying and was given up")
 
     def stop(self) -> None:
         """Ask all of them, last first, and give each its grace; another signal cuts the graces."""

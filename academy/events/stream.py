@@ -21,16 +21,19 @@ WAKE_CHANNEL = "academy:wake"
 LONGEST_STREAM = 100_000
 
 
-def require_address(settings: Settings) -> None:
-    """Raise `BadSetting` if an address of Redis is set that cannot be meant; asks no server."""
-    if not settings.redis.url:
+def require_address(settings: Settings, *, may_be_empty: bool = False) -> None:
+    """Raise `BadSetting` if the address of Redis is none that can be meant; asks no server."""
+    url = settings.redis.url
+    if may_be_empty and not url:
         return
     try:
-        parse_url(settings.redis.url)  # type: ignore[no-untyped-call]  # redis-py types it not
+        parse_url(url)  # type: ignore[no-untyped-call]  # redis-py types it not
+        is_meant = not url.startswith("unix:")  # Celery knows no such broker
     except ValueError:
-        shown = shown_address(settings.redis.url)
-        allowed = "a redis://, rediss:// or unix:// address"
-        raise BadSetting(name="ACADEMY_REDIS_URL", value=shown, allowed=allowed) from None
+        is_meant = False
+    if not is_meant:
+        allowed = "a redis:// or rediss:// address"
+        raise BadSetting(name="ACADEMY_REDIS_URL", value=shown_address(url), allowed=allowed)
 
 
 def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:

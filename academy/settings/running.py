@@ -79,7 +79,7 @@ class Jobs:
         Heart-beats of less than 2 s are for tests and drills; more than five such questions a
         second would cost them more than the work that they are about.
         """
-        return max(self.heartbeat_seconds / 10, 0.2)
+        return max(self.heartbeat_seconds / 10, min(0.2, self.heartbeat_seconds / 2))
 
     def require_sense(self) -> None:
         """Raise `BadSetting` where a worker would lose its lease between two heart-beats.

@@ -23,7 +23,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 #: The major version of PostgreSQL that the statements need.
 OLDEST_SERVER = 18
 
-_NAMED = re.compile(r"^(revision|down_revision) = ['\"](\w+)['\"]$", re.MULTILINE)
+_NAMED = re.compile(r"^(revision|down_revision)(?::[^=]*)? = ['\"](\w+)['\"]$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,26 @@ def require_server(version: Sequence[int | str]) -> None:
 @cache
 def needed_revision() -> str:
     """The revision that this code was written for: the one migration that none comes after."""
-    found = [
-        name
-        for each in (MIGRATIONS / "versions").glob("*.py")
-        for name in _NAMED.findall(each.read_text(encoding="utf-8"))
-    ]
-    names = {name for role, name in found if role == "revision"}
-    (last,) = names - {name for role, name in found if role == "down_revision"}
-    return str(last)
+    last = revisions() - {name for role, name in _named() if role == "down_revision"}
+    if len(last) != 1:
+        raise RuntimeError(f"the migrations end in {len(last)}, not in one: {sorted(last)}")
+    return last.pop()
+
+
+def revisions() -> set[str]:
+    """Every revision that this code knows."""
+    return {name for role, name in _named() if role == "revision"}
+
+
+@cache
+def _named() -> tuple[tuple[str, str], ...]:
+    """What the migrations say of themselves: each its revision and the one before it."""
+    files = (MIGRATIONS / "versions").glob("*.py")
+    return tuple(
+        (role, name)
+        for each in files
+        for role, name in _NAMED.findall(each.read_text(encoding="utf-8"))
+    )
 
 
 def require_in_order(database_url: str) -> None:

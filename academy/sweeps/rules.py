@@ -28,8 +28,8 @@ def _errors_of(wanted: SweepRequest, name: str) -> list[dict[str, Any]]:
     if name not in KNOBS:
         why = "says how to train, not what is learnt" if name in NOT_KNOBS else "is no knob"
         close = difflib.get_close_matches(name, KNOBS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        detail = f"{name!r} {why}{hint}"
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(KNOBS)}"
+        detail = f"{name!r} {why}; {hint}"
         return [{"pointer": pointer, "detail": detail, "allowed": ", ".join(KNOBS)}]
     if name in wanted.training:
         detail = f"{name!r} is in training, too, so it is not clear what it shall be"

@@ -69,6 +69,9 @@ def errors_of(
         pointer = pointer_of(location)
         if pointer not in found:
             found[pointer] = _one_error(each, location, model, noun) | {"pointer": pointer}
+        elif location and (allowed := found[pointer]["allowed"]):
+            # Each member of a union says what it alone would have taken.
+            found[pointer]["detail"] = f"{_is_value(each, location)}: it may be {allowed}."
     return list(found.values())
 
 
@@ -97,14 +100,17 @@ def _one_error(
         }
     allowed = describe_field(model, location)
     message = shortened(str(each["msg"]).removeprefix("Value error, "), MOST_CHARACTERS)
-    value = _shown(each.get("input"))
     if not location:
         return {"detail": message, "allowed": allowed or "a JSON object"}
-    path = ".".join(shortened(str(part), _NAME_CHARACTERS) for part in location)
     return {
-        "detail": f"{path} is {value}: {message[:1].lower()}{message[1:]}.",
+        "detail": f"{_is_value(each, location)}: {message[:1].lower()}{message[1:]}.",
         "allowed": allowed or message,
     }
+
+
+def _is_value(each: Any, location: tuple[int | str, ...]) -> str:
+    path = ".".join(shortened(str(part), _NAME_CHARACTERS) for part in location)
+    return f"{path} is {_shown(each.get('input'))}"
 
 
 def _location(

@@ -13,7 +13,7 @@ from academy.settings import Settings
 from academy.store.engine import open_sessions
 from academy.store.schema import require_in_order
 from workers.keeper.loop import Keeper
-from workers.starting import refused_clearly
+from workers.starting import once, refused_clearly
 
 log = logging.getLogger("workers.keeper")
 
@@ -30,9 +30,7 @@ def main() -> None:
         require_in_order(settings.postgres.url)
     stopping = threading.Event()
 
-    def stop(*_: object) -> None:
-        stopping.set()
-
+    stop = once(lambda *_: stopping.set())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     with open_sessions(settings, pool_size=2) as sessions:

@@ -82,6 +82,31 @@ def test_a_worker_that_was_drained_stays_ended_and_ends_the_watch(
     failing.kill()
 
 
+def test_the_watch_ends_when_all_that_is_left_was_given_up(
+    processes: ProcessSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "_FIRST_PAUSE_SECONDS", 0.01)
+    drained = child_program(tmp_path, "", "drained", may_end=True)
+    failing = child_program(tmp_path, "raise SystemExit('no database')", "failing", may_end=True)
+    processes.start([drained, failing])
+    with pytest.raises(ChildFailed, match=r"'failing' keeps dying[\s\S]*no database"):
+        processes.watch()
+    assert [(each.ended, each.given_up) for each in processes.children] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize(("health", "seconds"), [("", 45.0), ("127.0.0.1:1/healthz", 2.0)])
+def test_only_a_child_that_was_never_ready_has_nothing_to_wind_up(
+    tmp_path: Path, health: str, seconds: float
+) -> None:
+    child = Child(child_program(tmp_path, FOREVER, grace_seconds=45.0, health=health))
+    assert child.grace_seconds == seconds
+    child.was_ready = True
+    assert child.grace_seconds == 45.0
+
+
 def test_what_a_child_left_running_ends_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', "

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -39,6 +42,39 @@ def test_a_server_that_is_too_old_is_refused_with_its_version(version: tuple[int
 def test_the_revision_that_is_needed_is_the_last_one_that_alembic_knows() -> None:
     scripts = ScriptDirectory.from_config(migrate.config(""))
     assert scripts.get_heads() == [schema.needed_revision()]
+
+
+def test_what_a_migration_says_of_itself_is_read_in_both_of_alembics_styles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = tmp_path / "versions"
+    versions.mkdir()
+    (versions / "a.py").write_text("revision = '0001'\ndown_revision = None\n")
+    second = 'revision: str = "0002"\ndown_revision: str | None = "0001"\n'
+    (versions / "b.py").write_text(second)
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path)
+    fresh(schema)
+    assert (schema.needed_revision(), schema.revisions()) == ("0002", {"0001", "0002"})
+    (versions / "c.py").write_text(second.replace("0002", "0003"))
+    fresh(schema)
+    with pytest.raises(RuntimeError, match=r"end in 2, not in one: \['0002', '0003'\]"):
+        schema.needed_revision()
+    monkeypatch.undo()
+    fresh(schema)
+
+
+def fresh(module: Any) -> None:
+    """Have the migrations read again."""
+    module._named.cache_clear()
+    module.needed_revision.cache_clear()
+
+
+def test_a_database_of_a_newer_version_is_not_migrated(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(schema.SchemaMismatch, match=r"at revision '9999', but .* needs") as refused:
+        migrate.upgrade(database_url)
+    assert "newest version" in refused.value.next_step
 
 
 def test_the_revision_of_a_database_is_the_one_that_alembic_finds(

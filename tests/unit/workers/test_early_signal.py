@@ -6,6 +6,7 @@ import signal
 import threading
 
 from workers.__main__ import signal_again
+from workers.starting import once
 
 
 def test_an_early_sigterm_is_sent_again_until_it_is_heard() -> None:
@@ -26,3 +27,16 @@ def test_an_early_sigterm_is_sent_again_until_it_is_heard() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert caught == [signal.SIGTERM] * 3
+
+
+def test_a_signal_that_strikes_in_the_handler_of_another_is_left_out() -> None:
+    calls: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        calls.append(number)
+        hear(number, None)
+
+    hear = once(handle)
+    hear(signal.SIGTERM, None)
+    hear(signal.SIGTERM, None)
+    assert calls == [signal.SIGTERM]
