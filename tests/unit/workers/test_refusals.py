@@ -5,10 +5,33 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.warm.python import WarmProcess, WarmPython
+
+#: What starting a process from `ACADEMY_*` variables gives: its status, and its log.
+Refuse = Callable[[tuple[str, ...], Mapping[str, str]], tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def refuse(warm_workers: WarmPython, tmp_path: Path) -> Refuse:
+    """Starts a worker or a keeper, which is to end by itself; its home is ``home``."""
+
+    def refuse(
+        words: tuple[str, ...], variables: Mapping[str, str]
+    ) -> tuple[int, list[dict[str, Any]]]:
+        home = {"ACADEMY_HOME": str(tmp_path / "home")}
+        process = warm_workers.start(
+            *words, env={**os.environ, **home, **variables}, stderr=subprocess.PIPE
+        )
+        lines = [json.loads(line) for line in _said(process)]
+        return process.wait(timeout=60), lines
+
+    return refuse
 
 
 @pytest.mark.parametrize("module", [("workers", "gpu"), ("workers.keeper",)])
@@ -25,20 +48,12 @@ import pytest
     ],
 )
 def test_a_bad_setting_is_refused_in_one_line_of_the_log(
-    module: tuple[str, ...], variable: str, value: str, tmp_path: Path
+    module: tuple[str, ...], variable: str, value: str, refuse: Refuse, tmp_path: Path
 ) -> None:
-    # The working directory does not matter, and no server is asked.
-    environ = {
-        **os.environ,
-        "ACADEMY_HOME": str(tmp_path / "home"),
-        "ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0",
-        variable: value,
-    }
-    command = [sys.executable, "-m", *module]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    (line,) = map(json.loads, done.stderr.splitlines())
-    assert line["code"] == "bad_setting"
+    # No server is asked.
+    variables = {"ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0", variable: value}
+    status, (line,) = refuse(module, variables)
+    assert (status, line["code"]) == (1, "bad_setting")
     assert line["message"].startswith(f"{variable} is {value!r}, but it must be ")
     assert not (tmp_path / "home").exists()
 
@@ -46,26 +61,24 @@ def test_a_bad_setting_is_refused_in_one_line_of_the_log(
 @pytest.mark.parametrize("module", [("workers", "curation"), ("workers.keeper",)])
 @pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/x", "postgresql://127.0.0.1:1/x?no=1"])
 def test_a_database_that_cannot_be_used_is_said_in_one_line_of_the_log(
-    module: tuple[str, ...], url: str, tmp_path: Path
+    module: tuple[str, ...], url: str, refuse: Refuse
 ) -> None:
-    environ = {
-        **os.environ,
-        "ACADEMY_HOME": str(tmp_path / "home"),
-        "ACADEMY_DATABASE_URL": url,
-        "ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0",
-    }
-    command = [sys.executable, "-m", *module]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    (line,) = map(json.loads, done.stderr.splitlines())
-    assert line["code"] == "store_unavailable"
+    variables = {"ACADEMY_DATABASE_URL": url, "ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0"}
+    status, (line,) = refuse(module, variables)
+    assert (status, line["code"]) == (1, "store_unavailable")
     assert line["message"].startswith("PostgreSQL cannot be used: ")
 
 
-def test_an_api_without_redis_says_so(tmp_path: Path) -> None:
+def test_an_api_without_redis_says_so(warm_apis: WarmPython, tmp_path: Path) -> None:
     environ = {**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), "ACADEMY_REDIS_URL": ""}
-    command = [sys.executable, "-m", "academy.api"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert done.stderr.startswith("academy api: ACADEMY_REDIS_URL is '', but it must be ")
-    assert len(done.stderr.splitlines()) == 1
+    process = warm_apis.start("academy.api", env=environ, stderr=subprocess.PIPE)
+    (line,) = _said(process)
+    assert process.wait(timeout=60) == 1
+    assert line.startswith("academy api: ACADEMY_REDIS_URL is '', but it must be ")
+
+
+def _said(process: WarmProcess) -> list[str]:
+    """The lines that a process writes until it ends."""
+    assert process.stderr is not None
+    with process.stderr as stream:
+        return stream.read().decode().splitlines()
