@@ -26,7 +26,7 @@ from academy.host.quick_imports import quick_imports
 from tests.memory_folder import memory_folder
 from tests.ports import next_port
 from tests.side_by_side import Groups, in_a_process_of_many, longest_first
-from tests.warm.python import APIS, TRAINERS, WORKERS, WarmPython
+from tests.warm.python import APIS, COMMANDS, TRAINERS, WORKERS, WarmPython
 
 # Celery's configuration wants the broker's address when it is first imported. Each test names its
 # own broker; this one only lets the import through, and must not reach the environment of the
@@ -155,6 +155,13 @@ def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPytho
 def warm_apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
     """A Python that has imported what the API does."""
     with WarmPython(tmp_path_factory.mktemp("warm-apis"), APIS) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def warm_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A Python that has imported what the command `academy` does."""
+    with WarmPython(tmp_path_factory.mktemp("warm-commands"), COMMANDS) as made:
         yield made
 
 

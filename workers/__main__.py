@@ -37,9 +37,7 @@ def main() -> None:
     with quick_imports():
         from celery import signals
 
-        from academy.artifacts.store import require_store
-        from academy.events.stream import require_address
-        from academy.store.schema import require_in_order
+        from academy.ops.ready import require_ready
         from academy.training.gang import own_address
         from academy.training.launchers.orphans import OrphanSweep
         from workers import tasks
@@ -48,10 +46,7 @@ def main() -> None:
         from workers.process import WorkerProcess
 
     with refused_clearly():
-        settings.require_enabled()
-        require_address(settings)
-        require_store(settings)
-        require_in_order(settings.postgres.url)
+        require_ready(settings)
         if queue == queues.GPU:
             own_address(settings)  # a wrong one is refused now, and not in a training at night
         # SIGTERM is the one way out, whoever asks for the drain.

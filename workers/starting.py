@@ -7,13 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from academy import logs
 from academy.errors import AcademyError
-from academy.store.engine import StoreError
+from academy.ops.ready import needing_the_store
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[int, FrameType | None], None]
+Handler = Callable[[int, FrameType | None], object]
 
 
 @contextlib.contextmanager
@@ -23,19 +22,16 @@ def refused_clearly() -> Iterator[None]:
     Ctrl-C, which is no fault, ends it with that of SIGINT.
     """
     try:
-        yield
+        with needing_the_store():
+            yield
     except AcademyError as error:
         log.error("%s %s", error, error.next_step, extra={"code": error.code})
-        raise SystemExit(1) from None
-    except StoreError as error:
-        why = logs.cause_chain(error)
-        log.error("PostgreSQL cannot be used: %s", why, extra={"code": "store_unavailable"})
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def once(handler: Callable[[int, FrameType | None], object]) -> Handler:
+def once(handler: Handler) -> Handler:
     """A signal handler that passes on the first signal only.
 
     Python runs a handler in the middle of another one. Those of many signals at once would nest,

@@ -18,14 +18,11 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from academy import logs
 from academy.access.keys import bootstrap_admin_key
-from academy.artifacts.store import require_store
 from academy.errors import AcademyError
-from academy.events.stream import require_address
 from academy.host.parent import die_with_parent
+from academy.ops.ready import needing_the_store, require_ready
 from academy.serving import servers
 from academy.settings import Settings
-from academy.store.engine import StoreError
-from academy.store.schema import require_in_order
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +38,13 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.setup("api", settings.log_level)
-        settings.require_enabled()
         servers.check(settings)
-        require_address(settings)
-        require_store(settings)
-        require_in_order(settings.postgres.url)
-        path = bootstrap_admin_key(settings)
+        with needing_the_store():
+            require_ready(settings)
+            path = bootstrap_admin_key(settings)
         logger.info("The admin key lies in %s.", path)
     except AcademyError as error:
         sys.stderr.write(f"academy api: {error} {error.next_step}\n")
-        return 1
-    except StoreError as error:
-        sys.stderr.write(f"academy api: PostgreSQL cannot be used: {logs.cause_chain(error)}\n")
         return 1
     Server(settings).run()
     return 0

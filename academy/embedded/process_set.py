@@ -150,8 +150,10 @@ class ProcessSet:
         while not self.signals and not all(each.ended or each.given_up for each in self.children):
             each_time(self.tend())
             time.sleep(_TICK_SECONDS)
+        if self.signals:
+            return
         for child in self.children:
-            if not self.signals and child.given_up:
+            if child.given_up:
                 raise child.failure("keeps dying and was given up")
 
     def stop(self) -> None:

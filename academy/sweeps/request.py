@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -116,7 +117,7 @@ class SweepRequest(BaseModel):
 
     def is_whole(self, name: str) -> bool:
         """Whether a knob's range holds whole numbers only, because the recipe's field does."""
-        return "number" not in _types(Recipe.model_json_schema()["properties"][name])
+        return name in _whole_knobs()
 
     @property
     def trials(self) -> int:
@@ -128,6 +129,13 @@ class SweepRequest(BaseModel):
         lists = [knob.values or () for _, knob in self.ordered]
         chosen = next(itertools.islice(itertools.product(*lists), number, None))
         return {name: value for (name, _), value in zip(self.ordered, chosen, strict=True)}
+
+
+@cache
+def _whole_knobs() -> frozenset[str]:
+    """The fields of a recipe that no fraction fits into."""
+    fields = Recipe.model_json_schema()["properties"]
+    return frozenset(name for name, schema in fields.items() if "number" not in _types(schema))
 
 
 def _types(schema: dict[str, Any]) -> set[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from academy.trainer.tiny import make_tiny_model
 from tests.acceptance.answers import answered
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,15 +50,20 @@ class Stack:
 
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
         """Wait for a condition and give its value; fails with the tail of each log."""
-        deadline = time.monotonic() + seconds
-        while not (value := condition()):
-            if time.monotonic() > deadline:
-                tails = [
-                    f"--- {log.name}\n{log.read_text()[-1500:]}" for log in self.home.glob("logs/*")
-                ]
-                pytest.fail(f"{what} did not come true in {seconds} s\n" + "\n".join(tails))
-            time.sleep(0.05)
-        return value
+        values = []
+
+        def is_true() -> bool:
+            values.append(condition())
+            return bool(values[-1])
+
+        def tails() -> str:
+            logs = self.home.glob("logs/*")
+            return "\n".join(
+                [what, *(f"--- {each.name}\n{each.read_text()[-1500:]}" for each in logs)]
+            )
+
+        until(is_true, seconds, tails)
+        return values[-1]
 
 
 @pytest.fixture(scope="package")

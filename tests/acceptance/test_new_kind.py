@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from academy.host.processes import end_group, spawn
 from academy.settings import Settings
+from tests.waiting import until
 
 #: The one file.
 ECHO = '''
@@ -203,9 +203,7 @@ def _is_ready(url: str) -> bool:
 
 
 def _until(condition: Callable[[], Any], logs: Path, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            tails = [f"--- {log}\n{log.read_text()[-3000:]}" for log in logs.glob("*.log")]
-            pytest.fail("\n".join(tails))
-        time.sleep(0.05)
+    def tails() -> str:
+        return "\n".join(f"--- {log}\n{log.read_text()[-3000:]}" for log in logs.glob("*.log"))
+
+    until(condition, seconds, tails)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ import psycopg
 import pytest
 
 from academy.host.processes import is_alive
+from tests.waiting import until
+from tests.warm.python import WarmPython
 
 CHILDREN = {"postgres", "valkey", "api", "keeper", "worker-curation", "worker-gpu"}
 
@@ -26,10 +27,11 @@ CHILDREN = {"postgres", "valkey", "api", "keeper", "worker-curation", "worker-gp
 class Up:
     """A running ``academy up`` and how to look at it."""
 
-    def __init__(self, home: Path, *arguments: str, models: Path | None = None) -> None:
+    def __init__(self, home: Path, commands: WarmPython, *arguments: str) -> None:
         self.home = home
+        self.commands = commands
         self.env = {**os.environ, "ACADEMY_HOME": str(home)}
-        self.env["ACADEMY_MODELS"] = str(models or home / "no-models")
+        self.env["ACADEMY_MODELS"] = str(home / "no-models")
         self.log = (home.parent / f"{home.name}.err").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "academy.cli", "up", "--json", *arguments],
@@ -56,14 +58,8 @@ class Up:
         return found
 
     def academy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "academy.cli", *arguments],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-        )
+        """What a command says that finds this stack by its home."""
+        return self.commands.run("academy.cli", *arguments, env=self.env, timeout_seconds=150)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -75,23 +71,16 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+def up(warm_commands: WarmPython, tmp_path: Path) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
     def start(*arguments: str) -> Up:
-        started.append(Up(tmp_path / "home", *arguments))
+        started.append(Up(tmp_path / "home", warm_commands, *arguments))
         return started[-1]
 
     yield start
     for each in started:
         each.close()
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(0.05)
 
 
 def left_of(home: Path) -> list[str]:
@@ -124,7 +113,7 @@ def test_a_stack_survives_a_sigkill_repairs_itself_and_stops(up: Callable[..., U
 
     first.process.kill()
     first.process.wait(timeout=10)
-    until(lambda: not left_of(first.home), "no process is left after the SIGKILL", 20)
+    until(lambda: not left_of(first.home), 20, "no process is left after the SIGKILL")
 
     stack = up("--port", "0")  # the run.json of the killed one still lies there
     ready = stack.ready()
@@ -144,11 +133,13 @@ def test_a_stack_survives_a_sigkill_repairs_itself_and_stops(up: Callable[..., U
                 if pid != run["children"].get(name) and is_alive(pid)
             }
         ),
+        60,
         "a new keeper and a new postgres",
     )
     assert stack.run_file()["ports"] == run["ports"]
     until(
         lambda: httpx.get(f"{ready['url']}/readyz", timeout=10).status_code == 200,
+        60,
         "the API finds the database again",
     )
 
@@ -162,7 +153,7 @@ def test_a_stack_survives_a_sigkill_repairs_itself_and_stops(up: Callable[..., U
 
 def test_an_interrupt_during_the_start_stops_what_was_started(up: Callable[..., Up]) -> None:
     stack = up("--port", "0")
-    until(lambda: "postgres answers" in stack.said(), "postgres starts")
+    until(lambda: "postgres answers" in stack.said(), 60, "postgres starts")
     assert left_of(stack.home)
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(timeout=60) == 1
@@ -195,7 +186,7 @@ def test_a_worker_command_with_two_slots_is_two_workers_that_end_with_it(
         with psycopg.connect(database_url) as connection:
             return connection.execute("SELECT queue, pid FROM workers ORDER BY pid").fetchall()
 
-    until(lambda: len(registered()) == 2, "two workers register")
+    until(lambda: len(registered()) == 2, 60, "two workers register")
     assert {queue for queue, _ in registered()} == {"curation"}
     process.terminate()
     assert process.wait(timeout=60) == 0

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from academy.embedded.program import port_is_free
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 #: Below the ports that the kernel gives to outgoing connections, so that none of those takes the
 #: port of a killed API before it is started again. Each API of this process has its own.

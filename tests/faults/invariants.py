@@ -9,9 +9,10 @@ import psutil
 
 from academy.lifecycle import TERMINAL
 from academy.store.jobs import jobs
-from tests.faults.programs import processes_of, until
+from tests.faults.programs import processes_of
 from tests.faults.stack import Stack
 from tests.faults.trainer_double import weights_after
+from tests.waiting import until
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from academy.host.processes import end_group, spawn
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 #: A process dies with the thread that started it, and threads of a test come and go: one that lives
@@ -115,30 +114,3 @@ def processes_of(home: Path) -> Iterator[psutil.Process]:
                 continue
             if each.environ().get("ACADEMY_HOME") == str(home):
                 yield each
-
-
-def until(
-    condition: Callable[[], bool], within: float, what: str | Callable[[], str], poll: float = 0.05
-) -> float:
-    """Wait for a condition; the seconds it took. Fails with `what` when the time is over.
-
-    On a machine that is busy with other things it waits longer; see `patience`.
-    """
-    began = time.monotonic()
-    pause = threading.Event()
-    while not condition():
-        waited = time.monotonic() - began
-        if waited > within and waited > within * patience():
-            said = what() if callable(what) else what
-            raise AssertionError(f"not within {waited:.1f} s: {said}")
-        pause.wait(poll)
-    return time.monotonic() - began
-
-
-def patience() -> float:
-    """By what limits are multiplied: 1, or more where processes queue for the cores.
-
-    The harness by itself keeps two processes a core runnable for some of the time.
-    """
-    load, _, _ = os.getloadavg()
-    return max(1.0, load / (2 * (os.cpu_count() or 1)))

@@ -30,8 +30,9 @@ from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from tests.faults.form import START_SECONDS, Form
 from tests.faults.lanes import side_by_side
-from tests.faults.programs import Program, processes_of, until
+from tests.faults.programs import Program, processes_of
 from tests.faults.proxy import Proxy
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 _DOUBLE = Path(__file__).with_name("trainer_double.py")

@@ -12,10 +12,10 @@ from tests.faults import invariants
 from tests.faults.api import Api
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side
-from tests.faults.programs import until
 from tests.faults.proxy import Proxy, Trap
 from tests.faults.report import Report, Row
 from tests.faults.stack import Stack, through
+from tests.waiting import until
 
 #: Requests at the same time. The first to reach the moment is the one that the kill is placed in;
 #: the others are wherever they are then. Every second one has an ``Idempotency-Key``.

@@ -11,9 +11,10 @@ import pytest
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
 from tests.faults.report import Report, Row
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 WORKERS = 5
 

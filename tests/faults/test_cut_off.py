@@ -13,10 +13,11 @@ from academy.host.processes import is_alive
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
 from tests.faults.proxy import Proxy
 from tests.faults.report import Report
 from tests.faults.stack import Stack, through
+from tests.waiting import until
 
 #: Workers that the fault befalls at the same time, and as many that take their jobs over.
 PAIRS = 5

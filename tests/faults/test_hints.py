@@ -11,9 +11,9 @@ import redis
 from academy.store.jobs import jobs
 from tests.faults import invariants
 from tests.faults.form import Form
-from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 WORKERS = 2
 

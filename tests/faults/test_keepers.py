@@ -15,9 +15,10 @@ import pytest
 
 from tests.faults import invariants
 from tests.faults.form import Form
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 #: The shift of each worker's clock, as libfaketime writes it.
 OFFSETS = ["+5m", "-5m"]

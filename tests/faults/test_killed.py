@@ -11,9 +11,9 @@ import time
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side
-from tests.faults.programs import patience, until
 from tests.faults.report import Report, Row
 from tests.faults.stack import Stack
+from tests.waiting import patience, until
 
 EVERY = 5
 #: Jobs that are killed at the same time, and the workers that they find free slots on.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.faults import invariants
 from tests.faults.form import Form
-from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 
 def test_a_job_that_never_fits_fails_after_three_crashes(

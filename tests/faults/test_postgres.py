@@ -12,9 +12,9 @@ import pytest
 from academy.store.jobs import jobs
 from tests.faults import invariants
 from tests.faults.form import Form
-from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

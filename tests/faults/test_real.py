@@ -18,10 +18,11 @@ from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.lanes import side_by_side
 from tests.faults.mounts import nothing_half_published, small_disk
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
 from tests.faults.report import Report
 from tests.faults.stack import Stack
 from tests.integration.trainer.conftest import make_dataset
+from tests.waiting import until
 
 #: Dropout, accumulation and evaluations on the way: everything with a state of its own.
 RECIPE: dict[str, Any] = {

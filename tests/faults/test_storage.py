@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.faults import invariants
 from tests.faults.form import Form
 from tests.faults.mounts import nothing_half_published, read_only
-from tests.faults.programs import until
 from tests.faults.report import Report
 from tests.faults.stack import Stack
+from tests.waiting import until
 
 
 def test_a_store_that_refuses_writes_fails_the_job_and_frees_the_slot(

@@ -13,10 +13,10 @@ import redis
 from tests.faults import invariants
 from tests.faults.api import Api
 from tests.faults.form import START_SECONDS, Form
-from tests.faults.programs import until
 from tests.faults.proxy import Proxy
 from tests.faults.report import Report, Row
 from tests.faults.stack import Stack, through
+from tests.waiting import until
 
 #: Celery's own waits (socket time-outs, pauses between connects) are no settings and do not shrink.
 UNSCALED_SECONDS = 15.0

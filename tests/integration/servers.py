@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.ports import next_port
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 
@@ -38,12 +37,12 @@ def start_model_server(
 
 def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:
     """Wait until the server answers that it is ready; fails with its log."""
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline and served.process.poll() is None:
+
+    def is_ready() -> bool:
+        assert served.process.poll() is None, served.log.read_text()
         try:
-            if httpx.get(served.url + served.health, timeout=5).status_code == 200:
-                return
+            return httpx.get(served.url + served.health, timeout=5).status_code == 200
         except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(0.05)
-    pytest.fail(f"the server did not become ready:\n{served.log.read_text()}")
+            return False  # it does not listen yet
+
+    until(is_ready, timeout_seconds, lambda: f"it is ready:\n{served.log.read_text()}")

@@ -7,7 +7,6 @@ import os
 import runpy
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import redis
 from celery import Celery
 
 from academy import queues
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -70,11 +70,13 @@ def test_a_worker_of_the_queue_runs_the_hint_in_its_main_process_and_ends_on_sig
         stderr=subprocess.STDOUT,
     )
     try:
-        end = time.monotonic() + 60
-        while not (tmp_path / "job-1").exists() or not (tmp_path / "job-1").read_text():
-            assert worker.poll() is None, worker.communicate()[0].decode()
-            assert time.monotonic() < end, "the worker did not run the hint"
-            time.sleep(0.05)
+        noted = tmp_path / "job-1"
+        until(
+            lambda: worker.poll() is not None or (noted.exists() and noted.read_text()),
+            60,
+            "the worker runs the hint",
+        )
+        assert worker.poll() is None, worker.communicate()[0].decode()
         worker.terminate()
         output = worker.communicate(timeout=60)[0].decode()
     finally:

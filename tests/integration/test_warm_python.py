@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from academy.host.processes import end_group, spawn, wait_until_gone
-from tests.faults.programs import until
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 _PROGRAM = """

@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +54,15 @@ APIS = (
     "academy.api.server",
     "academy.api.app",
     "gunicorn.workers.ggevent",
+)
+#: What the command `academy` imports for one or another of its words.
+COMMANDS = (
+    "academy.cli.app",
+    "academy.cli.checks",
+    "academy.cli.preflight",
+    "academy.cli.sweeps",
+    "academy.client",
+    "academy.store.migrate",
 )
 
 _HERE = Path(__file__).parent
@@ -115,6 +125,22 @@ class WarmPython:
             streams.close_theirs()
         door.settimeout(_START_SECONDS)
         return WarmProcess(door, streams)
+
+    def run(
+        self, module: str, *arguments: str, env: Mapping[str, str], timeout_seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """What `start` starts, once it has ended, and what it said."""
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            process = self.start(module, *arguments, env=env, stdout=stdout, stderr=stderr)
+            try:
+                status = process.wait(timeout_seconds)
+            finally:
+                process.kill()
+            said = []
+            for each in (stdout, stderr):
+                each.seek(0)
+                said.append(each.read().decode())
+        return subprocess.CompletedProcess([module, *arguments], status, *said)
 
     def with_warm_children(self, module: str) -> list[str]:
         """The words that start a module cold, whose own children of this Python are warm."""

@@ -7,11 +7,9 @@ import signal
 import threading
 
 from academy import logs
-from academy.artifacts.store import require_store
-from academy.events.stream import require_address
+from academy.ops.ready import require_ready
 from academy.settings import Settings
 from academy.store.engine import open_sessions
-from academy.store.schema import require_in_order
 from workers.keeper.loop import Keeper
 from workers.starting import once, refused_clearly
 
@@ -24,10 +22,7 @@ def main() -> None:
     with refused_clearly():
         settings = Settings.from_env()
         logs.setup("keeper", settings.log_level)
-        settings.require_enabled()
-        require_address(settings)
-        require_store(settings)
-        require_in_order(settings.postgres.url)
+        require_ready(settings)
     stopping = threading.Event()
 
     stop = once(lambda *_: stopping.set())

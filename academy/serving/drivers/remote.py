@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import httpx
@@ -37,6 +39,15 @@ _TYPED: dict[str, type[AcademyError]] = {
 }
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are believed: reading them takes 40 ms and happens once.
+
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name others, as they do for the client.
+    """
+    return httpx.create_ssl_context()
+
+
 class Remote:
     """One model server, reached by httpx."""
 
@@ -48,6 +59,7 @@ class Remote:
             limits=httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=_KEEPALIVE_SECONDS),
             # A proxy from the environment has no business between Academy and its model server.
             trust_env=False,
+            verify=_authorities(),
         )
 
     def get(self, path: str, seconds: float) -> httpx.Response:

@@ -14,14 +14,12 @@ from typing import Any
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
-from typer.testing import CliRunner
 from websockets.sync.client import ClientConnection, connect
 
 from academy.access.keys import Role, make_key
 from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.cli.app import app as commands
 from academy.curation.supervisor import curate_job
 from academy.host.processes import end_group
 from academy.jobs.attempt import carry_out
@@ -31,6 +29,7 @@ from academy.store.engine import Sessions
 from academy.store.jobs import transitions
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
+from tests.commands import invoke
 from tests.integration import servers
 from tests.integration.servers import wait_until_ready
 from tests.warm.python import WarmPython
@@ -237,7 +236,7 @@ def run(served, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("ACADEMY_API_KEY", served.key)
 
     def run(*words: str) -> str:
-        answer = CliRunner().invoke(commands, list(words))
+        answer = invoke(*words)
         if answer.exception is not None:
             raise answer.exception
         return answer.output

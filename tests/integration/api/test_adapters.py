@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from academy.store.engine import Sessions
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 from tests.integration.servers import start_model_server, wait_until_ready
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 CHAT = {
@@ -216,9 +216,12 @@ class TestWithAModelServer:
                 )
                 assert moved.status_code == 200, moved.text
                 seen = len(answers)
-                deadline = time.monotonic() + 30
-                while len(answers) < seen + 16 and not failed and time.monotonic() < deadline:
-                    time.sleep(0.01)
+                until(
+                    lambda seen=seen: len(answers) >= seen + 16 or failed,  # type: ignore[misc]
+                    30,
+                    "sixteen more answers",
+                    poll=0.01,
+                )
         done.set()
         for each in threads:
             each.join(timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions
 from academy.store.jobs.transitions import Claim, Failure
+from tests.waiting import until
 
 NDJSON = "application/x-ndjson"
 
@@ -80,13 +80,16 @@ def repository(settings: Settings) -> Path:
 
 def curate(sessions: Sessions, end: dict[str, Any] | Failure) -> None:
     """Take the queued curation and end it as a worker would."""
-    deadline = time.monotonic() + 20
-    job = None
-    while job is None and time.monotonic() < deadline:
+    jobs = []
+
+    def is_claimed() -> bool:
         with sessions.begin() as session:
-            job = transitions.claim(session, "curation", "worker-1", 60.0)
-        time.sleep(0.02)
-    assert job is not None, "no curation was queued"
+            jobs.append(transitions.claim(session, "curation", "worker-1", 60.0))
+        return jobs[-1] is not None
+
+    until(is_claimed, 20, "a curation is queued")
+    job = jobs[-1]
+    assert job is not None
     held = Claim(job.id, job.fence, job.attempt, "worker-1")
     with sessions.begin() as session:
         if isinstance(end, Failure):

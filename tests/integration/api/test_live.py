@@ -28,6 +28,7 @@ from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
+from tests.waiting import until
 
 BASE = "/api/v1/academy"
 
@@ -264,8 +265,12 @@ def test_a_killed_api_leaves_the_job_and_its_remembered_answer_or_neither(
     senders = [threading.Thread(target=send, args=(number,)) for number in range(20)]
     for each in senders:
         each.start()
-    while len(answers) < 3 and any(each.is_alive() for each in senders):
-        time.sleep(0.005)
+    until(
+        lambda: len(answers) >= 3 or not any(each.is_alive() for each in senders),
+        60,
+        "three answers",
+        poll=0.005,
+    )
     served.process.kill()
     for each in senders:
         each.join(timeout=30)

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.cli.app import app as commands
 from academy.settings import Settings
 from academy.store.data import datasets
 from academy.store.engine import Sessions
@@ -19,6 +17,7 @@ from academy.store.jobs import jobs, transitions, workers
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
 from academy.trainer.tiny import make_tiny_model
+from tests.commands import invoke
 
 GIB = 1 << 30
 
@@ -264,7 +263,7 @@ def test_the_command_shows_it_in_a_table(
 ) -> None:
     monkeypatch.setenv("ACADEMY_URL", f"http://{served.host}")
     monkeypatch.setenv("ACADEMY_API_KEY", served.key)
-    answer = CliRunner().invoke(commands, ["preflight", "--dataset", rows])
+    answer = invoke("preflight", "--dataset", rows)
     assert answer.exception is None, answer.output
     assert "No GPU worker is alive" in answer.output
     assert "9 of 10 usable" in answer.output

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from academy.access.keys import Role
-from academy.cli.app import app as commands
 from academy.errors import AcademyError
 from academy.events import archive
 from academy.events.event import Event, EventId
@@ -22,6 +20,7 @@ from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim, Failure
 from academy.store.plans import sweeps
 from academy.sweeps.advance import advance_sweeps
+from tests.commands import invoke
 
 GRID = {"learning_rate": {"values": [0.001, 0.0001, 0.00001]}, "lora_rank": {"values": [4, 8]}}
 
@@ -356,7 +355,7 @@ def test_the_commands_start_show_list_and_cancel_a_sweep(
     monkeypatch.setenv("ACADEMY_API_KEY", served.key)
 
     def run(*words: str) -> str:
-        answer = CliRunner().invoke(commands, ["sweep", *words])
+        answer = invoke("sweep", *words)
         if answer.exception is not None:
             raise answer.exception
         return answer.output

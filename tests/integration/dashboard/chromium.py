@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from academy.host.processes import end_group, spawn
+from tests.waiting import until
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: How long the browser has to start, and to do what it is told.
@@ -168,14 +169,16 @@ def browser(folder: Path) -> Iterator[Page]:
 
 def _address(profile: Path, process: subprocess.Popen[bytes], log: Path) -> str:
     """The websocket of the browser's page: Chromium writes its port into a file of its profile."""
-    deadline = time.monotonic() + _SECONDS
     file = profile / "DevToolsActivePort"
-    while time.monotonic() < deadline and process.poll() is None:
+    pages: list[str] = []
+
+    def has_a_page() -> bool:
+        assert process.poll() is None, log.read_text(errors="replace")
         port = file.read_text().partition("\n")[0] if file.exists() else ""
         if port:
             targets = httpx.get(f"http://127.0.0.1:{port}/json/list", timeout=_SECONDS).json()
-            pages = [each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page"]
-            if pages:
-                return str(pages[0])
-        time.sleep(0.05)
-    pytest.fail(f"the browser did not start:\n{log.read_text(errors='replace')}")
+            pages.extend(each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page")
+        return bool(pages)
+
+    until(has_a_page, _SECONDS, lambda: f"a page is open:\n{log.read_text(errors='replace')}")
+    return pages[0]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +11,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from academy.access.keys import Role, make_key
+from tests.warm.python import WarmPython
 
 
 @pytest.fixture
@@ -26,16 +25,13 @@ def address(app) -> Iterator[str]:
     server.server_close()
 
 
-def test_the_command_prints_a_link_that_opens_the_dashboard(address, sessions) -> None:
+def test_the_command_prints_a_link_that_opens_the_dashboard(
+    address, sessions, warm_commands: WarmPython
+) -> None:
     with sessions.begin() as session:
         _, key = make_key(session, "the cli", Role.OPERATOR)
-    done = subprocess.run(
-        [sys.executable, "-m", "academy.cli", "ticket"],
-        env={**os.environ, "ACADEMY_URL": address, "ACADEMY_API_KEY": key},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    env = {**os.environ, "ACADEMY_URL": address, "ACADEMY_API_KEY": key}
+    done = warm_commands.run("academy.cli", "ticket", env=env)
     assert done.returncode == 0, done.stderr
     link = done.stdout.strip()
     assert link.startswith(f"{address}/academy?ticket=tkt_")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from academy.embedded import children, program
 from academy.embedded.children import Change, Child, ChildFailed, Program
 from academy.embedded.process_set import Interrupted, ProcessSet, StopSignals
 from academy.host.processes import is_alive, wait_until_gone
+from tests.waiting import until
 
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
 STUBBORN = (
@@ -28,13 +29,6 @@ def child_program(tmp_path: Path, code: str, name: str = "child", **more: object
     command = (sys.executable, "-c", code)
     log = tmp_path / f"{name}.log"
     return Program(name=name, command=command, env=dict(os.environ), log=log, **more)  # type: ignore[arg-type]
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -52,7 +46,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     assert child.process is not None
     first = child.process.pid
     os.kill(first, signal.SIGKILL)
-    until(lambda: child.tend() is Change.RESTARTED)
+    until(lambda: child.tend() is Change.RESTARTED, 10, "it is started again")
     assert child.process is not None and child.process.pid != first
     child.kill()
 
@@ -63,7 +57,7 @@ def test_a_child_that_keeps_dying_is_given_up_and_its_log_is_shown(
     monkeypatch.setattr(children, "_FIRST_PAUSE_SECONDS", 0.01)
     child = Child(child_program(tmp_path, "raise SystemExit('the port is taken')"))
     child.start()
-    until(lambda: child.tend() is Change.GIVEN_UP)
+    until(lambda: child.tend() is Change.GIVEN_UP, 10, "it is given up")
     assert child.program.log.read_text().count("the port is taken") == 5
     assert child.tend() is Change.NOTHING
     with pytest.raises(ChildFailed, match=r"'child' keeps dying[\s\S]*the port is taken"):
@@ -78,7 +72,7 @@ def test_a_worker_that_was_drained_stays_ended_and_ends_the_watch(
     assert [child.ended for child in processes.children] == [True]
     failing = Child(child_program(tmp_path, "raise SystemExit(1)", "failing", may_end=True))
     failing.start()
-    until(lambda: failing.tend() is Change.RESTARTED)
+    until(lambda: failing.tend() is Change.RESTARTED, 10, "it is started again")
     failing.kill()
 
 
@@ -114,8 +108,10 @@ def test_what_a_child_left_running_ends_with_it(tmp_path: Path) -> None:
     )
     child = Child(child_program(tmp_path, code))
     child.start()
-    until(lambda: child.has_ended())
-    until(lambda: child.tend() is not Change.NOTHING or child.process is None)
+    until(lambda: child.has_ended(), 10, "it ends")
+    until(
+        lambda: child.tend() is not Change.NOTHING or child.process is None, 10, "its end is seen"
+    )
     grandchild = int(child.program.log.read_text().split()[0])
     assert wait_until_gone(grandchild, 10)
     child.kill()
@@ -129,7 +125,7 @@ def test_a_stop_goes_in_reverse_and_kills_what_ignores_it(
         child_program(tmp_path, STUBBORN, "two", grace_seconds=0.2),
     ]
     processes.start(programs)
-    until(lambda: all("up" in each.log.read_text() for each in programs))
+    until(lambda: all("up" in each.log.read_text() for each in programs), 10, "all are up")
     pids = processes.pids()
     assert list(pids) == ["one", "two"]
     processes.stop()
@@ -141,7 +137,7 @@ def test_another_signal_while_stopping_cuts_the_grace(
 ) -> None:
     patient = child_program(tmp_path, STUBBORN, grace_seconds=60)
     processes.start([patient])
-    until(lambda: "up" in patient.log.read_text())
+    until(lambda: "up" in patient.log.read_text(), 10, "it is up")
     impatient = subprocess.Popen(
         [sys.executable, "-c", f"import os, signal; os.kill({os.getpid()}, signal.SIGINT)"]
     )
@@ -191,11 +187,11 @@ def test_a_large_log_is_put_aside_while_the_child_goes_on_writing(
         )
     os.close(reader)
     os.write(writer, b"2000\n")
-    until(lambda: log.stat().st_size == 2001)
+    until(lambda: log.stat().st_size == 2001, 10, "it has said all")
     program.limit_log(log)
     assert log.stat().st_size == 0
     assert (tmp_path / "child.log.1").stat().st_size == 2001
     os.write(writer, b"10\n")
-    until(lambda: log.stat().st_size == 11)
+    until(lambda: log.stat().st_size == 11, 10, "it says more")
     os.close(writer)
     process.wait(timeout=10)

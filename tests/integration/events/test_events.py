@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +19,7 @@ from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -55,6 +55,11 @@ def write(
 
 def watch(hub: Hub, job_id: str, after: EventId | None = None) -> list[Event]:
     return [event for batch in hub.watch(job_id, after) for event in batch]
+
+
+def looks(client: redis.Redis) -> int:
+    """How many pages of a stream the server gave since its statistics were reset."""
+    return int(client.info("commandstats").get("cmdstat_xrange", {}).get("calls", 0))
 
 
 def ids(events: list[Event]) -> list[str]:
@@ -139,10 +144,7 @@ def test_a_watcher_that_comes_after_a_flush_waits_for_what_is_on_its_way_to_the_
     follower = threading.Thread(target=lambda: seen.extend(watch(hub, job_id)))
     client.config_resetstat()
     follower.start()
-    deadline = time.monotonic() + 10
-    while client.info("commandstats").get("cmdstat_xrange", {}).get("calls", 0) < 3:
-        assert time.monotonic() < deadline, "the watcher did not look"
-        time.sleep(0.005)
+    until(lambda: looks(client) >= 3, 10, "the watcher looks", poll=0.005)
     with sessions.begin() as session:
         archive.append(session, job_id, every[:3])
     follower.join(timeout=30)

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGTERM
 
@@ -25,6 +24,7 @@ from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.trainer.tiny import make_tiny_model
 from tests.integration.launchers.trainings import IMAGE, Trainings
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 _PROGRAMS = ("dockerd", "mmdebstrap", "containerd", "runc")
@@ -73,15 +73,12 @@ def _engine(path: str) -> Iterator[docker.APIClient]:
         death_signal=SIGTERM,  # it then ends its containers and unmounts their folders
     )
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            with socket.socket(socket.AF_UNIX) as door:
-                if door.connect_ex(f"{folder}/docker.sock") == 0:
-                    break
-            if process.poll() is not None or time.monotonic() > deadline:
-                log = (folder / "dockerd.log").read_text()[-3000:]
-                pytest.fail(f"dockerd does not answer:\n{log}")
-            time.sleep(0.05)
+        until(
+            lambda: process.poll() is not None or _answers(folder),
+            60,
+            "dockerd answers or ends",
+        )
+        assert process.poll() is None, (folder / "dockerd.log").read_text()[-3000:]
         client = docker.APIClient(base_url=url, version="1.41", timeout=120)
         repository, _, tag = IMAGE.partition(":")
         client.import_image_from_file(str(_base_image()), repository=repository, tag=tag)
@@ -156,21 +153,13 @@ def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Waits for a condition; fails when it has not come true in time."""
-
-    def eventually(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
-            time.sleep(0.05)
-
-    return eventually
-
-
-@pytest.fixture
 def trainings(habitat: Settings, sessions: Sessions, dataset: str) -> Trainings:
     return Trainings(habitat, sessions, dataset)
+
+
+def _answers(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as door:
+        return door.connect_ex(f"{folder}/docker.sock") == 0
 
 
 def _row(number: int) -> str:

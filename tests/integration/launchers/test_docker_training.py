@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +11,7 @@ import docker
 from academy.lifecycle import FailureCode, Reason, Status
 from academy.store.jobs import jobs, transitions
 from tests.integration.launchers.trainings import Trainings
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +28,12 @@ def test_a_training_in_a_container_leaves_an_adapter_and_no_container(
 
 
 def test_a_drain_lets_the_container_write_a_checkpoint_that_the_next_one_goes_on_from(
-    trainings: Trainings, eventually: Callable[..., None]
+    trainings: Trainings,
 ) -> None:
     job, draining = trainings.submit(**LONG), threading.Event()
     work = threading.Thread(target=trainings.carry_out, args=(job, draining))
     work.start()
-    eventually(lambda: trainings.step(job.id), "a step")
+    until(lambda: trainings.step(job.id), 60, "a step")
     draining.set()
     work.join(timeout=60)
     stopped = trainings.job(job.id)
@@ -46,7 +46,7 @@ def test_a_drain_lets_the_container_write_a_checkpoint_that_the_next_one_goes_on
     work = threading.Thread(target=trainings.carry_out, args=(again,))
     work.start()
     step = stopped.checkpoint["step"]
-    eventually(lambda: (trainings.job(job.id).progress or {}).get("step", 0) > step, "a later step")
+    until(lambda: (trainings.job(job.id).progress or {}).get("step", 0) > step, 60, "a later step")
     with trainings.sessions.begin() as session:
         transitions.request_cancel(session, job.id)
     work.join(timeout=60)
@@ -110,12 +110,12 @@ def test_without_an_engine_the_job_waits_for_it_or_runs_natively_where_policy_sa
 
 
 def test_a_container_that_somebody_removes_costs_the_attempt_only(
-    trainings: Trainings, engine: docker.APIClient, eventually: Callable[..., None]
+    trainings: Trainings, engine: docker.APIClient
 ) -> None:
     job = trainings.submit(**LONG)
     work = threading.Thread(target=trainings.carry_out, args=(job,))
     work.start()
-    eventually(lambda: trainings.step(job.id), "a step")
+    until(lambda: trainings.step(job.id), 60, "a step")
     [container] = engine.containers(filters={"label": f"academy.job={job.id}"})
     engine.remove_container(container["Id"], force=True)  # as an administrator would
     work.join(timeout=60)

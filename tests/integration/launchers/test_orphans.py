@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from academy.training.launchers.orphans import OrphanSweep, remove_orphans
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from tests.integration.launchers.trainings import IMAGE, Trainings
+from tests.waiting import until
 from workers.keeper.duty import Context
 from workers.keeper.publish_hints import PublishHints
 from workers.keeper.reap_leases import ReapLeases
@@ -34,7 +34,6 @@ def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
     sessions: Sessions,
     dataset: str,
     engine: docker.APIClient,
-    eventually: Callable[..., None],
     tmp_path: Path,
 ) -> None:
     request = TrainingRequest(dataset_id=dataset, num_epochs=100)
@@ -52,14 +51,14 @@ def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
     try:
         context = Context.of(settings, sessions)
         PublishHints(context).do()
-        eventually(lambda: step(sessions, job_id), "a step of the worker's training", 120)
+        until(lambda: step(sessions, job_id), 120, "a step of the worker's training")
         [container] = of_job(engine, job_id)
         assert container["State"] == "running"
         worker.kill()
         # The lifeline: the engine ends its standard input, and the trainer ends itself.
-        eventually(lambda: of_job(engine, job_id)[0]["State"] == "exited", "the trainer's end")
+        until(lambda: of_job(engine, job_id)[0]["State"] == "exited", 60, "the trainer's end")
         assert RemoveOrphans(context).do() == 0  # its lease has not run out: it may still be alive
-        eventually(ReapLeases(context).do, "the end of the lease")
+        until(ReapLeases(context).do, 60, "the end of the lease")
         assert RemoveOrphans(context).do() == 1
         assert of_job(engine, job_id) == []
     finally:
@@ -68,14 +67,14 @@ def test_a_killed_worker_leaves_no_trainer_and_after_the_sweep_no_container(
 
 
 def test_only_containers_whose_job_is_held_by_nobody_or_another_are_removed(
-    trainings: Trainings, engine: docker.APIClient, eventually: Callable[..., None]
+    trainings: Trainings, engine: docker.APIClient
 ) -> None:
     held = trainings.submit()
     stale, foreign = str(held.fence - 1), "training_of_another_database"
     for job_id, fence in ((held.id, str(held.fence)), (held.id, stale), (foreign, "1")):
         engine.create_container(IMAGE, "true", labels={JOB: job_id, FENCE: fence})
     with OrphanSweep(trainings.sessions, trainings.settings):
-        eventually(lambda: len(of_job(engine, held.id)) == 1, "the first sweep of a worker")
+        until(lambda: len(of_job(engine, held.id)) == 1, 60, "the first sweep of a worker")
     assert [each["Labels"][FENCE] for each in of_job(engine, held.id)] == [str(held.fence)]
     with trainings.sessions.begin() as session:
         transitions.request_cancel(session, held.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from academy.artifacts.manifest import write_manifest
 from academy.host.processes import end_group
 from academy.serving.drivers import AdapterRef
 from tests.integration.servers import Served, start_model_server, wait_until_ready
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 NAME = "tiny"
@@ -73,11 +73,8 @@ def server(
 
 def wait_for_running(served: Served, running: int, timeout_seconds: float = 20) -> None:
     """Wait until so many requests run on the server."""
-    deadline = time.monotonic() + timeout_seconds
-    seen = None
-    while time.monotonic() < deadline:
-        seen = httpx.get(f"{served.url}/health", timeout=5).json()["running"]
-        if seen == running:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"{seen} requests run, not {running}")
+
+    def seen() -> int:
+        return int(httpx.get(f"{served.url}/health", timeout=5).json()["running"])
+
+    until(lambda: seen() == running, timeout_seconds, lambda: f"{running} run, not {seen()}")

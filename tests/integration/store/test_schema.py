@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -44,29 +44,34 @@ def test_the_revision_that_is_needed_is_the_last_one_that_alembic_knows() -> Non
     assert scripts.get_heads() == [schema.needed_revision()]
 
 
+@pytest.fixture
+def read_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Has the migrations of a folder read, and the real ones again afterwards."""
+
+    def read_again(folder: Path) -> None:
+        monkeypatch.setattr(schema, "MIGRATIONS", folder)
+        schema._named.cache_clear()
+        schema.needed_revision.cache_clear()
+
+    real = schema.MIGRATIONS
+    yield read_again
+    read_again(real)
+
+
 def test_what_a_migration_says_of_itself_is_read_in_both_of_alembics_styles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, read_again: Callable[[Path], None]
 ) -> None:
     versions = tmp_path / "versions"
     versions.mkdir()
     (versions / "a.py").write_text("revision = '0001'\ndown_revision = None\n")
     second = 'revision: str = "0002"\ndown_revision: str | None = "0001"\n'
     (versions / "b.py").write_text(second)
-    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path)
-    fresh(schema)
+    read_again(tmp_path)
     assert (schema.needed_revision(), schema.revisions()) == ("0002", {"0001", "0002"})
     (versions / "c.py").write_text(second.replace("0002", "0003"))
-    fresh(schema)
+    read_again(tmp_path)
     with pytest.raises(RuntimeError, match=r"end in 2, not in one: \['0002', '0003'\]"):
         schema.needed_revision()
-    monkeypatch.undo()
-    fresh(schema)
-
-
-def fresh(module: Any) -> None:
-    """Have the migrations read again."""
-    module._named.cache_clear()
-    module.needed_revision.cache_clear()
 
 
 def test_a_database_of_a_newer_version_is_not_migrated(database_url: str) -> None:

@@ -18,7 +18,8 @@ from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions, workers
 from academy.store.jobs.tables import Job, Worker
-from tests.faults.programs import Program, until
+from tests.faults.programs import Program
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 _DOUBLE = Path(__file__).parents[2] / "faults" / "trainer_double.py"

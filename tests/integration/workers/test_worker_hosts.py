@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -212,17 +210,17 @@ def _message(task: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "status", "said"),
+    ("warm", "command", "said"),
     [
-        (["academy.cli", "worker", "--queue", "tpu"], 2, "tpu"),
-        (["workers", "tpu"], 2, "invalid choice: 'tpu'"),
+        ("warm_commands", ["academy.cli", "worker", "--queue", "tpu"], "tpu"),
+        ("warm_workers", ["workers", "tpu"], "invalid choice: 'tpu'"),
     ],
 )
-def test_an_unknown_queue_is_named(command: list[str], status: int, said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == status and said in done.stderr and "Traceback" not in done.stderr
+def test_an_unknown_queue_is_named(
+    request: pytest.FixtureRequest, warm: str, command: list[str], said: str
+) -> None:
+    done = request.getfixturevalue(warm).run(*command, env=os.environ)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_gpu_that_is_not_there_is_named_at_the_start(yard: Yard, driver: Driver) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +16,16 @@ from academy.cli.checks import CHECKS
 from academy.cli.findings import Finding, State
 from academy.cli.variables import doubts_about
 from academy.settings import Settings
+from tests.warm.python import WarmPython
 
 Doctor = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def doctor(tmp_path: Path) -> Doctor:
+def doctor(warm_commands: WarmPython, tmp_path: Path) -> Doctor:
     def run(**environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "academy.cli", "doctor", "--json"],
-            env={**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        env = {**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), **environ}
+        return warm_commands.run("academy.cli", "doctor", "--json", env=env)
 
     return run
 

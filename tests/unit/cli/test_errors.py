@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.warm.python import WarmPython
+
 Academy = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def academy(tmp_path: Path) -> Academy:
+def academy(warm_commands: WarmPython, tmp_path: Path) -> Academy:
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "academy.cli", *arguments],
-            env={**os.environ, "ACADEMY_HOME": str(tmp_path), **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        env = {**os.environ, "ACADEMY_HOME": str(tmp_path), **environ}
+        return warm_commands.run("academy.cli", *arguments, env=env)
 
     return run
 
@@ -118,10 +113,21 @@ def test_nothing_starts_where_academy_is_switched_off(
 
 
 @pytest.mark.parametrize(
-    "module", ["academy.api", "workers.keeper", "workers gpu", "workers curation"]
+    ("warm", "words"),
+    [
+        ("warm_apis", ["academy.api"]),
+        ("warm_workers", ["workers.keeper"]),
+        ("warm_workers", ["workers", "gpu"]),
+        ("warm_workers", ["workers", "curation"]),
+    ],
 )
 def test_no_process_runs_where_academy_is_switched_off(
-    tmp_path: Path, module: str, database_url: str, valkey_url: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    warm: str,
+    words: list[str],
+    database_url: str,
+    valkey_url: str,
 ) -> None:
     given = {
         "ACADEMY_HOME": str(tmp_path),
@@ -129,14 +135,7 @@ def test_no_process_runs_where_academy_is_switched_off(
         "ACADEMY_REDIS_URL": valkey_url,
         "ENABLE_ACADEMY": "off",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", *module.split()],
-        env={**os.environ, **given},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = request.getfixturevalue(warm).run(*words, env={**os.environ, **given})
     assert done.returncode == 1
     assert "Academy is switched off" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

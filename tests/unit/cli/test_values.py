@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from academy.cli.app import app
 from academy.cli.data import BadLine
 from academy.cli.output import request_body
 from academy.cli.sweeps import BadKnob
 from academy.cli.values import BadPair, BadValue, GivenTwice, read_value
 from academy.errors import AcademyError
 from academy.wire.sending import Unsendable
+from tests.commands import invoke
+from tests.warm.python import WarmPython
 
 
 def error_of(*words: str) -> BaseException | None:
-    return CliRunner().invoke(app, list(words)).exception
+    return invoke(*words).exception
 
 
 @pytest.fixture(autouse=True)
@@ -166,15 +164,10 @@ def test_a_bad_line_of_a_file_of_lessons_is_told_before_anything_is_sent(
         [b"train", b"--base-model", b"\xff"],
     ],
 )
-def test_at_the_terminal_each_is_one_error_with_a_way_out(words: list[bytes]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "academy.cli", *words],
-        env={**os.environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_at_the_terminal_each_is_one_error_with_a_way_out(
+    words: list[bytes], warm_commands: WarmPython
+) -> None:
+    done = warm_commands.run("academy.cli", *map(os.fsdecode, words), env=os.environ)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("academy: ") and len(done.stderr.splitlines()) == 2
     assert "Error" not in done.stderr and "--debug" not in done.stderr

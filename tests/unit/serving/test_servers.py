@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -170,20 +168,18 @@ def test_a_new_kind_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     found.close()
 
 
-@pytest.mark.parametrize("program", [["academy.cli", "up"], ["academy.api"]])
-def test_nothing_starts_with_an_unknown_kind(program: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *program],
-        env={
-            **os.environ,
-            "ACADEMY_HOME": str(tmp_path / "home"),
-            "ACADEMY_RUNTIME_URL": "ollama+http://127.0.0.1:11434",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.mark.parametrize(
+    ("warm", "program"), [("warm_commands", ["academy.cli", "up"]), ("warm_apis", ["academy.api"])]
+)
+def test_nothing_starts_with_an_unknown_kind(
+    request: pytest.FixtureRequest, warm: str, program: list[str], tmp_path: Path
+) -> None:
+    env = {
+        **os.environ,
+        "ACADEMY_HOME": str(tmp_path / "home"),
+        "ACADEMY_RUNTIME_URL": "ollama+http://127.0.0.1:11434",
+    }
+    done = request.getfixturevalue(warm).run(*program, env=env)
     assert done.returncode == 1
     assert "'ollama+http://127.0.0.1:11434'" in done.stderr
     assert "embedded or vllm" in done.stderr

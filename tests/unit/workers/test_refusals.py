@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,35 @@ def test_a_database_that_cannot_be_used_is_said_in_one_line_of_the_log(
     assert line["message"].startswith("PostgreSQL cannot be used: ")
 
 
-def test_an_api_without_redis_says_so(warm_apis: WarmPython, tmp_path: Path) -> None:
-    environ = {**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), "ACADEMY_REDIS_URL": ""}
+def test_a_cold_start_refuses_as_a_warm_one_does(tmp_path: Path) -> None:
+    environ = {**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), "ACADEMY_REDIS_URL": "no"}
+    command = [sys.executable, "-m", "workers", "gpu"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (done.returncode, line["code"]) == (1, "bad_setting")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ACADEMY_REDIS_URL": ""}, "ACADEMY_REDIS_URL is '', but it must be "),
+        (
+            {
+                "ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0",
+                "ACADEMY_DATABASE_URL": "postgresql://127.0.0.1:1/x",
+            },
+            "PostgreSQL cannot be used: ",
+        ),
+    ],
+)
+def test_an_api_without_a_server_says_so(
+    variables: Mapping[str, str], said: str, warm_apis: WarmPython, tmp_path: Path
+) -> None:
+    environ = {**os.environ, "ACADEMY_HOME": str(tmp_path / "home"), **variables}
     process = warm_apis.start("academy.api", env=environ, stderr=subprocess.PIPE)
     (line,) = _said(process)
     assert process.wait(timeout=60) == 1
-    assert line.startswith("academy api: ACADEMY_REDIS_URL is '', but it must be ")
+    assert line.startswith(f"academy api: {said}")
 
 
 def _said(process: WarmProcess) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,16 +49,3 @@ def hinted(client: redis.Redis) -> Callable[[], int]:
         return int(waiting)
 
     return hinted
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    def eventually(condition: Callable[[], bool]) -> None:
-        waiting = threading.Event()
-        for _ in range(200):
-            if condition():
-                return
-            waiting.wait(0.05)
-        raise AssertionError("the condition did not come true in 10 s")
-
-    return eventually

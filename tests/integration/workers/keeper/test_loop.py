@@ -11,6 +11,7 @@ from academy.events import stream
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
+from tests.waiting import until
 from workers.keeper.loop import DUTIES, Keeper
 
 
@@ -29,7 +30,7 @@ def test_a_sweep_survives_redis_being_away(settings: Settings, sessions: Session
 
 
 def test_a_damaged_event_of_one_job_does_not_keep_the_others_from_being_reaped(
-    settings: Settings, sessions: Sessions, client, submit, eventually
+    settings: Settings, sessions: Sessions, client, submit
 ) -> None:
     keeper = Keeper(settings, sessions)
     damaged, lost = submit(), submit()
@@ -44,18 +45,18 @@ def test_a_damaged_event_of_one_job_does_not_keep_the_others_from_being_reaped(
         with sessions() as session:
             return jobs.get(session, lost).status == "queued"
 
-    eventually(is_queued_again)
+    until(is_queued_again, 10, "the job is queued again")
 
 
 def test_it_keeps_until_it_is_told_to_stop(
-    settings: Settings, sessions: Sessions, submit, hinted, eventually
+    settings: Settings, sessions: Sessions, submit, hinted
 ) -> None:
     stopping = threading.Event()
     thread = threading.Thread(target=Keeper(settings, sessions).run, args=[stopping])
     thread.start()
     try:
         submit()
-        eventually(lambda: hinted() == 1)
+        until(lambda: hinted() == 1, 10, "a hint waits")
     finally:
         stopping.set()
         thread.join(timeout=10)
