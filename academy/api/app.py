@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 
 from apiflask import APIFlask
 from flask import Response, g, request
@@ -30,7 +31,7 @@ from academy.web import metrics, problems
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
 from academy.web.sockets import Texts
-from academy.web.state import State
+from academy.web.state import State, state
 from academy.web.watchers import Watchers
 
 BASE = "/api/v1/academy"
@@ -65,6 +66,13 @@ _POOL = 20
 
 def create_app(settings: Settings) -> APIFlask:
     """The WSGI application. One per process: it holds the connections and the event hub."""
+    app = routes()
+    open_state(app, settings)
+    return app
+
+
+def routes() -> APIFlask:
+    """The application without settings and connections, which takes longest to make."""
     app = APIFlask(
         "academy.api",
         title="Academy",
@@ -74,6 +82,18 @@ def create_app(settings: Settings) -> APIFlask:
         static_folder=None,  # type: ignore[arg-type]  # Flask takes None, APIFlask passes it on
     )
     app.json = Json(app)
+    app.before_request(_begin)
+    app.after_request(_end)
+    problems.register(app)
+    openapi.configure(app)
+    for module in _MODULES:
+        prefix = None if module in _OUTSIDE_OF_BASE else BASE
+        app.register_blueprint(module.blueprint, url_prefix=prefix)
+    return app
+
+
+def open_state(app: APIFlask, settings: Settings) -> None:
+    """Give the application its settings and connections; ``State.close`` gives them back."""
     app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": settings.events.ping_seconds,
@@ -93,19 +113,12 @@ def create_app(settings: Settings) -> APIFlask:
         gateway=Gateway(settings, sessions, servers),
         watchers=watchers,
         texts=Texts(),
-        figures=metrics.install(app, metrics.Stock(settings, sessions, watchers)),
+        figures=metrics.Figures(metrics.Stock(settings, sessions, watchers)),
     )
-    app.before_request(_begin)
-    app.after_request(_end)
-    problems.register(app)
-    openapi.configure(app)
-    for module in _MODULES:
-        prefix = None if module in _OUTSIDE_OF_BASE else BASE
-        app.register_blueprint(module.blueprint, url_prefix=prefix)
-    return app
 
 
 def _begin() -> None:
+    g.began = time.perf_counter()
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
     # PostgreSQL takes no NUL, and no address here has one.
@@ -116,4 +129,8 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = getattr(g, "request_id", None) or secrets.token_hex(12)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if hasattr(g, "began"):
+        route = request.url_rule.rule if request.url_rule else "none"
+        seconds = time.perf_counter() - g.began
+        state().figures.count(request.method, route, response.status_code, seconds)
     return response

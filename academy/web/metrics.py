@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
-from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -51,33 +49,27 @@ class Stock(Collector):
         return []
 
 
-def install(app: Flask, stock: Stock) -> CollectorRegistry:
-    """Count and time the requests of `app`; the registry that has all figures."""
-    registry = CollectorRegistry()
-    registry.register(stock)
-    answers = Counter(
-        "academy_http_requests", "Answers", ["method", "route", "status"], registry=registry
-    )
-    seconds = Histogram(
-        "academy_http_request_seconds",
-        "Time until an answer's headers",
-        ["method", "route"],
-        buckets=_BUCKETS,
-        registry=registry,
-    )
+class Figures:
+    """What is counted and timed in this process, beside what the database says."""
 
-    @app.before_request
-    def begin() -> None:
-        g.began = time.perf_counter()
+    def __init__(self, stock: Stock) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(stock)
+        self._answers = Counter(
+            "academy_http_requests",
+            "Answers",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "academy_http_request_seconds",
+            "Time until an answer's headers",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
 
-    @app.after_request
-    def count(response: Response) -> Response:
-        # The route and not the path: ids would make a series each.
-        route = request.url_rule.rule if request.url_rule else "none"
-        answers.labels(request.method, route, response.status_code).inc()
-        began = getattr(g, "began", None)
-        if began is not None:
-            seconds.labels(request.method, route).observe(time.perf_counter() - began)
-        return response
-
-    return registry
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer. By its route and not its path: ids would make a series each."""
+        self._answers.labels(method, route, status).inc()
+        self._seconds.labels(method, route).observe(seconds)

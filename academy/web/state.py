@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import redis
 from flask import current_app
-from prometheus_client import CollectorRegistry
 
 from academy.events.hub import Hub
 from academy.jobs.hints import HintPublisher
@@ -15,6 +14,7 @@ from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Sessions, close_sessions
 from academy.web.key_cache import KeyCache
+from academy.web.metrics import Figures
 from academy.web.sockets import Texts
 from academy.web.watchers import Watchers
 
@@ -33,7 +33,7 @@ class State:
     gateway: Gateway
     watchers: Watchers
     texts: Texts
-    figures: CollectorRegistry
+    figures: Figures
 
     def close(self) -> None:
         """Give back every connection."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apiflask import APIFlask
 
 from academy.settings import Settings
 from academy.store.engine import Sessions, open_sessions
@@ -33,3 +34,21 @@ def settings(database_url: str, valkey_url: str, tmp_path: Path) -> Settings:
 def sessions(settings: Settings) -> Iterator[Sessions]:
     with open_sessions(settings) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def routed() -> APIFlask:
+    """The application's routes; making them for each test would take half of its time."""
+    from academy.api.app import routes  # which most tests need not import
+
+    return routes()
+
+
+@pytest.fixture
+def app(routed: APIFlask, settings: Settings, sessions: Sessions) -> Iterator[APIFlask]:
+    """The application with the test's settings and connections."""
+    from academy.api.app import open_state
+
+    open_state(routed, settings)
+    yield routed
+    routed.extensions.pop("academy").close()

@@ -58,7 +58,7 @@ def readyz() -> Response:
 @answers(200, "Prometheus' text format.", TEXT, "text/plain")
 def metrics() -> Response:
     """Requests, jobs, queues and workers, for Prometheus."""
-    return Response(generate_latest(state().figures), content_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(state().figures.registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _database(current: State) -> dict[str, str]:

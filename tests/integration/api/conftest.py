@@ -17,7 +17,6 @@ from flask.testing import FlaskClient
 from websockets.sync.client import ClientConnection, connect
 
 from academy.access.keys import Role, make_key
-from academy.api.app import create_app
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.curation.supervisor import curate_job
@@ -58,13 +57,6 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
         # Nobody listens there, which is what most tests want; the others say their own.
         runtime_url=("http://127.0.0.1:9",),
     )
-
-
-@pytest.fixture
-def app(settings: Settings, sessions: Sessions) -> Iterator[APIFlask]:
-    made = create_app(settings)
-    yield made
-    made.extensions["academy"].close()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from academy.api.app import create_app
 from academy.store.jobs import workers
 
@@ -77,11 +79,13 @@ def test_requests_and_jobs_are_counted_for_prometheus(app, admin, dataset) -> No
     assert app.test_client().get("/metrics").status_code == 401
 
 
-def test_an_error_nobody_foresaw_shows_no_stack_and_is_logged(app, admin, caplog) -> None:
+def test_an_error_nobody_foresaw_shows_no_stack_and_is_logged(
+    app, admin, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> None:
         raise RuntimeError("a secret detail")
 
-    app.view_functions["jobs.list_jobs"] = broken
+    monkeypatch.setitem(app.view_functions, "jobs.list_jobs", broken)
     answer = admin.get("/jobs", headers={"X-Request-Id": "mine-1"})
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "secret" not in answer.text

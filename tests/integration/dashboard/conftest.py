@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 
 from academy.access.keys import Principal as Who
 from academy.access.keys import Role, make_key, make_ticket
-from academy.api.app import create_app
 from academy.settings import Settings
 from academy.store.engine import Sessions
 
@@ -24,13 +23,6 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Academy-Dashboard": "1"}
 def settings(settings: Settings) -> Settings:
     # Nobody listens there: the dashboard needs no model server.
     return settings.changed(base_model="tiny", runtime_url=("http://127.0.0.1:9",))
-
-
-@pytest.fixture
-def app(settings: Settings, sessions: Sessions) -> Iterator[APIFlask]:
-    made = create_app(settings)
-    yield made
-    made.extensions["academy"].close()
 
 
 @dataclass(frozen=True)
