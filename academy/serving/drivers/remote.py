@@ -41,11 +41,8 @@ _TYPED: dict[str, type[AcademyError]] = {
 
 @cache
 def _authorities() -> ssl.SSLContext:
-    """Whose certificates are believed: reading them takes 40 ms and happens once.
-
-    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name others, as they do for the client.
-    """
-    return httpx.create_ssl_context()
+    """Whose certificates are believed: reading them takes 40 ms and happens once."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Remote:
