@@ -32,7 +32,8 @@ def until(
 def patience() -> float:
     """By what limits are multiplied: 1, or more where processes queue for the cores.
 
-    The harness by itself keeps two processes a core runnable for some of the time.
+    The harness by itself keeps two processes a core runnable for some of the time. Three at most:
+    a test is ended after its own time-out, and what a wait has to say would be lost.
     """
     load, _, _ = os.getloadavg()
-    return max(1.0, load / (2 * (os.cpu_count() or 1)))
+    return min(max(1.0, load / (2 * (os.cpu_count() or 1))), 3.0)

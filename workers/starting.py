@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from academy.errors import AcademyError
-from academy.ops.ready import needing_the_store
+from academy.store.engine import needing_the_store
 
 log = logging.getLogger(__name__)
 

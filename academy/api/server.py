@@ -20,9 +20,10 @@ from academy import logs
 from academy.access.keys import bootstrap_admin_key
 from academy.errors import AcademyError
 from academy.host.parent import die_with_parent
-from academy.ops.ready import needing_the_store, require_ready
+from academy.ops.ready import require_ready
 from academy.serving import servers
 from academy.settings import Settings
+from academy.store.engine import needing_the_store
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         logs.setup("api", settings.log_level)
+        settings.require_enabled()
         servers.check(settings)
         with needing_the_store():
             require_ready(settings)

@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 
@@ -56,7 +56,7 @@ def paired_gain(
     return PairedGain(mean, mean - half, mean + half, n)
 
 
-@cache  # a training asks for the same few after each step
+@lru_cache(4096)  # a training asks for the same few after each step
 def student_t(probability: float, degrees: int) -> float:
     """The quantile of Student's t distribution with a whole number of degrees of freedom.
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import DataError, IntegrityError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from academy.errors import BadSetting
+from academy.errors import AcademyError, BadSetting
 from academy.settings import Settings
 from academy.settings.forms import database, shown_address
 
@@ -22,9 +22,11 @@ __all__ = [
     "Sessions",
     "StoreError",
     "StoreRefusal",
+    "StoreUnavailable",
     "close_sessions",
     "make_engine",
     "make_sessions",
+    "needing_the_store",
     "one_statement",
     "open_sessions",
     "servers",
@@ -42,6 +44,26 @@ StoreRefusal = (IntegrityError, DataError)
 _TRUSTED_SECONDS = 0.5
 #: Where a session factory keeps its engine for `one_statement`.
 _COMMITTING = "committing"
+
+
+class StoreUnavailable(AcademyError):
+    """PostgreSQL cannot be used: {reason}."""
+
+    code = "store_unavailable"
+    status = 503
+    next_step = "See that it runs and that ACADEMY_DATABASE_URL is right, and start again."
+
+
+@contextlib.contextmanager
+def needing_the_store() -> Iterator[None]:
+    """`StoreUnavailable`, in one line and with what to do, for a `StoreError`."""
+    try:
+        yield
+    except StoreError as error:
+        said = str(getattr(error, "orig", None) or error).splitlines()
+        # libpq's questions ("Is the server running …?") are indented.
+        reason = " ".join(line for line in said if not line.startswith("\t"))
+        raise StoreUnavailable(reason=reason.rstrip(".")) from error
 
 
 def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:

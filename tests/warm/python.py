@@ -1,9 +1,9 @@
 """A Python whose programs start at once: forked from a process that imported the libraries before.
 
-Importing torch and transformers takes a trainer six seconds of processor time, and a worker or an
-API two, which a test that is not about the start need not spend. `WarmPython.start` starts a
-program for a test. `WarmPython.executable` is for programs that start others: what it is given
-with ``-m`` is warm, everything else is cold.
+Importing torch and transformers takes a trainer six seconds of processor time, a worker or an API
+two and a command half a one, which a test that is not about the start need not spend.
+`WarmPython.start` starts a program for a test. `WarmPython.executable` is for programs that start
+others: what it is given with ``-m`` is warm, everything else is cold.
 
 A process that was started by the executable only stands for the program: it takes its streams,
 folder, environment and limits along and passes signals on, and both end together. What it cannot
@@ -13,6 +13,7 @@ starts a cold one.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shlex
@@ -132,15 +133,17 @@ class WarmPython:
         """What `start` starts, once it has ended, and what it said."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             process = self.start(module, *arguments, env=env, stdout=stdout, stderr=stderr)
-            try:
-                status = process.wait(timeout_seconds)
-            finally:
-                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout_seconds)
+            is_over = process.poll() is not None
+            process.kill()
             said = []
             for each in (stdout, stderr):
                 each.seek(0)
-                said.append(each.read().decode())
-        return subprocess.CompletedProcess([module, *arguments], status, *said)
+                said.append(each.read().decode(errors="replace"))
+        words = [module, *arguments]
+        assert is_over, f"{words} did not end within {timeout_seconds} s: {said}"
+        return subprocess.CompletedProcess(words, process.wait(), *said)
 
     def with_warm_children(self, module: str) -> list[str]:
         """The words that start a module cold, whose own children of this Python are warm."""

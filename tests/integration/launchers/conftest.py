@@ -76,9 +76,9 @@ def _engine(path: str) -> Iterator[docker.APIClient]:
         until(
             lambda: process.poll() is not None or _answers(folder),
             60,
-            "dockerd answers or ends",
+            lambda: f"dockerd answers:\n{_log_of(folder)}",
         )
-        assert process.poll() is None, (folder / "dockerd.log").read_text()[-3000:]
+        assert process.poll() is None, _log_of(folder)
         client = docker.APIClient(base_url=url, version="1.41", timeout=120)
         repository, _, tag = IMAGE.partition(":")
         client.import_image_from_file(str(_base_image()), repository=repository, tag=tag)
@@ -155,6 +155,10 @@ def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
 @pytest.fixture
 def trainings(habitat: Settings, sessions: Sessions, dataset: str) -> Trainings:
     return Trainings(habitat, sessions, dataset)
+
+
+def _log_of(folder: Path) -> str:
+    return (folder / "dockerd.log").read_text()[-3000:]
 
 
 def _answers(folder: Path) -> bool:

@@ -73,8 +73,10 @@ def server(
 
 def wait_for_running(served: Served, running: int, timeout_seconds: float = 20) -> None:
     """Wait until so many requests run on the server."""
+    seen = []
 
-    def seen() -> int:
-        return int(httpx.get(f"{served.url}/health", timeout=5).json()["running"])
+    def run() -> bool:
+        seen.append(httpx.get(f"{served.url}/health", timeout=5).json()["running"])
+        return bool(seen[-1] == running)
 
-    until(lambda: seen() == running, timeout_seconds, lambda: f"{running} run, not {seen()}")
+    until(run, timeout_seconds, lambda: f"{running} run, not {seen[-1]}", poll=0.02)

@@ -19,6 +19,7 @@ from academy.errors import DigestMismatch, InvalidRequest, Unavailable
 from academy.runtime.errors import AdapterConflict, AdapterNotLoaded, AdapterUnfit
 from academy.serving.drivers import AdapterRef, EmbeddedDriver, RuntimeDriver, VllmDriver
 from tests.integration.servers import Served
+from tests.waiting import until
 
 HELLO: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Hello"}],
@@ -152,8 +153,7 @@ def test_a_swap_under_eight_chats_loses_none_and_mixes_none(
     chats = [threading.Thread(target=chat) for _ in range(8)]
     for each in chats:
         each.start()
-    while len(answers) < 24 and not failures:
-        assert any(each.is_alive() for each in chats)
+    until(lambda: len(answers) >= 24 or failures, 60, "24 answers", poll=0.01)
     driver.load(blue)
     serving = blue.name
     swapped.set()

@@ -27,6 +27,7 @@ from academy.runtime.inference_engine import InferenceEngine, State
 from academy.runtime.prompts import ask_for
 from academy.runtime.scheduler import Limits
 from academy.serving.drivers import AdapterRef
+from tests.waiting import until
 
 GOLDEN = [
     "Hello",
@@ -160,8 +161,12 @@ def test_unloading_waits_for_running_requests_and_refuses_new_ones(
     running = start(engine, "short-lived", "Hello", max_tokens=300, ignore_eos=True)
     unloading = threading.Thread(target=engine.unload, args=("short-lived",))
     unloading.start()
-    while any(each.name == "short-lived" for each in engine.residents()):
-        assert unloading.is_alive()
+    until(
+        lambda: all(each.name != "short-lived" for each in engine.residents()),
+        30,
+        "no new request finds it",
+        poll=0.002,
+    )
     with pytest.raises(AdapterNotLoaded, match="short-lived"):
         start(engine, "short-lived", "Hello")
     assert finish(running)[1].tokens == 300

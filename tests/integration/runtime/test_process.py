@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from academy.host.processes import end_group, spawn, wait_until_gone
 from academy.runtime.errors import AdapterNotLoaded
 from academy.serving.drivers import AdapterRef, EmbeddedDriver
 from tests.integration.servers import start_model_server, wait_until_ready
+from tests.waiting import until
 from tests.warm.python import WarmPython
 
 from .conftest import wait_for_running
@@ -86,9 +86,8 @@ time.sleep(60)
     assert parent.stdout is not None
     with parent.stdout:
         supervisor = psutil.Process(int(parent.stdout.readline()))
-    deadline = time.monotonic() + 20
-    while not (workers := supervisor.children()):
-        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+    until(supervisor.children, 20, lambda: f"a worker starts: {(tmp_path / 'log').read_text()}")
+    workers = supervisor.children()
     parent.kill()
     parent.wait(timeout=10)
     assert wait_until_gone(supervisor.pid, timeout_seconds=10)

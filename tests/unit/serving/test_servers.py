@@ -179,7 +179,7 @@ def test_nothing_starts_with_an_unknown_kind(
         "ACADEMY_HOME": str(tmp_path / "home"),
         "ACADEMY_RUNTIME_URL": "ollama+http://127.0.0.1:11434",
     }
-    done = request.getfixturevalue(warm).run(*program, env=env)
+    done = request.getfixturevalue(warm).run(*program, env=env, timeout_seconds=120)
     assert done.returncode == 1
     assert "'ollama+http://127.0.0.1:11434'" in done.stderr
     assert "embedded or vllm" in done.stderr

@@ -60,14 +60,26 @@ def test_a_bad_setting_is_refused_in_one_line_of_the_log(
 
 
 @pytest.mark.parametrize("module", [("workers", "curation"), ("workers.keeper",)])
-@pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/x", "postgresql://127.0.0.1:1/x?no=1"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://127.0.0.1:1/x", ["Connection refused"]),
+        ("postgresql://127.0.0.1:1/x?no=1", ["invalid connection option"]),
+        (
+            "postgresql:///x?host=127.0.0.1:1&host=127.0.0.1:2",
+            ["port 1 failed: Connection refused", "port 2 failed: Connection refused"],
+        ),
+    ],
+)
 def test_a_database_that_cannot_be_used_is_said_in_one_line_of_the_log(
-    module: tuple[str, ...], url: str, refuse: Refuse
+    module: tuple[str, ...], url: str, said: list[str], refuse: Refuse
 ) -> None:
     variables = {"ACADEMY_DATABASE_URL": url, "ACADEMY_REDIS_URL": "redis://127.0.0.1:1/0"}
     status, (line,) = refuse(module, variables)
     assert (status, line["code"]) == (1, "store_unavailable")
     assert line["message"].startswith("PostgreSQL cannot be used: ")
+    assert "ACADEMY_DATABASE_URL" in line["message"] and "Is the server" not in line["message"]
+    assert all(each in line["message"] for each in said), line["message"]
 
 
 def test_a_cold_start_refuses_as_a_warm_one_does(tmp_path: Path) -> None:
