@@ -74,7 +74,7 @@ def count(session: Session) -> int:
 def _add(session: Session, table: type[Lesson] | type[Task], rows: Sequence[dict[str, Any]]) -> int:
     if not rows:
         return 0
-    added = session.execute(
-        insert(table).values(list(rows)).on_conflict_do_nothing().returning(table.id)
-    )
+    # Rows beside the statement and not in it: their number would make it another one to compile,
+    # which takes seconds for thousands on a busy core, in the middle of a transaction.
+    added = session.execute(insert(table).on_conflict_do_nothing().returning(table.id), list(rows))
     return len(added.all())

@@ -19,9 +19,7 @@ def add_runs(session: Session, rows: Sequence[dict[str, Any]]) -> int:
     """Insert runs; one whose id is known stays as it is. Returns how many were new."""
     if not rows:
         return 0
-    added = session.execute(
-        insert(Run).values(list(rows)).on_conflict_do_nothing().returning(Run.id)
-    )
+    added = session.execute(insert(Run).on_conflict_do_nothing().returning(Run.id), list(rows))
     return len(added.all())
 
 

@@ -80,7 +80,9 @@ def test_a_lost_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
     yard.settings = yard.settings.changed(lease_seconds=6.0)
     programs = host(yard, "a"), host(yard, "b")
     yard.keeper()
-    job_id = yard.submit(400, hosts=2)
+    hurry = yard.folder / "hurry"
+    # Slow steps: a frozen worker reads nothing, and a trainer whose pipe is full looks at nothing.
+    job_id = yard.submit(2_000, 0.3, hosts=2, hurry=str(hurry))
     yard.until(lambda: runs(yard, job_id), "both hosts train")
     yard.until(lambda: yard.job(job_id).checkpoint is not None, "a checkpoint is recorded")
     began = trainers(yard, job_id)
@@ -99,6 +101,7 @@ def test_a_lost_worker_ends_the_attempt_everywhere_and_a_new_gang_goes_on(
     assert yard.ledger(job_id, "began")[-1]["first_step"] > 1
     if lost == "frozen leader":
         leader.thaw()  # it finds that it has lost the job, and writes nothing
+    hurry.touch()
     yard.until(lambda: yard.job(job_id).status == "finished", "it finishes")
     assert terminal(yard, job_id) == 1
 
