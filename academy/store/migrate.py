@@ -5,18 +5,26 @@ from __future__ import annotations
 from alembic import command
 from alembic.config import Config
 
-from academy.store.schema import MIGRATIONS, SchemaMismatch, SchemaState, revisions, state
+from academy.store.schema import (
+    MIGRATIONS,
+    SchemaMismatch,
+    SchemaState,
+    require_revision,
+    revisions,
+    state,
+)
 
 
 def upgrade(database_url: str) -> SchemaState:
     """Apply every missing migration, one migrator at a time; the state afterwards.
 
-    Raises `SchemaMismatch` for a database that a newer version, or none of ours, has made, and
-    `PostgresTooOld`.
+    Raises `SchemaMismatch` for a database that a newer version, or none of ours, has made,
+    `SchemaUnknown` for one that lost its revision, and `PostgresTooOld`.
     """
     found = state(database_url)
     if found.current is not None and found.current not in revisions():
         raise SchemaMismatch(current=found.current, needed=found.needed)
+    require_revision(database_url)
     command.upgrade(config(database_url), "head")
     return state(database_url)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, Engine, create_engine, pool, text
 
 from academy.errors import AcademyError
 from academy.store import kinds
@@ -50,6 +50,15 @@ class SchemaMismatch(AcademyError):
     next_step = "Run `academy migrate` with the newest version of Academy that you deploy."
 
 
+class SchemaUnknown(AcademyError):
+    """The database has a table 'jobs', but does not say at which revision its schema is."""
+
+    code = "schema_unknown"
+    status = 503
+    next_step = "Give Academy a database of its own. If this is one, write the revision that it \
+was at into its table alembic_version."
+
+
 class KindsMissing(AcademyError):
     """The database does not admit jobs of the kinds {kinds} yet, which this version declares."""
 
@@ -69,11 +78,7 @@ Academy brings along."
 
 def state(database_url: str) -> SchemaState:
     """Which revision the database has, and which one this code needs."""
-    engine = create_engine(
-        sqlalchemy_url(database_url),
-        poolclass=pool.NullPool,
-        connect_args={"connect_timeout": 10},
-    )
+    engine = _engine(database_url)
     with engine.connect() as connection:
         require_server(connection.dialect.server_version_info or ())
         current = _current_revision(connection)
@@ -116,6 +121,17 @@ def _named() -> tuple[tuple[str, str], ...]:
     )
 
 
+def require_revision(database_url: str) -> None:
+    """Raise `SchemaUnknown` where tables of a migration are, but not the name of one."""
+    engine = _engine(database_url)
+    with engine.connect() as connection:
+        has_jobs = connection.scalar(text("SELECT to_regclass('jobs')")) is not None
+        is_unknown = has_jobs and _current_revision(connection) is None
+    engine.dispose()
+    if is_unknown:
+        raise SchemaUnknown
+
+
 def require_in_order(database_url: str) -> None:
     """Raise `SchemaMismatch` or `KindsMissing` unless the schema is the one this code needs."""
     found = state(database_url)
@@ -123,6 +139,14 @@ def require_in_order(database_url: str) -> None:
         raise SchemaMismatch(current=found.current, needed=found.needed)
     if found.missing_kinds:
         raise KindsMissing(kinds=", ".join(sorted(found.missing_kinds)))
+
+
+def _engine(database_url: str) -> Engine:
+    return create_engine(
+        sqlalchemy_url(database_url),
+        poolclass=pool.NullPool,
+        connect_args={"connect_timeout": 10},
+    )
 
 
 def _current_revision(connection: Connection) -> str | None:

@@ -82,6 +82,13 @@ def test_a_database_of_a_newer_version_is_not_migrated(database_url: str) -> Non
     assert "newest version" in refused.value.next_step
 
 
+def test_a_database_that_lost_its_revision_is_left_alone(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute("DELETE FROM alembic_version")
+    with pytest.raises(schema.SchemaUnknown, match="does not say at which revision"):
+        migrate.upgrade(database_url)
+
+
 def test_the_revision_of_a_database_is_the_one_that_alembic_finds(
     database_url: str, empty_database_url: str
 ) -> None:
