@@ -56,6 +56,8 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
         repo_roots=(tmp_path / "repositories",),
         # Nobody listens there, which is what most tests want; the others say their own.
         runtime_url=("http://127.0.0.1:9",),
+        # A worker that a test writes down has no heart-beat, and is one as long as its lease.
+        lease_seconds=60.0,
     )
 
 

@@ -32,8 +32,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(settings: Settings, models: Path) -> Settings:
-    # A worker that was seen once stays alive for as long as a test takes.
-    return settings.changed(models=(models,), lease_seconds=60.0)
+    return settings.changed(models=(models,))
 
 
 def _register(settings: Settings, sessions: Sessions, folder: Path, rows: list[Any]) -> str:
