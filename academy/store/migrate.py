@@ -9,7 +9,7 @@ from academy.store.schema import (
     MIGRATIONS,
     SchemaMismatch,
     SchemaState,
-    require_revision,
+    require_unused,
     revisions,
     state,
 )
@@ -24,7 +24,8 @@ def upgrade(database_url: str) -> SchemaState:
     found = state(database_url)
     if found.current is not None and found.current not in revisions():
         raise SchemaMismatch(current=found.current, needed=found.needed)
-    require_revision(database_url)
+    if found.current is None:
+        require_unused(database_url)
     command.upgrade(config(database_url), "head")
     return state(database_url)
 

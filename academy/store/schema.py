@@ -121,14 +121,13 @@ def _named() -> tuple[tuple[str, str], ...]:
     )
 
 
-def require_revision(database_url: str) -> None:
-    """Raise `SchemaUnknown` where tables of a migration are, but not the name of one."""
+def require_unused(database_url: str) -> None:
+    """Raise `SchemaUnknown` for a database without a revision that has tables nonetheless."""
     engine = _engine(database_url)
     with engine.connect() as connection:
         has_jobs = connection.scalar(text("SELECT to_regclass('jobs')")) is not None
-        is_unknown = has_jobs and _current_revision(connection) is None
     engine.dispose()
-    if is_unknown:
+    if has_jobs:
         raise SchemaUnknown
 
 

@@ -153,7 +153,14 @@ def test_a_swap_under_eight_chats_loses_none_and_mixes_none(
     chats = [threading.Thread(target=chat) for _ in range(8)]
     for each in chats:
         each.start()
-    until(lambda: len(answers) >= 24 or failures, 60, "24 answers", poll=0.01)
+
+    def has_asked_enough() -> bool:
+        if len(answers) >= 24 or failures:
+            return True
+        assert any(each.is_alive() for each in chats)
+        return False
+
+    until(has_asked_enough, 60, "24 answers", poll=0.01)
     driver.load(blue)
     serving = blue.name
     swapped.set()

@@ -161,12 +161,14 @@ def test_unloading_waits_for_running_requests_and_refuses_new_ones(
     running = start(engine, "short-lived", "Hello", max_tokens=300, ignore_eos=True)
     unloading = threading.Thread(target=engine.unload, args=("short-lived",))
     unloading.start()
-    until(
-        lambda: all(each.name != "short-lived" for each in engine.residents()),
-        30,
-        "no new request finds it",
-        poll=0.002,
-    )
+
+    def is_found_no_more() -> bool:
+        if all(each.name != "short-lived" for each in engine.residents()):
+            return True
+        assert unloading.is_alive()
+        return False
+
+    until(is_found_no_more, 30, "no new request finds it", poll=0.002)
     with pytest.raises(AdapterNotLoaded, match="short-lived"):
         start(engine, "short-lived", "Hello")
     assert finish(running)[1].tokens == 300
