@@ -145,6 +145,15 @@ def warm_trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPyth
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython) -> Path:
+    """The folder of a tiny base model, to be named or copied; nothing writes into it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    made = warm_trainers.run("academy.trainer.tiny", str(folder), env=os.environ)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
 def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
     """A Python that has imported what workers and keepers do."""
     with WarmPython(tmp_path_factory.mktemp("warm-workers"), WORKERS) as made:

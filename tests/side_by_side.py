@@ -2,7 +2,8 @@
 
 The tests of one file stay together, in one process and in their order, so that what they share is
 made once. What is dear to make stays together across files: a Docker engine, a whole stack, a model
-server. The longest groups come first, so that the end is shared out in small pieces.
+server, a process that imported torch. The longest groups come first, so that the end is shared out
+in small pieces.
 
 Every process has a PostgreSQL, a Valkey, ports and temporary folders of its own. A test that
 measures how long something takes is marked ``timing``: it runs afterwards, alone.
@@ -15,7 +16,7 @@ import os
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: Files whose tests share what is dear to make, and the name of their group.
+#: Files and folders whose tests share what is dear to make, and the name of their group.
 DEAR = {
     "integration/launchers/test_confinement": "docker",
     "integration/launchers/test_docker_training": "docker",
@@ -23,28 +24,25 @@ DEAR = {
     "integration/launchers/test_orphans": "docker",
     "acceptance/test_sweep": "acceptance",
     "acceptance/test_whole_way": "acceptance",
-    "integration/runtime/test_drivers": "runtime",
-    "integration/runtime/test_server": "runtime",
+    "integration/api/test_adapters": "runtime",
+    "integration/runtime": "runtime",
+    "integration/trainer": "torch",
+    "unit/basemodels/test_tokenizer": "torch",
+    "unit/runtime": "torch",
+    "unit/trainer": "torch",
 }
 
 #: The longest first; the others follow in the order of their names.
 LONGEST = (
+    "torch",
     "acceptance",
     "docker",
     "acceptance/test_up",
     "runtime",
-    "integration/trainer/test_stopping",
-    "integration/trainer/test_local_ranks",
-    "integration/trainer/test_memory_fit",
-    "integration/trainer/test_gang",
     "integration/workers/test_gang_training",
     "integration/workers/test_gangs",
-    "integration/trainer/test_refusals",
-    "integration/trainer/test_training",
-    "integration/trainer/test_preferences",
     "integration/workers/test_going_on",
     "integration/api/test_live",
-    "integration/api/test_adapters",
     "integration/api/test_preflight",
     "integration/launchers/test_native",
     "integration/embedded/test_postgres",
@@ -73,9 +71,9 @@ def longest_first(items: list[pytest.Item]) -> None:
 
 
 def group_of(nodeid: str) -> str:
-    """The group of a test: a dear one, or its file."""
+    """The group of a test: the dear one of its file or folder, or its file."""
     file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
-    return DEAR.get(file, file)
+    return DEAR.get(file) or DEAR.get(file.rpartition("/")[0]) or file
 
 
 def _rank(group: str) -> int:

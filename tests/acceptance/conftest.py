@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from academy.trainer.tiny import make_tiny_model
 from tests.acceptance.answers import answered
 from tests.waiting import until
 from tests.warm.python import WarmPython
@@ -67,15 +66,16 @@ class Stack:
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, warm_trainers: WarmPython
+) -> Iterator[Stack]:
     """One stack for all acceptance tests, whose trainers are warm; it ends with the last of them,
     since it costs a fifth of a core while it idles."""
     folder = tmp_path_factory.mktemp("stack")
-    make_tiny_model(folder / "models" / "tiny")
     environment = {
         **os.environ,
         "ACADEMY_HOME": str(folder / "home"),
-        "ACADEMY_MODELS": str(folder / "models"),
+        "ACADEMY_MODELS": str(tiny_model.parent),
         "ACADEMY_BASE_MODEL": "tiny",
         "ACADEMY_REPO_ROOTS": str(ROOT),
         "ACADEMY_LEASE_SECONDS": "3",

@@ -32,15 +32,7 @@ CHAT = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random base model."""
-    from academy.trainer.tiny import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lora(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter on it whose answers differ."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -49,7 +41,7 @@ def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lora")
     torch.manual_seed(0)
     config = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    made = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
+    made = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
     for name, parameter in made.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -60,10 +52,11 @@ def lora(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model_server(
-    model: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
 ) -> Iterator[str]:
     """The address of a model server process."""
-    served = start_model_server(warm_trainers, model, tmp_path_factory.mktemp("runtime") / "log")
+    log = tmp_path_factory.mktemp("runtime") / "log"
+    served = start_model_server(warm_trainers, tiny_model, log)
     wait_until_ready(served)
     yield served.url
     end_group(served.process, grace_seconds=20)

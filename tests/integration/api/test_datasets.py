@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from academy.artifacts.store import ArtifactStore
 from academy.settings import Settings
-from academy.trainer.tiny import make_tiny_model
 
 NDJSON = "application/x-ndjson"
 
@@ -62,8 +62,10 @@ def test_a_dataset_is_verified_once_and_again_when_its_files_changed(
     assert (answer.status_code, answer.json["code"]) == (409, "digest_mismatch")
 
 
-def test_rows_are_shown_as_the_base_model_will_see_them(admin, curator, settings: Settings) -> None:
-    make_tiny_model(settings.models.folders[0] / "chatty")
+def test_rows_are_shown_as_the_base_model_will_see_them(
+    admin, curator, settings: Settings, tiny_model: Path
+) -> None:
+    shutil.copytree(tiny_model, settings.models.folders[0] / "chatty")
     made = upload(admin, rows_of(range(8)), "?split=0")
     where = f"/datasets/{made['dataset_id']}/rows?base_model=chatty"
     row = admin.get(where).json["rows"][0]

@@ -16,18 +16,15 @@ from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions, workers
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
-from academy.trainer.tiny import make_tiny_model
 from tests.commands import invoke
 
 GIB = 1 << 30
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def models(tiny_model: Path) -> Path:
     """A folder with a real, tiny base model."""
-    folder = tmp_path_factory.mktemp("models")
-    make_tiny_model(folder / "tiny")
-    return folder
+    return tiny_model.parent
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from academy.host.processes import end_group, spawn
 from academy.settings import Settings
 from academy.store.data import datasets
 from academy.store.engine import Sessions
-from academy.trainer.tiny import make_tiny_model
 from tests.integration.launchers.trainings import IMAGE, Trainings
 from tests.waiting import until
 
@@ -128,9 +127,9 @@ def habitat(settings: Settings, docker_host: str) -> Settings:
 
 
 @pytest.fixture
-def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
+def dataset(settings: Settings, sessions: Sessions, tmp_path: Path, tiny_model: Path) -> str:
     """The id of a small dataset in the store, and a tiny base model to train on it."""
-    for each in make_tiny_model(settings.home / "models" / "tiny").iterdir():
+    for each in shutil.copytree(tiny_model, settings.home / "models" / "tiny").iterdir():
         each.chmod(0o644)  # it writes weights for their owner alone
     folder = tmp_path / "dataset"
     folder.mkdir()

@@ -18,7 +18,6 @@ import pytest
 
 from academy.artifacts.manifest import write_manifest
 from academy.host.processes import signal_group, spawn
-from academy.trainer.tiny import make_tiny_model
 from tests.warm.python import WarmPython
 
 TIMEOUT_SECONDS = 200
@@ -97,10 +96,10 @@ class Trainer:
 class Workshop:
     """A place with a tiny model and a dataset, where specs are written and trainers started."""
 
-    def __init__(self, folder: Path, warm_trainers: WarmPython) -> None:
+    def __init__(self, folder: Path, model: Path, warm_trainers: WarmPython) -> None:
         self.folder = folder
         self._warm_trainers = warm_trainers
-        self.model = make_tiny_model(folder / "models" / "tiny")
+        self.model = model
         self.dataset = make_dataset(folder / "dataset")
         self.digest = json.loads((self.dataset / "manifest.json").read_text())["digest"]
         self.started: list[Trainer] = []
@@ -167,10 +166,10 @@ def make_dataset(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def workshop(
-    tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, warm_trainers: WarmPython
 ) -> Iterator[Workshop]:
     """One place for all tests of a file; ends the trainers that a failed test leaves."""
-    place = Workshop(tmp_path_factory.mktemp("workshop"), warm_trainers)
+    place = Workshop(tmp_path_factory.mktemp("workshop"), tiny_model, warm_trainers)
     yield place
     for trainer in place.started:
         trainer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from academy.store.data import datasets, lessons
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
-from academy.trainer.tiny import make_tiny_model
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_a_dataset_is_published_registered_and_the_same_the_second_time(
 
 
 def test_tokens_are_counted_by_the_named_base_model(
-    curate: Callable[..., Job], with_sources: Settings
+    curate: Callable[..., Job], with_sources: Settings, tiny_model: Path
 ) -> None:
-    make_tiny_model(with_sources.home / "models" / "tiny")
+    shutil.copytree(tiny_model, with_sources.home / "models" / "tiny")
     job = curate(CurationRequest(base_model="tiny"))
     assert job.result is not None
     tokens = job.result["statistics"]["lengths"]["tokens"]

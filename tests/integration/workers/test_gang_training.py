@@ -11,7 +11,6 @@ import pytest
 from academy.artifacts.store import ArtifactStore
 from academy.store.data import datasets
 from academy.store.models import adapters
-from academy.trainer.tiny import make_tiny_model
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from tests.integration.trainer.conftest import make_dataset
@@ -34,12 +33,11 @@ RECIPE = {
 
 
 @pytest.fixture
-def real(yard: Yard, tmp_path: Path, warm_trainers: WarmPython) -> Yard:
+def real(yard: Yard, tmp_path: Path, tiny_model: Path, warm_trainers: WarmPython) -> Yard:
     """A yard whose workers train a tiny model by the real trainer."""
-    make_tiny_model(tmp_path / "real" / "tiny")
     rows = make_dataset(tmp_path / "rows")
     yard.settings = yard.settings.changed(
-        models=(tmp_path / "real",),
+        models=(tiny_model.parent,),
         trainer_command=tuple(warm_trainers.with_warm_children("academy.trainer")),
         min_train_rows=1,
     )

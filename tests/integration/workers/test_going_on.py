@@ -20,7 +20,6 @@ from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions
 from academy.store.models import adapters
-from academy.trainer.tiny import make_tiny_model
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from academy.training.supervisor import train
@@ -35,12 +34,12 @@ def place(
     sessions: Sessions,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
     warm_trainers: WarmPython,
 ) -> Settings:
     """A home with a tiny model and a data set of eight rows."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    make_tiny_model(tmp_path / "models" / "tiny")
-    place = settings.changed(models=(tmp_path / "models",), base_model="tiny")
+    place = settings.changed(models=(tiny_model.parent,), base_model="tiny")
     warm = (str(warm_trainers.executable), "-m", "academy.trainer")
     place = place.changed(min_train_rows=1, trainer_command=warm)
     rows = tmp_path / "dataset"
