@@ -60,6 +60,8 @@ _BAR = re.compile(
     rf"(\d{{1,3}})%\|[^|]{{0,300}}\|\s{{0,4}}{_COUNT}/{_COUNT}"
     r"\s{0,4}(?:\[[\d:.]{1,12}<([\d:?]{1,12}))?"
 )
+#: A bar in a line that tells the epoch of so many: ``Epoch 2/3:  45%|████▌     | 45/100``.
+_BAR_STEPS = re.compile(rf"\d{{1,3}}%\|[^|]{{0,300}}\|\s{{0,4}}{_COUNT}/{_COUNT}")
 _KERAS_BAR = re.compile(rf"(?<![\w/]){_COUNT}/{_COUNT}\s{{1,4}}(?:\[[=>.]{{3,60}}\]|[━╸ ]{{3,60}})")
 #: What a bar of the training itself may be called; others count files, shards or rows.
 _TRAINING_BARS = re.compile(r"^(?:train(?:ing)?|epochs?|steps?|iter(?:ation)?s?|fit)\b", re.I)
@@ -70,6 +72,7 @@ _PERCENT = re.compile(
 )
 _TOTAL_STEPS = re.compile(r"total (?:optimization )?steps\s{0,3}[:=]\s{0,3}([\d,]{1,16})", re.I)
 _TOTAL_EPOCHS = re.compile(r"num(?:ber of)? (?:train )?epochs\s{0,3}[:=]\s{0,3}(\d{1,6})", re.I)
+_NO_NUMBER = re.compile(r"nan|inf", re.I)
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 
 
@@ -94,7 +97,7 @@ class TrainingMetricsParser:
         finite is None, as in our own trainer's events. Shares are from 0 to 1.
         """
         text = _COLOURS.sub("", line[:LONGEST_LINE])
-        if not any(each.isdigit() for each in text) and "nan" not in text.lower():
+        if not (any(each.isdigit() for each in text) or _NO_NUMBER.search(text)):
             return None
         before = (self._step, self._epoch, self._progress)
         is_summary = "train_runtime" in text
@@ -136,7 +139,7 @@ class TrainingMetricsParser:
             self._at_share_of_epoch(int(match[1]) - 1, int(match[2]), int(match[3]))
         elif match := _EPOCH_OF.search(text):
             epoch, self._total_epochs = int(match[1]), int(match[2]) or None
-            inner = _STEP_OF.search(text) or _KERAS_BAR.search(text)
+            inner = _STEP_OF.search(text) or _KERAS_BAR.search(text) or _BAR_STEPS.search(text)
             if inner:
                 self._at_step_of_epoch(epoch - 1, int(inner[1]), int(inner[2]))
             else:

@@ -96,6 +96,15 @@ CASES: list[tuple[str, list[str], dict[str, Any]]] = [
     ("progress in percent", ["Progress: 12%"], {"progress": 0.12}),
     ("a loss that is no number", ["{'loss': nan, 'epoch': 0.2}"], {"loss": None, "epoch": 0.2}),
     ("an infinite loss", ["Step 3: loss = inf"], {"loss": None, "step": 3}),
+    ("an infinite loss alone", ["loss=inf"], {"loss": None}),
+    ("a negative infinite loss alone", ["train_loss: -Infinity"], {"loss": None}),
+    ("a loss that is no number alone", ["loss: NaN"], {"loss": None}),
+    (
+        "a bar for each of so many epochs",
+        ["Epoch 2/3:  45%|████▌     | 45/100 [00:10<00:12, 4.5it/s, loss=0.31]"],
+        {"loss": 0.31, "epoch": 1.45, "step": 145, "total_steps": 300},
+    ),
+    ("such a bar at its end", ["Epoch 3/3: 100%|███| 100/100"], {"epoch": 3.0, "progress": 1.0}),
     (
         "a logger's prefix and colours",
         ["\x1b[32m2025-01-31 12:00:01,123 INFO\x1b[0m [rank0]: global_step=42 train/loss=0.25"],
