@@ -23,18 +23,41 @@ MIN_SUBJECT_WORDS = 3
 MessageFilter = Callable[[Commit, CurationRequest], str | None]
 ChangeFilter = Callable[[Commit, Change, CurationRequest], str | None]
 
+#: A name or a mailbox that says it: ``renovate[bot]``, ``miss-islington (bot)``, ``rust-bot``.
 _BOT = re.compile(
-    r"\[bot\]|\b(?:[a-z]+[-_])?bot\b|\b(?:dependabot|renovate|greenkeeper|snyk|pyup|mergify|imgbot"
-    r"|weblate|transifex|jenkins|travis|github-actions|semantic-release|allcontributors|autoroll"
-    r"|copybara|buildbot|hudson|pre-commit-ci)\b",
-    re.IGNORECASE,
+    r"\[bot\]$|\(bot\)$|[-_](?:ro)?bot(?:$|[-_])|^(?:ro)?bot(?:$|[-_])", re.IGNORECASE
 )
+#: Whole names, and whole mailboxes, of programs that commit.
+_BOTS = frozenset((Path(__file__).parent / "bots.txt").read_text().splitlines())
+#: Those of them that are people's names, too; they need an address that is no person's.
+_NAMESAKES = frozenset({"travis", "jenkins", "hudson", "ci", "robot"})
+_MACHINE = re.compile(
+    r"(?:^|[.@_+-])(?:ci|build|builds|builder|buildbot|bots?|robot|automation|no-?reply|localhost"
+    r"|travis-ci|jenkins-ci)(?:$|[.@_+-])"
+)
+_HASH = r"[0-9a-f]{7,64}"
+#: git's own form, the conventional one, and those that name commits, revisions or requests.
 _REVERT = re.compile(
-    r"^(?:[a-z]+(?:\([^)]*\))?!?: )?(?:this )?reverts?\b|^revert(?:ed|ing)\b", re.I
+    rf"""
+    (?:[a-z]+(?:\([^)]*\))?!?:[ ]*)?           # fix(parser):
+    (?:re)*(?:revert(?:s|ed|ing)?|reapply)
+    (?: [ ]*["'“‘`«]
+      | (?:\([^)]*\))?!?:
+      | [ ]+(?:this|the)?[ ]*(?:last|latest|previous|recent)?[ ]*(?:\w+[ ]+)?
+        (?:commits?|changesets?|prs?|mrs?|(?:pull|merge)[ ]requests?|merge[ ](?:of|branch|commit))\b
+      | [ ]+(?:{_HASH}\b|r\d+\b|[#!]\d+\b|\d{{3,}}\b)
+      | $
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
+#: git's sentence right below the subject; further below, squashed commits tell what they were.
+_REVERTED = re.compile(rf"\s*[^\n]*(?:\n[^\n]+)*\n\s*This reverts commit {_HASH}\b")
+_DRAFT = r"(?:wip|work[ -]in[ -]progress|do not merge|don'?t merge|dnm)"
 _WIP = re.compile(
-    r"^\W*(?:wip|work[ -]in[ -]progress|tmp|temp|checkpoint|save ?point|squash!|fixup!|amend!"
-    r"|do not merge|dnm)(?:\W|$)|\bwip\b|\bwork in progress\b",
+    rf"^\W*(?:{_DRAFT}|tmp|temp|checkpoint|save ?point)"
+    r"(?:\W*\d*\W*$|[ ]*[:;/\])}>|]|[ ]+[-–—]+[ ])"
+    rf"|[\[({{<|]{_DRAFT}[\])}}>|]|[-–—:;,][ ]*{_DRAFT}\W*$"
+    r"|^(?:squash|fixup|amend)!|^(?:WIP|index) on \S+: ",
     re.IGNORECASE,
 )
 _VERSION = re.compile(r"[\[(]?v?\d[\w.+-]{0,40}[\])]?", re.IGNORECASE)
@@ -68,20 +91,33 @@ def shallow_boundary(commit: Commit, request: CurationRequest) -> str | None:
 
 
 def bot(commit: Commit, request: CurationRequest) -> str | None:
-    """The author is a program (CommitBench), by whole words: Abbott is a person."""
-    mailbox = commit.author_email.partition("@")[0]
-    found = _BOT.search(commit.author_name) or _BOT.search(mailbox)
-    return f"author matches {found.group(0)!r}" if found else None
+    """The author is a program (CommitBench): by the address, or by a whole name that is a bot's.
+
+    Travis Oakley, Ruth Jenkins and Jan Bot are people.
+    """
+    name = " ".join(commit.author_name.split())
+    address = commit.author_email.strip().casefold()
+    mailbox = address.partition("@")[0].rpartition("+")[2]
+    for each in (name, mailbox):
+        found = _BOT.search(each)
+        if found:
+            return f"author matches {each!r}"
+    known = name.casefold().replace("_", "-")
+    known = known if known in _BOTS else known.replace(" ", "-")
+    is_bot = known in _BOTS and (known not in _NAMESAKES or _MACHINE.search(address) is not None)
+    if is_bot or address in _BOTS or (mailbox in _BOTS and mailbox not in _NAMESAKES):
+        return f"author is {name!r} <{address}>"
+    return None
 
 
 def revert(commit: Commit, request: CurationRequest) -> str | None:
-    """A revert (CommitBench): its reason lies in another commit."""
-    found = _REVERT.search(commit.subject)
+    """A revert (CommitBench), by its form: its reason lies in another commit."""
+    found = _REVERT.match(commit.subject) or _REVERTED.match(commit.message)
     return found.group(0) if found else None
 
 
 def work_in_progress(commit: Commit, request: CurationRequest) -> str | None:
-    """WIP, fixup!, squash! and the like (CommitPackFT)."""
+    """WIP, fixup!, squash! and the like (CommitPackFT), by their form: ``WIP:``, ``[WIP]``."""
     found = _WIP.search(commit.subject)
     return found.group(0).strip() if found else None
 

@@ -57,8 +57,14 @@ class Commit:
 
     @property
     def subject(self) -> str:
-        """The first line of the message."""
-        return self.message.partition("\n")[0].strip()
+        """The first paragraph of the message as one line, as git's ``%s`` has it."""
+        paragraph: list[str] = []
+        for line in self.message.split("\n"):
+            if line.strip():
+                paragraph.append(line.rstrip())
+            elif paragraph:
+                break
+        return " ".join(paragraph).strip()
 
 
 def read_commits(

@@ -321,7 +321,7 @@ except Exception as error:
 def test_a_filter_that_is_switched_off_drops_nothing(
     tmp_path: Path, history: Any, sentence: Sentence
 ) -> None:
-    history.commit("wip on the parser", {"a.txt": sentence(77)})
+    history.commit("WIP: teach the parser", {"a.txt": sentence(77)})
     paths = (str(history.path),)
     with_filter = run(tmp_path, "with", request=CurationRequest(repositories=paths))
     request = CurationRequest(repositories=paths, disabled_filters=("work_in_progress",))
