@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from academy.curation.secrets import mask_people, redact
+from academy.curation.people import mask_people
+from academy.curation.secrets import redact
 from academy.curation.sources import Row
 from academy.curation.spool import content_of, hash64
 

@@ -15,9 +15,10 @@ from academy.curation.drops import Drops
 from academy.curation.errors import SourceFailed
 from academy.curation.git.outcome import Dropped, Outcome
 from academy.curation.pairs import Pairing
+from academy.curation.people import mask_people
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
-from academy.curation.secrets import mask_people, redact
+from academy.curation.secrets import redact
 from academy.curation.sources import (
     Lesson,
     Row,

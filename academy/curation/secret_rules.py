@@ -7,24 +7,36 @@ scanner, so they are under this project's licence. `academy.curation.secrets` ap
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from academy.curation.secret_checks import (
+    is_discord_id,
+    is_no_cache_key,
+    looks_like_aws_secret,
+    looks_like_password,
+    looks_like_token,
+)
+
+Check = Callable[[bytes, bytes], bool]
 
 
 @dataclass(frozen=True)
 class SecretRule:
     """A kind of secret. Group 1 is what gets replaced, or all of the match without a group.
 
-    `guess` marks rules that go by the name beside the value; their value must also look random.
+    `check` is asked about the value and what stands before it on its line, where the form alone
+    does not say enough: for rules that go by the name beside the value, above all.
     """
 
     kind: str
     pattern: str
-    guess: bool = False
+    check: Check | None = None
 
 
-def _prefixed(kind: str, body: str) -> SecretRule:
+def _prefixed(kind: str, body: str, check: Check | None = None) -> SecretRule:
     """A token with a prefix of its own, standing alone as a word."""
-    return SecretRule(kind, rf"(?:^|[^A-Za-z0-9_])({body})(?:[^A-Za-z0-9_]|$)")
+    return SecretRule(kind, rf"(?:^|[^A-Za-z0-9_])({body})(?:[^A-Za-z0-9_]|$)", check)
 
 
 _QUOTE = r"""["'`]"""
@@ -33,12 +45,12 @@ _KEY = r"[A-Za-z0-9_.\-]{0,40}"
 _ASSIGN = rf"{_QUOTE}?\]?\s{{0,3}}(?::=|=>|==?|:|,)\s{{0,3}}"
 
 
-def _named(kind: str, names: str, value: str, *, guess: bool = False) -> SecretRule:
+def _named(kind: str, names: str, value: str, check: Check | None = None) -> SecretRule:
     """A value that only the name beside it gives away."""
     return SecretRule(
         kind,
         rf"(?i)(?:{names}){_KEY}{_ASSIGN}[bru]?{_QUOTE}?({value})(?:[^A-Za-z0-9+/_\-]|$)",
-        guess,
+        check,
     )
 
 
@@ -53,9 +65,16 @@ RULES: tuple[SecretRule, ...] = (
     SecretRule(
         "key_material", r"(?:\n[ +\-]?[A-Za-z0-9+/]{64}){3,}(?:\n[ +\-]?[A-Za-z0-9+/=]{1,64})?"
     ),
+    _prefixed("academy_key", r"aca_[A-Za-z0-9_\-]{43}"),
+    _prefixed("academy_ticket", r"tkt_[A-Za-z0-9_\-]{43}"),
     _prefixed("age_key", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
     _prefixed("aws_access_key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
-    _named("aws_secret_key", r"aws|secret_?access_?key|secret_?key", r"[A-Za-z0-9/+]{40}"),
+    _named(
+        "aws_secret_key",
+        r"aws|secret_?access_?key|secret_?key",
+        r"[A-Za-z0-9/+]{40}",
+        looks_like_aws_secret,
+    ),
     _prefixed("github_token", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
     _prefixed("github_token", r"github_pat_[A-Za-z0-9_]{40,255}"),
     _prefixed("gitlab_token", r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|soat)-[A-Za-z0-9_\-.]{20,80}"),
@@ -86,13 +105,15 @@ RULES: tuple[SecretRule, ...] = (
     _prefixed("crates_token", r"cio[A-Za-z0-9]{32}"),
     _prefixed("docker_token", r"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{27,40}"),
     _prefixed("sendgrid_key", r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
-    _prefixed("mailgun_key", r"key-[0-9a-f]{32}"),
+    _prefixed("mailgun_key", r"key-[0-9a-f]{32}", is_no_cache_key),
     _prefixed("mailchimp_key", r"[0-9a-f]{32}-us\d{1,2}"),
     _prefixed("twilio_key", r"SK[0-9a-f]{32}"),
     _prefixed("twilio_account", r"AC[0-9a-f]{32}"),
     _named("twilio_token", r"twilio", r"[0-9a-f]{32}"),
     _prefixed(
-        "discord_token", r"[MNO][A-Za-z0-9_\-]{23,27}\.[A-Za-z0-9_\-]{6,7}\.[A-Za-z0-9_\-]{27,40}"
+        "discord_token",
+        r"[MNO][A-Za-z0-9_\-]{23,27}\.[A-Za-z0-9_\-]{6,7}\.[A-Za-z0-9_\-]{27,40}",
+        is_discord_id,
     ),
     SecretRule(
         "discord_webhook", r"discord(?:app)?\.com/api/webhooks/(\d{15,22}/[A-Za-z0-9_\-]{50,80})"
@@ -132,18 +153,20 @@ RULES: tuple[SecretRule, ...] = (
     _prefixed("doppler_token", r"dp\.(?:pt|st|ct|scim|audit)\.[A-Za-z0-9._\-]{40,60}"),
     _prefixed("tailscale_key", r"tskey-[a-z]+-[A-Za-z0-9\-]{15,60}"),
     _prefixed("cloudflare_key", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,160}"),
-    _named("cloudflare_key", r"cloudflare|cf_api|cf_token", r"[A-Za-z0-9_\-]{37,40}", guess=True),
+    _named(
+        "cloudflare_key", r"cloudflare|cf_api|cf_token", r"[A-Za-z0-9_\-]{37,40}", looks_like_token
+    ),
     _named("datadog_key", r"datadog|dd_api|dd_app", r"[0-9a-f]{32,40}"),
     _named("okta_token", r"okta|ssws", r"00[A-Za-z0-9_\-]{40}"),
     _prefixed("jwt", r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{10,}"),
     SecretRule(
         "authorization_header",
         rf"(?i)\b(?:bearer|token|basic|apikey)\s{{1,3}}{_QUOTE}?([A-Za-z0-9+/_\-.~]{{16,1000}}={{0,2}})",
-        guess=True,
+        check=looks_like_token,
     ),
     SecretRule(
         "url_password",
-        r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'`<>{}$]{0,100}:([^\s/@\"'`<>{}$%*]{3,200})@[A-Za-z0-9\[]",
+        r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'`<>{}$]{0,100}:([^\s/@\"'`<>{}\[\]$%*]{3,200})@[A-Za-z0-9\[]",
     ),
     SecretRule(
         "netrc_password", r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+([^\s\"'<>{}$]{4,200})"
@@ -152,19 +175,19 @@ RULES: tuple[SecretRule, ...] = (
         "password",
         rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b){_KEY}{_ASSIGN}"
         rf"[bru]?{_QUOTE}([^\s\"'`]{{6,200}}){_QUOTE}",
-        guess=True,
+        check=looks_like_password,
     ),
     SecretRule(
         "password",
         r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass)[\"']?\s{0,2}(?:=|:)\s{0,2}"
         r"([^\s\"'`,;(){}\[\]<>$&|]{8,200})(?:[\s\"'`,;&]|$)",
-        guess=True,
+        check=looks_like_password,
     ),
     SecretRule(
         "api_key",
         rf"(?i)(?:api[_\-. ]?key|apikey|access[_\-]?key|auth[_\-]?token|access[_\-]?token|secret"
         rf"|token|credential|private[_\-]?key|encryption[_\-]?key|signing[_\-]?key)"
         rf"{_KEY}{_ASSIGN}[bru]?{_QUOTE}?([A-Za-z0-9+/_\-.=~!@#^*]{{16,500}})(?:[\s\"'`,;)}}\]]|$)",
-        guess=True,
+        check=looks_like_token,
     ),
 )

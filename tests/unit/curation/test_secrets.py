@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import string
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from academy.curation.people import mask_people
+from academy.curation.secret_checks import looks_random
 from academy.curation.secret_rules import RULES
-from academy.curation.secrets import looks_random, mask_people, redact
+from academy.curation.secrets import redact
 
 HEX = "0123456789abcdef"
 ALNUM = string.ascii_letters + string.digits
@@ -58,6 +61,12 @@ def _jwt(chance: random.Random) -> tuple[str, str]:
 def _sendgrid(chance: random.Random) -> tuple[str, str]:
     secret = f"SG.{_of(URL64, 22)(chance)}.{_of(URL64, 43)(chance)}"
     return secret, f"SENDGRID_API_KEY={secret}"
+
+
+def _discord(chance: random.Random) -> tuple[str, str]:
+    number = base64.urlsafe_b64encode(_of("123456789", 18)(chance).encode()).decode().rstrip("=")
+    secret = f"{number}.{_of(ALNUM, 6)(chance)}.{_of(URL64, 38)(chance)}"
+    return secret, f"client.run('{secret}')"
 
 
 def _telegram(chance: random.Random) -> tuple[str, str]:
@@ -131,6 +140,9 @@ PLANTED: dict[str, Draw] = {
     "password in an environment file": _assigned("DB_PASSWORD={}"),
     "password in json": _assigned('  "passwd": "{}",'),
     "password in netrc": _assigned("machine example.com login me password {}"),
+    "academy key": _token("aca_", URL64, 43, "Authorization: {}"),
+    "academy ticket": _token("tkt_", URL64, 43, "wss://academy.example/logs?ticket={}"),
+    "discord": _discord,
     "generic api key": _named('api_key = "{}"', ALNUM, 32),
     "generic secret": _named("CLIENT_SECRET={}", ALNUM, 40),
     "generic token": _named('"auth_token": "{}"', HEX, 40),
@@ -185,6 +197,25 @@ def test_clean_lines_raise_at_most_two_false_alarms_in_a_thousand() -> None:
         "git@github.com:owner/name.git",
         "sha256: 0f343b0931126a20f133d67c2b018a3b",
         "def test_token_is_refreshed_after_one_hour(self):",
+        # names, paths, references to classes and digests beside telling words
+        "OrganizationSettingsService.create.withDefaultPermissionsAndRoles(org)",
+        "MembershipRepositoryFactory.create1.withDefaultPermissionsAndRoles2(org)",
+        "const tokenizerVersion2 = 'cl100k_base_2023_03'",
+        "page_token = next_page_token_v2_2024",
+        "secretName: my-app-tls-cert-2024-prod",
+        "credential_path=/home/runner/work/app2/creds.json",
+        'cache = "key-0cc175b9c0f1b6a831c399e269772661"',
+        'token_provider = "com.acme.security.oauth2.JwtTokenProvider2"',
+        "token_class: Acme::Security::OAuth2::TokenFactory3",
+        'secret_ref = "projects/my-project-2024/secrets/db-url/versions/3"',
+        'token_hash = "5f4dcc3b5aa765d61d8327deb882cf99"',
+        'secrets_sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"',
+        'secret-package:\n  integrity "sha512-Zx9Kq2Lm8Rt4Vb6Nw1PhZx9Kq2Lm8Rt4Vb6Nw1PhZx9Kq2=="',
+        "aws_commit: 1f3870be274f6c49b3e31a0c6728957f00000000",
+        "passphrase_file=/etc/ssl/app2/private-key.pem",
+        "password_class = 'org.acme.auth2.PasswordEncoder'",
+        "api_key_name: 'x-acme-api-key-2024-primary'",
+        "private_key_path: ./certs/2024/server-key-v2.pem",
     ],
 )
 def test_placeholders_and_code_are_left_alone(line: str) -> None:
