@@ -55,6 +55,22 @@ def import_lessons(
     typer.echo(f"{len(lines)} lessons of {file} are recorded.")
 
 
+@lessons.command("delete")
+def delete_lesson(
+    lesson_id: Annotated[str, typer.Argument(help="Its id.")], as_json: AsJson = False
+) -> None:
+    """Delete a lesson; the datasets that were made with it stay."""
+    from academy.cli.output import connect, print_json
+    from academy.wire.sending import quoted
+
+    with connect() as client:
+        answer = client.request("DELETE", f"/lessons/{quoted('lesson', lesson_id)}").json()
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(answer["message"])
+
+
 @lessons.command("list")
 def list_lessons(
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,

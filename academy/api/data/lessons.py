@@ -9,6 +9,7 @@ from flask import Response
 
 from academy.access.keys import Role
 from academy.api.data.lessons_shapes import (
+    Forgotten,
     LessonSent,
     LessonsPage,
     LessonsQuery,
@@ -57,6 +58,26 @@ def list_lessons(query: LessonsQuery) -> Response:
             ),
         )
     return page.answer(LessonsPage, "lessons")
+
+
+@blueprint.delete("/lessons/<lesson_id>")
+@allows(Role.OPERATOR)
+@blueprint.output(Forgotten)
+def delete_lesson(lesson_id: str) -> dict[str, Any]:
+    """Delete a lesson; the datasets that were made with it stay."""
+    with state().sessions.begin() as session:
+        lessons.delete_lesson(session, lesson_id)
+    return {"message": f"Lesson {lesson_id!r} deleted", "id": lesson_id}
+
+
+@blueprint.delete("/tasks/<task_id>")
+@allows(Role.OPERATOR)
+@blueprint.output(Forgotten)
+def delete_task(task_id: str) -> dict[str, Any]:
+    """Delete a conversation; the datasets that were made with it stay."""
+    with state().sessions.begin() as session:
+        lessons.delete_task(session, task_id)
+    return {"message": f"Task {task_id!r} deleted", "id": task_id}
 
 
 @blueprint.get("/lessons/stats")

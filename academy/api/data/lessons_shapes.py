@@ -88,6 +88,12 @@ class Recorded(Done):
     ids: list[str] = Field(description="the rows' ids, in the order of the request")
 
 
+class Forgotten(Done):
+    """A lesson or a conversation is deleted."""
+
+    id: str
+
+
 class LessonShown(Shown):
     """A recorded lesson."""
 

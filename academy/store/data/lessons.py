@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select, true
 from sqlalchemy.orm import Session
 
+from academy.errors import NotFound
+from academy.store.data.recording import record_rows
 from academy.store.data.tables import Lesson, Task
 from academy.store.paging import newest_first
 
 
 def add_lessons(session: Session, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert lessons; one whose id is known stays as it is. Returns how many were new."""
-    return _add(session, Lesson, rows)
+    """Insert lessons; how many were new. Raises `RecordedDifferently`."""
+    content = ("situation", "solution", "tags", "source", "quality")
+    return record_rows(session, Lesson, rows, noun="lesson", content=content)
 
 
 def add_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert finished conversations; one whose id is known stays. Returns how many were new."""
-    return _add(session, Task, rows)
+    """Insert finished conversations; how many were new. Raises `RecordedDifferently`."""
+    content = ("messages", "outcome", "tags")
+    return record_rows(session, Task, rows, noun="task", content=content)
+
+
+def delete_lesson(session: Session, lesson_id: str) -> None:
+    """Delete a lesson; the datasets that were made with it stay. Raises `NotFound`."""
+    _delete(session, Lesson, "lesson", lesson_id)
+
+
+def delete_task(session: Session, task_id: str) -> None:
+    """Delete a conversation; the datasets that were made with it stay. Raises `NotFound`."""
+    _delete(session, Task, "task", task_id)
 
 
 def page(
@@ -71,10 +84,6 @@ def count(session: Session) -> int:
     return int(session.scalar(select(func.count()).select_from(Lesson)) or 0)
 
 
-def _add(session: Session, table: type[Lesson] | type[Task], rows: Sequence[dict[str, Any]]) -> int:
-    if not rows:
-        return 0
-    # Rows beside the statement and not in it: their number would make it another one to compile,
-    # which takes seconds for thousands on a busy core, in the middle of a transaction.
-    added = session.execute(insert(table).on_conflict_do_nothing().returning(table.id), list(rows))
-    return len(added.all())
+def _delete(session: Session, table: type[Lesson] | type[Task], noun: str, id: str) -> None:
+    if session.scalar(delete(table).where(table.id == id).returning(table.id)) is None:
+        raise NotFound(noun=noun, id=id)

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import bindparam
 
 from academy.errors import NotFound
+from academy.store.data.recording import record_rows
 from academy.store.data.tables import Run
 from academy.store.paging import newest_first
 
 
 def add_runs(session: Session, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert runs; one whose id is known stays as it is. Returns how many were new."""
-    if not rows:
-        return 0
-    added = session.execute(insert(Run).on_conflict_do_nothing().returning(Run.id), list(rows))
-    return len(added.all())
+    """Insert runs; how many were new. Raises `RecordedDifferently`.
+
+    Reward and signals come later, too (`add_signals`), so they may be others by now.
+    """
+    return record_rows(session, Run, rows, noun="run", content=("messages", "source", "task_id"))
 
 
 def add_signals(

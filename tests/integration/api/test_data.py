@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from academy.access.keys import Role
 from academy.artifacts.store import ArtifactStore
 from academy.lifecycle import FailureCode
 from academy.settings import Settings
@@ -36,6 +37,82 @@ def test_a_lesson_is_recorded_once_however_often_it_is_sent(admin) -> None:
     shown = admin.get("/lessons").json
     assert shown["count"] == 1
     assert shown["lessons"][0]["tags"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "changed", "named"),
+    [
+        (
+            "/lessons",
+            {"id": "mine", "situation": "How to moor?", "solution": "With one rope."},
+            {"solution": "With two ropes."},
+            "solution",
+        ),
+        (
+            "/lessons",
+            {"id": "mine", "situation": "a", "solution": "b", "tags": ["x"], "quality": 0.5},
+            {"tags": ["y"], "quality": 0.7},
+            "tags, quality",
+        ),
+        (
+            "/tasks",
+            {
+                "id": "mine",
+                "messages": [
+                    {"role": "user", "content": "2+2?"},
+                    {"role": "assistant", "content": "4"},
+                ],
+                "outcome": "success",
+            },
+            {"outcome": "failed"},
+            "outcome",
+        ),
+        (
+            "/runs",
+            {"id": "mine", "prompt": "2+2?", "answer": "4"},
+            {"answer": "5"},
+            "messages",
+        ),
+    ],
+)
+def test_something_else_under_an_id_that_is_taken_is_refused_and_nothing_is_recorded(
+    admin, path: str, sent: dict[str, Any], changed: dict[str, Any], named: str
+) -> None:
+    assert admin.post(path, json=sent).json["added"] == 1
+    assert admin.post(path, json=sent).json["known"] == 1
+    other = {**sent, "id": "other"}
+    for body in (lines(other, sent | changed), lines(other, other | changed)):
+        answer = admin.post(path, data=body, content_type=NDJSON)
+        assert (answer.status_code, answer.json["code"]) == (409, "recorded_differently")
+        assert named in answer.json["detail"]
+    assert admin.post(path, json=other).json["added"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/lessons", {"id": "mine", "situation": "How to moor?", "solution": "With one rope."}),
+        (
+            "/tasks",
+            {
+                "id": "mine",
+                "messages": [
+                    {"role": "user", "content": "2+2?"},
+                    {"role": "assistant", "content": "4"},
+                ],
+                "outcome": "success",
+            },
+        ),
+    ],
+)
+def test_what_was_deleted_can_be_sent_anew(admin, caller, path: str, sent: dict[str, Any]) -> None:
+    admin.post(path, json=sent)
+    assert caller(Role.VIEWER)("DELETE", f"{path}/mine").status_code == 403
+    answer = admin("DELETE", f"{path}/mine")
+    assert (answer.status_code, answer.json["id"]) == (200, "mine")
+    missing = admin("DELETE", f"{path}/mine")
+    assert (missing.status_code, missing.json["code"]) == (404, "not_found")
+    assert admin.post(path, json=sent).json["added"] == 1
 
 
 def test_many_lessons_are_recorded_at_once_and_listed_in_pages(admin) -> None:

@@ -1,0 +1,73 @@
+"""Recording what clients send under an id: again is harmless, something else is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from academy.errors import AcademyError
+from academy.store.data.tables import Lesson, Run, Task
+
+
+class RecordedDifferently(AcademyError):
+    """The {noun} {id!r} is recorded already, with other content: {fields}."""
+
+    code = "recorded_differently"
+    status = 409
+    next_step = (
+        "Send it under an id of its own, or delete what is recorded first (a lesson or a task). "
+        "Nothing of this request is recorded."
+    )
+
+
+def record_rows(
+    session: Session,
+    table: type[Lesson] | type[Task] | type[Run],
+    rows: Sequence[dict[str, Any]],
+    *,
+    noun: str,
+    content: Sequence[str],
+) -> int:
+    """Insert the rows whose ids are new; how many there were.
+
+    Raises `RecordedDifferently` where an id that is known, or comes twice, stands for something
+    else: for other values in the columns `content`. The transaction is then to be given up. An id
+    that Academy made of what a row says always stands for the same.
+    """
+    if not rows:
+        return 0
+    # Rows beside the statement and not in it: their number would make it another one to compile,
+    # which takes seconds for thousands on a busy core, in the middle of a transaction.
+    statement = insert(table).on_conflict_do_nothing().returning(table.id)
+    added = set(session.scalars(statement, list(rows)))
+    first: dict[str, dict[str, Any]] = {}
+    again = [row for row in rows if first.setdefault(row["id"], row) is not row]
+    again += [row for id, row in first.items() if id not in added]
+    made = re.compile(rf"{noun}_[0-9a-f]{{24}}")
+    again = [row for row in again if not made.fullmatch(row["id"])]
+    if again:
+        _compare(session, table, again, noun, content)
+    return len(added)
+
+
+def _compare(
+    session: Session,
+    table: type[Lesson] | type[Task] | type[Run],
+    rows: Sequence[dict[str, Any]],
+    noun: str,
+    content: Sequence[str],
+) -> None:
+    columns = [getattr(table, name) for name in content]
+    found = session.execute(
+        select(table.id, *columns).where(table.id.in_({row["id"] for row in rows}))
+    )
+    stored = {id: dict(zip(content, values, strict=True)) for id, *values in found}
+    for row in rows:
+        other = [name for name in content if stored[row["id"]][name] != row[name]]
+        if other:
+            raise RecordedDifferently(noun=noun, id=row["id"], fields=", ".join(other))
