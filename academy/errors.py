@@ -13,8 +13,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-#: Of each text that an error's message is put together from.
-MOST_CHARACTERS = 4000
+#: Of each text that an error's message is put together from, and of those that a stranger sends.
+MOST_CHARACTERS, MOST_SENT_CHARACTERS = 4000, 150
+_SENT = frozenset({"id", "name", "given", "origin", "key", "kind", "alias", "model", "role"})
 
 
 def failure_body(code: str, message: str | None, next_step: str | None) -> dict[str, str]:
@@ -31,9 +32,13 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def shown(field: Any) -> Any:
+def shown(field: Any, most: int = MOST_CHARACTERS) -> Any:
     """What an error shows of a field: all of it, or so much of a text."""
-    return shortened(field, MOST_CHARACTERS) if isinstance(field, str) else field
+    return shortened(field, most) if isinstance(field, str) else field
+
+
+def _most(name: str) -> int:
+    return MOST_SENT_CHARACTERS if name in _SENT else MOST_CHARACTERS
 
 
 class AcademyError(Exception):
@@ -46,7 +51,8 @@ class AcademyError(Exception):
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
         template = inspect.cleandoc(type(self).__doc__ or "")
-        super().__init__(template.format(**{name: shown(each) for name, each in fields.items()}))
+        texts = {name: shown(each, _most(name)) for name, each in fields.items()}
+        super().__init__(template.format(**texts))
 
     def failure(self) -> dict[str, str]:
         """This error as a failure; see `failure_body`."""

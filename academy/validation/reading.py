@@ -76,8 +76,9 @@ def errors_of(
 
 
 def pointer_of(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    names = (shortened(str(part), _NAME_CHARACTERS) for part in location)
+    """A JSON pointer (RFC 6901), with a question mark for half of a character."""
+    whole = (str(part).encode("utf-8", "replace").decode() for part in location)
+    names = (shortened(each, _NAME_CHARACTERS) for each in whole)
     return "".join(f"/{name.replace('~', '~0').replace('/', '~1')}" for name in names)
 
 

@@ -5,13 +5,30 @@ Under gevent one thread serves all requests; whatever keeps it busy keeps every 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from gevent import get_hub
+from gevent import get_hub, sleep
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
+
+
+#: For so long, in seconds, work of Python's own may keep others waiting.
+_LONGEST_BREATH = 0.01
+
+
+class Breath:
+    """Lets other requests go on in the middle of long work: to be called at every small step."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._since > _LONGEST_BREATH:
+            sleep(0)
+            self._since = time.monotonic()
 
 
 def offload(work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:

@@ -16,7 +16,13 @@ from flask import Flask, Response, g, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import WebsocketMismatch
 
-from academy.errors import AcademyError, Unavailable, shown
+from academy.errors import (
+    MOST_SENT_CHARACTERS,
+    AcademyError,
+    Unavailable,
+    shortened,
+    shown,
+)
 from academy.store.outage import is_outage
 from academy.wire.openai_error import error_object
 
@@ -122,16 +128,16 @@ def _of_http(error: HTTPException) -> Response:
     if status in {301, 302, 307, 308}:
         return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
-        detail = f"There is nothing at {request.path}."
+        detail = f"There is nothing at {_path()}."
     elif isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        detail = f"{request.method} is not allowed at {request.path}; allowed: {allowed}."
+        detail = f"{request.method} is not allowed at {_path()}; allowed: {allowed}."
     elif isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or 0
         detail = f"The body is larger than the {limit} bytes that are allowed."
     elif isinstance(error, WebsocketMismatch):
         detail = (
-            f"{request.path} speaks websocket, and nothing else; the same events are server-sent"
+            f"{_path()} speaks websocket, and nothing else; the same events are server-sent"
             " events at …/logs/stream and a list at …/logs."
         )
     answer = problem(
@@ -174,6 +180,10 @@ def title_of(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
+
+
+def _path() -> str:
+    return shortened(request.path, MOST_SENT_CHARACTERS)
 
 
 def _request_id() -> str | None:

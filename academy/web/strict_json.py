@@ -7,11 +7,8 @@ APIFlask's ``input`` decorator do all of this for every pydantic model.
 
 from __future__ import annotations
 
-import json
-import math
-import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from apiflask.schema_adapters.registry import registry
@@ -22,7 +19,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from academy.errors import AcademyError, InvalidRequest
 from academy.validation.reading import pointer_of, refuse, validate
-from academy.wire.json_rules import DEEPEST, is_whole, repeated_name
+from academy.wire.json_rules import MOST_VALUES
+from academy.wire.strict_json import JsonFault, read_json
 
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 Model = TypeVar("Model", bound=BaseModel)
@@ -132,34 +130,25 @@ def require_media_type(request: Request, *allowed: str) -> None:
 
 
 def parse(raw: bytes) -> Any:
-    """Strict JSON. Raises `NotJson`, with the line and column where that is known."""
+    """Strict JSON. Raises `NotJson`, with the line and column where that is known, and
+    `InvalidRequest` for more values than any request has.
+    """
     try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotJson(why=f"byte {error.start} is not UTF-8") from None
-    try:
-        found = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            object_pairs_hook=_unique,
-        )
-    except json.JSONDecodeError as error:
+        return read_json(raw, most_values=MOST_VALUES)
+    except JsonFault as fault:
+        if fault.kind == "size":
+            allowed = f"at most {MOST_VALUES:,} names and members of lists"
+            raise InvalidRequest(
+                detail=f"The body is too large a value: {fault.why}.",
+                errors=[{"pointer": "", "detail": fault.why, "allowed": allowed}],
+            ) from None
+        if fault.kind == "text":
+            place = pointer_of(fault.location) or "/"
+            raise NotJson(why=f"the text at {place} {fault.why}") from None
+        known = {"line": fault.line, "column": fault.column}
         raise NotJson(
-            why=f"{error.msg} at line {error.lineno}, column {error.colno}",
-            line=error.lineno,
-            column=error.colno,
+            why=fault.why, **{name: each for name, each in known.items() if each is not None}
         ) from None
-    except RecursionError:
-        raise NotJson(why=f"it is nested more than {DEEPEST} deep") from None
-    except ValueError:  # Python's limit on the digits of an integer; its text is for programmers
-        digits = sys.get_int_max_str_digits()
-        raise NotJson(why=f"a whole number has more than {digits} digits") from None
-    if text.count("[") + text.count("{") > DEEPEST and _depth(found) > DEEPEST:
-        raise NotJson(why=f"it is nested more than {DEEPEST} deep")
-    if "\\u" in text:
-        _require_storable(found)
-    return found
 
 
 def ndjson_lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -167,46 +156,3 @@ def ndjson_lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if line.strip():
             yield number, line
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise NotJson(why=f"it holds {name}, which JSON does not have")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise NotJson(why=f"the number {text[:40]} is too large")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if (twice := repeated_name(pairs)) is not None:
-        raise NotJson(why=f"the name {twice!r} is there twice in one object")
-    return dict(pairs)
-
-
-def _depth(value: Any) -> int:
-    """How deep the arrays and objects are nested, as far as `DEEPEST` and one more."""
-    depth, level = 0, [value]
-    while depth <= DEEPEST and (level := [each for each in level if isinstance(each, dict | list)]):
-        depth += 1
-        level = [
-            inner for each in level for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return depth
-
-
-def _require_storable(value: Any, location: tuple[int | str, ...] = ()) -> None:
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds a NUL character")
-        if not is_whole(value):
-            raise NotJson(why=f"the text at {pointer_of(location) or '/'} holds half a character")
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            _require_storable(name, (*location, name))
-            _require_storable(each, (*location, name))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            _require_storable(each, (*location, index))

@@ -8,6 +8,8 @@ from typing import Any
 
 #: How deep arrays and objects may be nested; pydantic, which reads it after us, goes to 200.
 DEEPEST = 100
+#: How many values a body that is one JSON value may hold: names of objects and members of arrays.
+MOST_VALUES = 10_000
 
 
 def repeated_name(pairs: Sequence[tuple[str, Any]]) -> str | None:
@@ -18,4 +20,10 @@ def repeated_name(pairs: Sequence[tuple[str, Any]]) -> str | None:
 
 def is_whole(text: str) -> bool:
     """Whether the text has no half of a character (a lone surrogate), so that UTF-8 can say it."""
-    return not any("\ud800" <= each <= "\udfff" for each in text)
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

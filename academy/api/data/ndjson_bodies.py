@@ -14,6 +14,7 @@ from academy.store.engine import Session
 from academy.validation.reading import MOST_ERRORS, validate
 from academy.web.declarations import View, reads_body
 from academy.web.idempotency import Answer, creates, idempotent
+from academy.web.offload import Breath
 from academy.web.strict_json import (
     NDJSON_TYPES,
     NotJson,
@@ -24,8 +25,8 @@ from academy.web.strict_json import (
 )
 
 Sent = TypeVar("Sent", LessonSent, TaskSent, RunSent)
-#: PostgreSQL takes at most 65,535 values in one statement.
-_ROWS_AT_ONCE = 2000
+#: So few that making a statement's values keeps nobody waiting.
+_ROWS_AT_ONCE = 200
 
 
 def takes_rows(model: type[Sent]) -> Callable[[View], View]:
@@ -38,13 +39,17 @@ def record(
     model: type[Sent], add: Callable[[Session, Sequence[dict[str, Any]]], int], noun: str
 ) -> Response:
     """Record the rows of the body, `noun`s, by `add`, which returns how many were new."""
-    rows = [each.row() for each in _read(model)]
+    breath = Breath()
+    rows = []
+    for each in _read(model, breath):
+        rows.append(each.row())
+        breath()
 
     def work(session: Session) -> Answer:
-        added = sum(
-            add(session, rows[start : start + _ROWS_AT_ONCE])
-            for start in range(0, len(rows), _ROWS_AT_ONCE)
-        )
+        added = 0
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            added += add(session, rows[start : start + _ROWS_AT_ONCE])
+            breath()
         many = "" if added == 1 else "s"
         return Answer(
             {
@@ -60,7 +65,7 @@ def record(
     return idempotent(work).response()
 
 
-def _read(model: type[Sent]) -> list[Sent]:
+def _read(model: type[Sent], breath: Breath) -> list[Sent]:
     """The rows of the body. Every bad line of NDJSON is reported with its number."""
     require_media_type(request, "application/json", *NDJSON_TYPES)
     raw = body_of(request)
@@ -69,6 +74,7 @@ def _read(model: type[Sent]) -> list[Sent]:
     found: list[Sent] = []
     errors: list[dict[str, Any]] = []
     for number, line in ndjson_lines(raw):
+        breath()
         try:
             found.append(validate(line, parse(line), model))
         except (InvalidRequest, NotJson) as error:
