@@ -45,6 +45,11 @@ class ChatTokenizer:
         self._named = _named_tokens(self._config)
 
     @property
+    def backend_tokenizer(self) -> Any:
+        """The `tokenizers.Tokenizer` that does the work."""
+        return self._tokenizer
+
+    @property
     def all_special_ids(self) -> list[int]:
         """The ids of the tokens that are no text, such as the end of a turn."""
         names = [*self._named.values(), *_extra_tokens(self._config)]
@@ -59,8 +64,9 @@ class ChatTokenizer:
 
     def apply_chat_template(
         self,
-        messages: Sequence[dict[str, str]],
+        messages: Sequence[dict[str, Any]],
         *,
+        tools: Sequence[dict[str, Any]] | None = None,
         tokenize: bool = False,
         add_generation_prompt: bool = False,
     ) -> str:
@@ -69,7 +75,7 @@ class ChatTokenizer:
             raise ValueError("this renders texts; call the tokenizer with the text for its tokens")
         rendered: str = _compiled(self.chat_template).render(
             messages=list(messages),
-            tools=None,
+            tools=list(tools) if tools else None,
             documents=None,
             add_generation_prompt=add_generation_prompt,
             **self._named,

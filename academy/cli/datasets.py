@@ -166,7 +166,10 @@ def _show_made(answer: dict[str, Any], as_json: bool) -> None:
         print_json(answer)
         return
     typer.echo(answer["message"])
-    print_table(("what", "value"), _dataset_rows(answer), "It has no statistics.")
+    rows = _dataset_rows(answer)
+    for place, times in answer.get("report", {}).get("ignored", {}).items():
+        rows.append((f"not used: {place}", times))
+    print_table(("what", "value"), rows, "It has no statistics.")
     for line in answer["statistics"].get("advice", []):
         typer.echo(line)
 

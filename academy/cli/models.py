@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,24 +72,33 @@ def chat(
     ] = "default",
     system: Annotated[str | None, typer.Option(help="An instruction that comes first.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer in tokens.")] = 512,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0, max=2, help="0 is always the likeliest word; small models ramble at 1."
+        ),
+    ] = 0.2,
 ) -> None:
     """Talk to a model; without a question read one a line until the end of input."""
     from academy.cli.output import connect
 
     messages = [{"role": "system", "content": system}] if system else []
+    options = {"max_tokens": max_tokens, "temperature": temperature}
     with connect() as client:
         if question is not None:
-            _answer(client, model, [*messages, {"role": "user", "content": question}], max_tokens)
+            _answer(client, model, [*messages, {"role": "user", "content": question}], options)
             return
         while line := _next_line():
             messages.append({"role": "user", "content": line})
-            said = _answer(client, model, messages, max_tokens)
+            said = _answer(client, model, messages, options)
             messages.append({"role": "assistant", "content": said})
 
 
-def _answer(client: Client, model: str, messages: list[dict[str, str]], max_tokens: int) -> str:
+def _answer(
+    client: Client, model: str, messages: list[dict[str, str]], options: dict[str, Any]
+) -> str:
     pieces = []
-    for piece in client.chat(model, messages, max_tokens=max_tokens):
+    for piece in client.chat(model, messages, **options):
         pieces.append(piece)
         typer.echo(piece, nl=False)
         sys.stdout.flush()
@@ -108,4 +117,4 @@ def _next_line() -> str:
         except UnicodeDecodeError:
             raise Unsendable(what="The line", why="it is not valid UTF-8") from None
         if not line or line.strip():
-            return line.strip()
+            return line.rstrip()  # what it begins with may be code

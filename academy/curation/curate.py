@@ -7,7 +7,7 @@ the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from academy.curation.split.contamination import Protected
 from academy.curation.split.heldout import HeldOut
 from academy.curation.split.previous_splits import PreviousSplits
 from academy.curation.split.sides import Candidate, split
+from academy.curation.split.ties import Turns
 from academy.curation.spool import Spool, content_of
 
 
@@ -160,9 +161,12 @@ def _split(
 ) -> Iterator[tuple[Row, str]]:
     """Each row that is written, with its side; what may lie on neither side is dropped."""
     request, spool, ticker = ingestion.request, ingestion.spool, ingestion.ticker
-    rows = [_candidate(spool, index, duplicates) for index in kept]
+    turns = Turns.of(spool, kept)
+    tied = turns.tied()
     ticker.check()
-    found = split(rows, request.heldout_fraction, request.seed, previous.sides, ticker.check)
+    rows = [_candidate(spool, index, duplicates, tied) for index in kept]
+    ticker.check()
+    found = split(rows, request.heldout_fraction, request.seed, previous.sides, turns, ticker.check)
     overlap = previous.held_out if request.uses("heldout_overlap") else HeldOut()
     if request.uses("heldout_overlap"):
         ticker.begin("sketching held-out rows", len(found.held_out))
@@ -176,7 +180,7 @@ def _split(
         if index in found.held_out:
             yield row, "heldout"
         elif index in found.straddling:
-            ingestion.drops.add_row(row, "straddling", "near duplicates tie it to a held-out row")
+            ingestion.drops.add_row(row, "straddling", "what it says ties it to a held-out row")
         elif matched := overlap.match(content_of(row)):
             ingestion.drops.add_row(row, "heldout_overlap", matched)
         else:
@@ -194,7 +198,9 @@ def _in_order(spool: Spool) -> list[int]:
     return order
 
 
-def _candidate(spool: Spool, index: int, duplicates: Duplicates) -> Candidate:
+def _candidate(
+    spool: Spool, index: int, duplicates: Duplicates, tied: Mapping[int, int]
+) -> Candidate:
     return Candidate(
         index=index,
         source=spool.sources[index],
@@ -202,4 +208,5 @@ def _candidate(spool: Spool, index: int, duplicates: Duplicates) -> Candidate:
         time=spool.times[index],
         tie=spool.ties[index],
         cluster=duplicates.clusters.get(index),
+        tied=tied.get(index),
     )

@@ -7,9 +7,11 @@ matches drops the row, so the counts add up to the input. Thresholds are fields 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
+from academy.basemodels.conversation import text_of
 from academy.curation.request import CurationRequest
 from academy.curation.sources import Lesson, Row, RunRecord, TaskRecord
 
@@ -66,13 +68,14 @@ def short_answer(record: Record, row: Row, request: CurationRequest) -> str | No
 def echoed_prompt(record: Record, row: Row, request: CurationRequest) -> str | None:
     """The answer repeats the question (our own rule: it would teach the model to echo)."""
     answer = " ".join(row.answer.split()).casefold()
-    asked = [" ".join(m["content"].split()).casefold() for m in row.messages[:-1]]
+    asked = [" ".join(text_of(m).split()).casefold() for m in row.messages[:-1]]
     return f"answer {row.answer[:80]!r} repeats the prompt" if answer in asked else None
 
 
 def long_row(record: Record, row: Row, request: CurationRequest) -> str | None:
     """More characters than `max_row_chars`: the trainer would cut the answer off."""
-    length = sum(len(m["content"]) for m in row.messages)
+    length = sum(len(text_of(m)) for m in row.messages)
+    length += sum(len(json.dumps(each)) for each in row.tools)
     return f"{length} characters" if length > request.max_row_chars else None
 
 

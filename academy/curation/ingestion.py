@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from academy.basemodels.conversation import ROLES
 from academy.curation import filters
 from academy.curation.dataset.statistics import Collected
 from academy.curation.dedup import Sketches
@@ -24,6 +25,7 @@ from academy.curation.sources import (
     Row,
     RunRecord,
     TaskRecord,
+    comparable,
     row_of_lesson,
     row_of_run,
     row_of_task,
@@ -31,8 +33,6 @@ from academy.curation.sources import (
 from academy.curation.split.contamination import Protected
 from academy.curation.spool import Spool, content_of
 from academy.errors import AcademyError
-
-_ROLES = frozenset({"system", "user", "assistant"})
 
 
 class Ingestion:
@@ -192,8 +192,13 @@ class Ingestion:
             masked = masked or changed
             return text
 
-        messages = tuple({**each, "content": safe(each["content"])} for each in row.messages)
-        rejected, provenance = safe(row.rejected), row.provenance
+        def safe_message(message: dict[str, Any]) -> dict[str, Any]:
+            return {name: each if name == "role" else safe(each) for name, each in message.items()}
+
+        messages = tuple(map(safe_message, row.messages))
+        rejected, tools, provenance = safe(row.rejected), row.tools, row.provenance
+        if tools:
+            tools = tuple(safe(list(tools)))
         if row.source != "git":  # a commit's holds ids and counts, nothing that anybody wrote
             provenance = safe(provenance)
         touched = [f"secret:{kind}" for kind in sorted(kinds)] + ["people"] * masked
@@ -204,6 +209,7 @@ class Ingestion:
                 row,
                 messages=messages,
                 rejected=rejected,
+                tools=tools,
                 provenance=provenance,
                 touched=tuple(touched),
             ),
@@ -215,7 +221,7 @@ class Ingestion:
         if kinds and self.request.secrets == "drop":
             return "secret", ", ".join(sorted(kinds))
         if not _is_trainable(row):
-            return "untrainable", "no question, no answer, or an unknown role"
+            return "untrainable", "no question, no answer to be learnt, or an unknown role"
         if self.request.makes_pairs and not _is_pair(row):
             return "untrainable", "no rejected answer, or one that equals the chosen one"
         if self.protected:
@@ -227,8 +233,8 @@ class Ingestion:
 
 def _is_pair(row: Row) -> bool:
     """Whether there are two answers to choose between: equal ones would teach nothing."""
-    rejected = (row.rejected or "").split()
-    return bool(rejected) and rejected != row.answer.split()
+    rejected = comparable(row.rejected or "")
+    return bool(rejected) and rejected != comparable(row.answer)
 
 
 def _is_trainable(row: Row) -> bool:
@@ -236,8 +242,9 @@ def _is_trainable(row: Row) -> bool:
     roles = [each["role"] for each in row.messages]
     return (
         len(roles) >= 2
-        and _ROLES.issuperset(roles)
+        and ROLES.issuperset(roles)
         and roles[-1] == "assistant"
         and bool(row.answer.strip())
+        and row.messages[-1].get("weight") != 0
         and any(m["role"] == "user" and m["content"].strip() for m in row.messages)
     )

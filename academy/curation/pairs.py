@@ -14,7 +14,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from academy.curation.sources import Row
+from academy.basemodels.conversation import text_of
+from academy.curation.sources import Row, comparable
 from academy.curation.spool import Spool, hash64
 
 
@@ -36,7 +37,7 @@ class Pairing:
     def add(self, row: Row, reward: float | None, *, accepted: bool) -> None:
         """Take a run in; without a reward it counts as the worst."""
         self._spool.append(row)
-        asked = [[each["role"], " ".join(each["content"].split())] for each in row.messages[:-1]]
+        asked = [[each["role"], comparable(text_of(each)).strip()] for each in row.messages[:-1]]
         self._prompts.append(hash64(json.dumps(asked)))
         self._accepted.append(accepted)
         self._rewards.append(-1.0 if reward is None else reward)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from academy.basemodels.conversation import text_of
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -56,14 +58,15 @@ class RunRecord:
 class Row:
     """A training row on its way through the pipeline.
 
-    `group` is what the split must not tear apart, `time` (seconds since 1970) orders rows, and
-    `touched` names each rule that changed the text. A preference pair has the answer that was
-    `rejected` beside its last message, the chosen one. `records` says how many records of its
+    `messages` and `tools` are as in `academy.basemodels.conversation`; an answer of ``weight`` 0 is
+    not learnt. `group` is what the split must not tear apart, `time` (seconds since 1970) orders
+    rows, and `touched` names each rule that changed the text. A preference pair has the answer that
+    was `rejected` beside its last message, the chosen one. `records` says how many records of its
     source it was made of.
     """
 
     id: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[dict[str, Any], ...]
     source: str
     group: str
     time: int
@@ -71,16 +74,17 @@ class Row:
     touched: tuple[str, ...] = ()
     rejected: str | None = None
     records: int = 1
+    tools: tuple[dict[str, Any], ...] = ()
 
     @property
     def prompt(self) -> str:
         """Everything before the answer, system message included."""
-        return "\n".join(each["content"] for each in self.messages[:-1])
+        return "\n".join(text_of(each) for each in self.messages[:-1])
 
     @property
     def answer(self) -> str:
         """The last message, which is what the model learns to say."""
-        return self.messages[-1]["content"] if self.messages else ""
+        return text_of(self.messages[-1]) if self.messages else ""
 
 
 def row_of_lesson(lesson: Lesson) -> Row:
@@ -116,14 +120,13 @@ def row_of_task(task: TaskRecord) -> Row:
 
 
 def row_of_run(run: RunRecord) -> Row:
-    """One row; runs on the same task, or without a task on the same prompt, share a group."""
+    """One row; runs on the same task, or without a task with the same opening, share a group."""
     messages = _until_last_answer(run.messages)
-    prompt = "\n".join(each["content"] for each in messages[:-1])
     return Row(
         id=f"run:{run.id}",
         messages=messages,
         source="run",
-        group=f"task:{run.task_id}" if run.task_id else f"run:{fingerprint(prompt)}",
+        group=f"task:{run.task_id}" if run.task_id else f"run:{fingerprint(opening_of(messages))}",
         time=seconds(run.created_at),
         provenance={"run_id": run.id, "reward": run.reward, "tests_passed": run.tests_passed},
     )
@@ -137,11 +140,33 @@ def _until_last_answer(messages: Sequence[Mapping[str, str]]) -> tuple[dict[str,
 
 
 def clean(text: str) -> str:
-    """Normalise: line ends become ``\\n``; NUL and unpaired surrogates go; outer blanks go."""
+    """Normalise: line ends become ``\\n``; NUL, unpaired surrogates and the last blanks go.
+
+    Blanks at the beginning stay: they are what a function's body is indented by.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     if not text.isascii():
         text = text.encode("utf-8", "ignore").decode("utf-8")
-    return text.strip()
+    return text.rstrip()
+
+
+def comparable(text: str) -> str:
+    """The text without blanks that say nothing: those at ends of lines, and empty lines around it.
+
+    Indentation stays, for it tells two programs apart.
+    """
+    return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+
+
+def opening_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What a conversation begins with: the system message, and the user's first message.
+
+    Rows with the same one share a split group, whatever is answered and however long they go on: a
+    conversation that was cut after each of its answers, above all.
+    """
+    said = [str(each["content"]) for each in messages if each["role"] == "system"]
+    asked = (str(each["content"]) for each in messages if each["role"] == "user")
+    return "\n".join([*said, next(asked, "")])
 
 
 def fingerprint(text: str) -> str:

@@ -1,6 +1,6 @@
 """Rows on their way, on disk; in memory only what ordering and de-duplication need.
 
-A row costs about 60 bytes here and 160 more for its band keys, so a million rows fit into a
+A row costs about 80 bytes here and 160 more for its band keys, so a million rows fit into a
 quarter of a gigabyte.
 """
 
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from academy.curation.sources import Row
+from academy.basemodels.conversation import text_of
+from academy.curation.sources import Row, comparable, fingerprint, opening_of
 
 _FIELDS: tuple[str, ...] = tuple(each.name for each in fields(Row))
+_TELLING_WORDS_AT_FIRST, _TELLING_WORDS = 6, 12
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SOURCES: tuple[str, ...] = ("lesson", "task", "run", "upload", "git")
 
@@ -31,7 +35,9 @@ class Spool:
         self.ties = array("Q")  # hash of the row id: orders rows of the same second
         self.sources = array("B")  # index into SOURCES
         self.groups = array("Q")  # hash of the split group
-        self.exact = array("Q")  # hash of the text without its white space
+        self.exact = array("Q")  # hash of the text without blanks that say nothing
+        self.turns = array("Q")  # what `turns_of` finds in each row, one row after the other
+        self.turn_counts = array("H")
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -58,7 +64,10 @@ class Spool:
         self.ties.append(hash64(row.id))
         self.sources.append(SOURCES.index(row.source))
         self.groups.append(hash64(row.group))
-        self.exact.append(hash64(" ".join(content_of(row).split())))
+        self.exact.append(hash64(comparable(content_of(row))))
+        turns = turns_of(row.source, row.messages)
+        self.turns.extend(turns)
+        self.turn_counts.append(len(turns))
 
     def flush(self) -> None:
         """Make everything readable; a full disk shows here at the latest."""
@@ -70,15 +79,38 @@ class Spool:
         values = dict(zip(_FIELDS, json.loads(self._file.readline()), strict=True))
         values["messages"] = tuple(values["messages"])
         values["touched"] = tuple(values["touched"])
+        values["tools"] = tuple(values["tools"])
         return Row(**values)
 
 
 def content_of(row: Row) -> str:
     """The text by which rows are compared: all that is said, without the roles."""
-    said = [message["content"] for message in row.messages]
+    said = [text_of(each) for each in row.messages]
     if row.rejected is not None:
         said.append(row.rejected)
     return "\n".join(said)
+
+
+def turns_of(source: str, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Hashes of what ties a row to others by what is said: its opening, and each message with its
+    answer. None for a commit.
+
+    Two rows that have one in common say the same in the same place, so the split must not tear them
+    apart. A few words ("Thank you." "You are welcome.") are the same by chance, but less so at the
+    beginning of a conversation.
+    """
+    if source == "git":
+        return []
+    found = [hash64(f"opening:{fingerprint(opening_of(messages))}")]
+    telling = _TELLING_WORDS_AT_FIRST
+    for before, answer in pairwise(messages):
+        if answer["role"] != "assistant":
+            continue
+        said = f"{text_of(before)}\0{text_of(answer)}"
+        if len(said.split()) >= telling:
+            found.append(hash64(f"turn:{fingerprint(said)}"))
+        telling = _TELLING_WORDS
+    return found
 
 
 def hash64(text: str) -> int:

@@ -129,7 +129,7 @@ def _mirrors(attempt: Attempt) -> Path:
 def _memory(attempt: Attempt) -> Path:
     """Where judged commits are remembered, so that the next run reads only the new ones."""
     folder = attempt.settings.home / "cache" / "commits"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # it holds what nobody has masked
     return folder
 
 

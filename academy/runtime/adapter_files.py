@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from academy.artifacts.manifest import verify_manifest
+from academy.basemodels.literal_text import LiteralText
 from academy.runtime.base_model import BaseModel, read_tokenizer
 from academy.runtime.errors import AdapterUnfit
 
@@ -40,6 +42,11 @@ class AdapterFiles:
     config: Any  # peft's LoraConfig
     weights: dict[str, torch.Tensor]
     tokenizer: Any | None  # None: the base model's, which writes the same prompts
+
+    @cached_property
+    def literal(self) -> LiteralText:
+        """As `BaseModel.literal`, for an adapter that has a tokenizer of its own."""
+        return LiteralText(self.tokenizer)
 
 
 def read_adapter(folder: Path, digest: str | None, base: BaseModel) -> AdapterFiles:

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from academy.basemodels import folders
+from academy.basemodels.literal_text import LiteralText
 from academy.runtime.errors import ModelUnloadable
 
 
@@ -32,6 +33,11 @@ class BaseModel:
     def digest(self) -> str:
         """The digest of the model's files, by which an adapter names its base model."""
         return folders.digest(self.folder)
+
+    @cached_property
+    def literal(self) -> LiteralText:
+        """What keeps the markers in people's texts from being the model's."""
+        return LiteralText(self.tokenizer)
 
     @property
     def vocabulary_size(self) -> int:

@@ -25,16 +25,17 @@ def ask_for(engine: InferenceEngine, chat: ChatRequest) -> Ask:
     chat template refuses or that leaves no room for an answer.
     """
     adapter = None if chat.model == engine.name else chat.model
-    tokenizer = engine.base.tokenizer
-    if adapter is not None:
-        tokenizer = engine.resident(adapter).files.tokenizer or tokenizer
-    turns = [message.as_template() for message in chat.messages]
+    literal, tokenizer = engine.base.literal, engine.base.tokenizer
+    if adapter is not None and engine.resident(adapter).files.tokenizer is not None:
+        files = engine.resident(adapter).files
+        literal, tokenizer = files.literal, files.tokenizer
     with _encoding:
+        turns = literal.guarded([message.as_template() for message in chat.messages])
         try:
             text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         except TemplateError as error:
             raise _refused("messages", f"the model's chat template refuses them: {error}") from None
-        prompt = tuple(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        prompt = tuple(literal.tokens(text))
     context = engine.base.context_tokens
     room = context - len(prompt)
     if room < 1:

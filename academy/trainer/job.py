@@ -320,6 +320,7 @@ def _metrics(counters: Counters, data: Data, total_steps: int) -> dict[str, Any]
         "total_steps": total_steps,
         "rows": len(data.train.rows),
         "rows_cut": data.train.cut,
+        "answers_unlearnt": data.train.unlearnt,
         "rows_dropped": data.train.dropped,
         "tokens": counters.tokens,
         "answer_tokens": counters.answer_tokens,

@@ -1,9 +1,10 @@
 """``python -m academy.trainer.token_count SPEC.json``: how many tokens a training's rows become.
 
 Standard output carries one JSON object: ``lengths`` and ``answers`` of the usable rows in tokens,
-``tokens`` (all of them), ``cut``, ``dropped`` by reason, and ``cpu_rate``, the FLOP a second of a
-matrix product here. Exit status 2 and ``error`` for what cannot be trained on. Nothing is loaded
-but the tokenizer, so it takes seconds where a trainer takes minutes.
+``tokens`` (all of them), ``cut``, ``unlearnt`` (earlier answers), ``dropped`` by reason, and
+``cpu_rate``, the FLOP a second of a matrix product here. Exit status 2 and ``error`` for what
+cannot be trained on. Nothing is loaded but the tokenizer, so it takes seconds where a trainer takes
+minutes.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def count(spec: Spec) -> dict[str, Any]:
         "answers": [row.answer_tokens for row in encoded.rows],
         "tokens": sum(len(each.tokens) for row in encoded.rows for each in row.sequences),
         "cut": encoded.cut,
+        "unlearnt": encoded.unlearnt,
         "dropped": encoded.dropped,
         "cpu_rate": _matrix_rate(),
     }

@@ -59,6 +59,7 @@ class TokenCounts:
     answers: list[int]
     tokens: int
     cut: int
+    unlearnt: int
     dropped: dict[str, int]
     cpu_rate: float
 
@@ -70,6 +71,7 @@ class TokenCounts:
             "rows": len(usable) + sum(self.dropped.values()),
             "usable_rows": len(usable),
             "truncated_rows": self.cut,
+            "unlearnt_answers": self.unlearnt,
             "fully_masked_rows": self.dropped.get(_MASKED, 0),
             "left_out": [{"reason": each, "rows": n} for each, n in self.dropped.items()],
             "tokens": self.tokens,

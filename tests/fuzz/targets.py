@@ -6,6 +6,7 @@ Each target takes bytes, feeds them to the real code, and raises where a promise
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from academy.basemodels.conversation import ROLES
 from academy.curation.errors import UploadRefused
 from academy.curation.git.change import parse_change
 from academy.curation.git.history import Commit, parse_record, split_records
@@ -22,6 +24,7 @@ from academy.curation.uploads.rows import MAX_PROBLEMS, read_upload, validate_up
 LONGEST_SECONDS = 5.0
 _TOKEN = b"0123456789abcdef" * 2
 _LIMIT = 2_000
+_MESSAGE_KEYS = {"role", "content", "name", "tool_calls", "weight"}
 _IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 _FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_IN_MEMORY))
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
@@ -65,9 +68,11 @@ def upload_validator(data: bytes) -> None:
     assert report.ok and len(rows) == report.rows
     assert len({row.id for row in rows}) == len(rows)
     for row in rows:
-        assert row.messages[-1]["role"] == "assistant" and row.messages[-1]["content"]
-        assert all(set(each) == {"role", "content"} for each in row.messages)
-        "\n".join(each["content"] for each in row.messages).encode("utf-8")
+        assert row.messages[-1]["role"] == "assistant" and row.answer.strip()
+        for message in row.messages:
+            assert {"role", "content"} <= set(message) <= _MESSAGE_KEYS
+            assert message.get("weight", 0) == 0 and message["role"] in ROLES
+        json.dumps([row.messages, row.tools], ensure_ascii=False).encode("utf-8")
     _check_time(began)
 
 

@@ -68,6 +68,9 @@ class UploadReported(Shown):
     bad_rows: int
     problems_total: int
     problems_shown: int = Field(description="how many of them are in errors, 1,000 at most")
+    ignored: dict[str, int] = Field(
+        description="what the rows have and no training uses, by its place: /messages/*/name"
+    )
 
 
 class DatasetUploaded(Done):

@@ -30,6 +30,9 @@ class TokensShown(Shown):
     rows: int
     usable_rows: int
     truncated_rows: int = Field(description="rows that lose the middle of a long prompt")
+    unlearnt_answers: int = Field(
+        description="earlier answers that are empty or that the chat template rewrites"
+    )
     fully_masked_rows: int = Field(description="rows without a token to learn; they are left out")
     left_out: list[LeftOut]
     tokens: int

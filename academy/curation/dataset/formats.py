@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from academy.basemodels.conversation import as_texts
 from academy.curation.errors import NotPairs
 from academy.curation.git.examples import CHANGE_PROMPT, MESSAGE_PROMPT
 from academy.curation.request import DatasetFormat
@@ -14,24 +16,25 @@ _SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 def in_format(row: dict[str, Any], format: DatasetFormat) -> dict[str, Any]:
     """The row's messages in `format`; nothing else of the row is kept.
 
-    Of a preference pair, every other format has the chosen answer. Raises `NotPairs` where pairs
-    are asked for and the row is none.
+    Alpaca and ShareGPT have no one way to write tools, so there they are text. Of a preference
+    pair, every other format has the chosen answer. Raises `NotPairs` where pairs are asked for and
+    the row is none.
     """
-    messages: list[dict[str, str]] = row["messages"]
     if format == "preference":
         return preference(row)
+    messages: list[dict[str, Any]] = row["messages"]
+    tools = {"tools": row["tools"]} if row.get("tools") else {}
     if "chosen" in row:
         messages = [*messages, {"role": "assistant", "content": row["chosen"]}]
-    if format == "alpaca":
-        return alpaca(messages)
-    if format == "sharegpt":
-        return sharegpt(messages)
     if format == "openai":
-        return {"messages": messages}
-    return {"prompt": messages[:-1], "completion": messages[-1:]}
+        return {"messages": [_openai(each) for each in messages], **tools}
+    if format == "prompt-completion":
+        return {"prompt": messages[:-1], "completion": messages[-1:], **tools}
+    texts = as_texts(messages, row.get("tools") or ())
+    return alpaca(texts) if format == "alpaca" else sharegpt(texts)
 
 
-def alpaca(messages: list[dict[str, str]]) -> dict[str, Any]:
+def alpaca(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """``instruction``, ``input``, ``output`` (Stanford Alpaca).
 
     A commit's fixed request is the instruction and its diff the input. Earlier turns and the
@@ -65,22 +68,42 @@ def preference(row: dict[str, Any]) -> dict[str, Any]:
     if "chosen" not in row:
         raise NotPairs(id=row.get("id", ""))
     return {
+        **({"tools": row["tools"]} if row.get("tools") else {}),
         "prompt": row["messages"],
         "chosen": [{"role": "assistant", "content": row["chosen"]}],
         "rejected": [{"role": "assistant", "content": row["rejected"]}],
     }
 
 
-def sharegpt(messages: list[dict[str, str]]) -> dict[str, Any]:
+def sharegpt(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """``conversations`` of ``from`` (system, human, gpt) and ``value`` (ShareGPT, FastChat)."""
     return {
         "conversations": [
-            {"from": _SHAREGPT_ROLES[each["role"]], "value": each["content"]} for each in messages
+            {
+                "from": _SHAREGPT_ROLES[each["role"]],
+                "value": each["content"],
+                **({"weight": 0} if each.get("weight") == 0 else {}),
+            }
+            for each in messages
         ]
     }
 
 
-def _pairs(turns: list[dict[str, str]]) -> list[list[str]]:
+def _openai(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with the arguments of its calls as JSON text, as OpenAI has them."""
+    if "tool_calls" not in message:
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        arguments = function["arguments"]
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        calls.append({**call, "function": {**function, "arguments": arguments}})
+    return {**message, "tool_calls": calls}
+
+
+def _pairs(turns: list[dict[str, Any]]) -> list[list[str]]:
     """Turns as [question, answer] pairs; neighbours of one role are joined."""
     pairs: list[list[str]] = []
     last_role = ""

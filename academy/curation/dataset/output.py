@@ -85,11 +85,14 @@ def write_dataset(
 def canonical_row(row: Row) -> dict[str, Any]:
     """The row as ``train.jsonl`` and ``heldout.jsonl`` hold it.
 
-    The messages of a preference pair are its prompt, with the two answers beside them.
+    The messages of a preference pair are its prompt, with the two answers beside them. ``tools``
+    are there where the conversation has any.
     """
     said: dict[str, Any] = {"messages": list(row.messages)}
     if row.rejected is not None:
         said = {"messages": list(row.messages[:-1]), "chosen": row.answer, "rejected": row.rejected}
+    if row.tools:
+        said["tools"] = list(row.tools)
     return {
         "id": row.id,
         **said,

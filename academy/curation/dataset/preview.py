@@ -44,19 +44,15 @@ def _tokenizer(folder: Path, _changed_ns: int) -> ChatTokenizer:
 
 def _preview(row: dict[str, Any], encoder: Any, tokenizer: ChatTokenizer) -> dict[str, Any]:
     from academy.trainer.data.rows import PreferenceRow, Row
-    from academy.trainer.spec import BadDataset
 
-    messages = tuple(row.get("messages") or ())
+    messages, tools = tuple(row.get("messages") or ()), tuple(row.get("tools") or ())
     if not messages:
         return {"left_out": "it has no messages"}
-    try:
-        if "chosen" not in row:
-            return _shown(encoder.encode(Row(row["id"], messages)), tokenizer)
-        pair = encoder.encode_pair(
-            PreferenceRow(row["id"], messages, row["chosen"], row["rejected"])
-        )
-    except BadDataset as error:  # the model's template refuses this conversation
-        return {"left_out": str(error)}
+    if "chosen" not in row:
+        return _shown(encoder.encode(Row(row["id"], messages, tools)), tokenizer)
+    pair = encoder.encode_pair(
+        PreferenceRow(row["id"], messages, row["chosen"], row["rejected"], tools)
+    )
     if isinstance(pair, str):
         return {"left_out": pair}
     return {side: _shown(getattr(pair, side), tokenizer) for side in ("chosen", "rejected")}

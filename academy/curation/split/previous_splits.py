@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from academy.basemodels.conversation import text_of
 from academy.curation.split.heldout import HeldOut
-from academy.curation.spool import hash64
+from academy.curation.spool import hash64, turns_of
 
 
 class Sides(Protocol):
@@ -61,8 +62,9 @@ def read_previous_splits(
                 for line in stream:
                     tick()
                     row = json.loads(line)
-                    key = hash64(row["id"] if row["source"] == "git" else row["group"])
-                    decided[key] = decided.get(key, False) or held
+                    own = hash64(row["id"] if row["source"] == "git" else row["group"])
+                    for key in (own, *turns_of(row["source"], _messages(row))):
+                        decided[key] = decided.get(key, False) or held
         add_held_out(held_out, folder, tick)
     return PreviousSplits(SidesInMemory(decided), held_out)
 
@@ -76,7 +78,13 @@ def add_held_out(held_out: HeldOut, folder: Path, tick: Callable[[], None] = lam
             held_out.add(row["id"], said_in(row))
 
 
+def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a canonical row with the answer that a pair has beside them."""
+    answer = [{"role": "assistant", "content": row["chosen"]}] if "chosen" in row else []
+    return [*row["messages"], *answer]
+
+
 def said_in(row: Mapping[str, Any]) -> str:
     """All that is said in a canonical row, as `spool.content_of` has it."""
-    said = [each["content"] for each in row["messages"]]
+    said = [text_of(each) for each in row["messages"]]
     return "\n".join([*said, *(row[name] for name in ("chosen", "rejected") if name in row)])

@@ -9,10 +9,13 @@ trained on, and what was trained on is no test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from academy.curation.split.previous_splits import Sides
+from academy.curation.split.ties import Turns
 from academy.curation.spool import SOURCES, hash64
 
 #: From so many rows on, at least one row is held out and at least one is not.
@@ -24,7 +27,8 @@ _GIT = SOURCES.index("git")
 class Candidate:
     """What the split knows of a row. `tie` is the hash of its id, `group` that of its group.
 
-    `cluster` is equal for rows that near duplicates tie together, and None for all others.
+    `cluster` is equal for rows that near duplicates tie together, `tied` for rows that say the same
+    somewhere (`academy.curation.split.ties`); they are None for all others.
     """
 
     index: int
@@ -33,6 +37,7 @@ class Candidate:
     time: int
     tie: int
     cluster: int | None
+    tied: int | None = None
 
     @property
     def key(self) -> int:
@@ -57,17 +62,22 @@ def split(
     fraction: float,
     seed: int,
     sides: Sides,
+    turns: Turns | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Split:
     """Split `rows`, which come in order of time, and have the new groups' sides remembered.
 
-    `tick` is called between the passes over the rows and may raise to stop.
+    `turns` is what the rows say; its sides are remembered, too. `tick` is called between the passes
+    over the rows and may raise to stop.
     """
-    keys = list({row.key: None for row in rows})
+    turns = Turns() if turns is None else turns
+    keys = list({row.key: None for row in rows} | dict.fromkeys(turns.keys()))
     decided = sides.known(keys)
     tick()
-    found = held_out(rows, fraction, seed, decided, tick)
-    new = {row.key: row.index in found.held_out for row in rows if row.key not in decided}
+    found = held_out(rows, fraction, seed, decided, turns.sides_of_rows(decided), tick)
+    new = turns.sides_of_turns(found.held_out, found.straddling)
+    new |= {row.key: row.index in found.held_out for row in rows}
+    new = {key: side for key, side in new.items() if key not in decided}
     if not new:
         return found
     sides.decide(new)
@@ -76,7 +86,8 @@ def split(
     after = sides.known(list(new))
     if after == new:
         return found
-    return held_out(rows, fraction, seed, {**decided, **after}, tick)
+    decided = {**decided, **after}
+    return held_out(rows, fraction, seed, decided, turns.sides_of_rows(decided), tick)
 
 
 def held_out(
@@ -84,9 +95,17 @@ def held_out(
     fraction: float,
     seed: int,
     decided: Mapping[int, bool],
+    said: Mapping[int, frozenset[bool]] = MappingProxyType({}),
     tick: Callable[[], None] = lambda: None,
 ) -> Split:
-    """The split of `rows`, a pure function; `decided` maps a row's key to its side before."""
+    """The split of `rows`, a pure function; `decided` maps a row's key to its side before, and
+    `said` a row's index to the sides of what it says.
+    """
+
+    def earlier(row: Candidate) -> set[bool]:
+        own = decided.get(row.key)
+        return {*said.get(row.index, ()), *(() if own is None else (own,))}
+
     wanted = {row.index for row in rows if row.source != _GIT and unit(row.group, seed) < fraction}
     wanted |= _newest_commits(rows, fraction, decided)
     tick()
@@ -96,17 +115,18 @@ def held_out(
     sides: dict[int, bool] = {}
     for row, block in zip(rows, blocks, strict=True):
         sides.setdefault(block, row.index in wanted)
-        if row.key in decided:
-            before[block] = before.get(block, False) or decided[row.key]
+        for side in earlier(row):
+            before[block] = before.get(block, False) or side
+    # What most of the rows belong to is learnt from: held out, it would leave next to nothing.
+    main = [block for block, size in Counter(blocks).most_common(1) if 2 * size > len(rows)]
+    sides.update(dict.fromkeys(main, False))
     # A block goes where its rows went before; having been held out once outweighs all else.
     sides.update(before)
     tick()
     chosen = {row.index for row, block in zip(rows, blocks, strict=True) if sides[block]}
     if fraction > 0:
-        chosen = _at_least_one(rows, blocks, chosen, seed, before)
-    straddling = {
-        row.index for row in rows if row.index in chosen and decided.get(row.key) is False
-    }
+        chosen = _at_least_one(rows, blocks, chosen, seed, {*before, *main})
+    straddling = {row.index for row in rows if row.index in chosen and False in earlier(row)}
     return Split(chosen - straddling, straddling)
 
 
@@ -132,20 +152,25 @@ def _newest_commits(
 def _blocks(rows: Sequence[Candidate]) -> list[int]:
     """A number for each row, equal for rows that must lie on one side.
 
-    A block is what is decided at once, or several of these that a cluster of near duplicates ties
+    A block is what is decided at once, or several of these that near duplicates or equal turns tie
     together.
     """
     parents: dict[int, int] = {}
 
     def find(block: int) -> int:
         while block in parents:
-            block = parents[block]
+            above = parents[block]
+            if above in parents:  # shortens the way for those who come later
+                parents[block] = parents[above]
+            block = above
         return block
 
-    first: dict[int, int] = {}
+    first: dict[tuple[bool, int], int] = {}
     for row in rows:
-        if row.cluster is not None:
-            earliest, mine = find(first.setdefault(row.cluster, row.key)), find(row.key)
+        for by_turn, tie in ((False, row.cluster), (True, row.tied)):
+            if tie is None:
+                continue
+            earliest, mine = find(first.setdefault((by_turn, tie), row.key)), find(row.key)
             if earliest != mine:
                 parents[mine] = earliest
     return [find(row.key) for row in rows]
@@ -156,15 +181,15 @@ def _at_least_one(
     blocks: Sequence[int],
     chosen: set[int],
     seed: int,
-    before: Mapping[int, bool],
+    fixed: Set[int],
 ) -> set[int]:
     """With five rows or more neither side stays empty: the newest commit, or a group, moves.
 
-    What was decided before does not move, and a single block cannot be torn apart.
+    The blocks in `fixed` do not move, and a single block cannot be torn apart.
     """
     if len(rows) < MIN_ROWS_FOR_HELDOUT or 0 < len(chosen) < len(rows):
         return chosen
-    free = [at for at in range(len(rows)) if blocks[at] not in before]
+    free = [at for at in range(len(rows)) if blocks[at] not in fixed]
     if not free:
         return chosen
     commits = [at for at in free if rows[at].source == _GIT]

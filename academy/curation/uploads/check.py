@@ -82,6 +82,7 @@ def report_body(report: UploadReport) -> dict[str, Any]:
         "bad_rows": report.bad_rows,
         "problems_total": report.problems_total,
         "problems_shown": len(report.problems),
+        "ignored": report.ignored,
     }
 
 

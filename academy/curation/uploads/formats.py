@@ -1,7 +1,7 @@
 """The formats of an uploaded row: how each is recognised, checked and read.
 
 alpaca             instruction, input, output; optional system and history
-sharegpt           conversations of from and value
+sharegpt           conversations of from and value; optional system and tools
 openai             messages of role and content, with tools; a canonical row of Academy is one too
 prompt-completion  prompt and completion, as texts or as messages (TRL)
 preference         prompt, chosen and rejected (TRL), as texts or as messages; without prompt, two
@@ -14,9 +14,22 @@ and analysis for chat model fine-tuning") where it has one for the mistake.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from academy.basemodels.conversation import text_of
+from academy.curation.sources import comparable
+from academy.curation.uploads.conversations import (
+    MAX_TURNS,
+    Bad,
+    Message,
+    Reader,
+    clean_text,
+    kind_of,
+    shown,
+)
 
 _SHAREGPT_ROLES = {
     "system": "system",
@@ -29,25 +42,8 @@ _SHAREGPT_ROLES = {
     "observation": "tool",
     "function_call": "assistant",
 }
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_MESSAGE_KEYS = frozenset(
-    {
-        "role",
-        "content",
-        "name",
-        "weight",
-        "tool_calls",
-        "tool_call_id",
-        "function_call",
-        "refusal",
-        "annotations",
-        "thinking",
-        "reasoning_content",
-    }
-)
-_MAX_TURNS = 1_000
-
-Pair = tuple[str, str]
+#: What every row may have, whatever its format.
+_EVERYWHERE = frozenset({"id", "weight"})
 
 
 @dataclass(frozen=True)
@@ -60,12 +56,17 @@ class Problem:
     reason: str
 
 
-class _Bad(Exception):
-    """A mistake that ends the reading of a row."""
+@dataclass(frozen=True)
+class Conversation:
+    """A row as it was read: messages as in `academy.basemodels.conversation`, the last of which is
+    the answer, the tools that could be called, and a pair's other answer. `ignored` counts what was
+    there and is not used, by its place.
+    """
 
-    def __init__(self, pointer: str, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.pointer, self.code, self.reason = pointer, code, reason
+    messages: list[Message]
+    tools: list[Message] = field(default_factory=list)
+    rejected: str | None = None
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 def detect(value: Any) -> str | None:
@@ -87,220 +88,186 @@ def detect(value: Any) -> str | None:
 
 def check(value: Any, format: str | None, line: int) -> list[Problem]:
     """What is wrong with a row of a file in `format`; empty when nothing is."""
+    found = read_row(value, format, line)
+    return [found] if isinstance(found, Problem) else []
+
+
+def read_row(value: Any, format: str | None, line: int) -> Conversation | Problem:
+    """The conversation in a row of a file in `format`, or what is wrong with it."""
     try:
         if not isinstance(value, dict):
-            raise _Bad("", "data_type", f"expected an object, found {_kind(value)}")
+            raise Bad("", "data_type", f"expected an object, found {kind_of(value)}")
         found = detect(value)
         if found is None or format is None:
             keys = ", ".join(sorted(map(str, value))[:8]) or "none"
-            raise _Bad("", "unknown_format", f"no known format has these keys: {keys}")
+            raise Bad("", "unknown_format", f"no known format has these keys: {shown(keys)}")
         if found != format:
-            raise _Bad("", "mixed_formats", f"this line is {found}, the first one was {format}")
-        _check_turns(messages_of(value, format))
-    except _Bad as bad:
-        return [Problem(line, bad.pointer, bad.code, bad.reason)]
+            raise Bad("", "mixed_formats", f"this line is {found}, the first one was {format}")
+        conversation = _READERS[format](value, reader := Reader())
+        if reader.weight(value, ""):
+            for message in conversation.messages:
+                if message["role"] == "assistant":
+                    message["weight"] = 0
+        _check_turns(conversation.messages)
+    except Bad as bad:
+        return Problem(line, bad.pointer, bad.code, bad.reason)
     except RecursionError:
-        return [Problem(line, "", "data_type", "it is nested too deeply")]
-    return []
+        return Problem(line, "", "data_type", "it is nested too deeply")
+    return conversation
 
 
-def messages_of(value: dict[str, Any], format: str) -> list[Pair]:
-    """The row's messages as (role, text), with system, user and assistant as the only roles.
-
-    A tool's call and answer become text: what the assistant called, as JSON, and what came back, as
-    a user's message, so that every chat template can show them.
-    """
-    readers: dict[str, Callable[[dict[str, Any]], list[Pair]]] = {
-        "alpaca": _of_alpaca,
-        "sharegpt": _of_sharegpt,
-        "openai": lambda row: _of_messages(row["messages"], "/messages"),
-        "prompt-completion": lambda row: _of_prompt(row, "completion"),
-        "preference": _of_preference,
-    }
-    return readers[format](value)
-
-
-def _of_alpaca(value: dict[str, Any]) -> list[Pair]:
+def _of_alpaca(value: dict[str, Any], reader: Reader) -> Conversation:
     instruction = _text(value, "instruction", "")
     given = _text(value, "input", "") if value.get("input") is not None else ""
     answer = _text(value, "output", "")
-    turns: list[Pair] = []
-    if value.get("system"):
-        turns.append(("system", _text(value, "system", "")))
+    turns = _system(value)
     history = value.get("history") or []
     if not isinstance(history, list):
-        raise _Bad("/history", "data_type", f"expected a list, found {_kind(history)}")
+        raise Bad("/history", "data_type", f"expected a list, found {kind_of(history)}")
     for at, pair in enumerate(history):
         if not (
             isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
         ):
-            raise _Bad(f"/history/{at}", "data_type", "expected [question, answer], two texts")
-        turns += [("user", _clean(pair[0], "")), ("assistant", _clean(pair[1], ""))]
+            raise Bad(f"/history/{at}", "data_type", "expected [question, answer], two texts")
+        turns += [
+            _turn("user", clean_text(pair[0], f"/history/{at}/0")),
+            _turn("assistant", clean_text(pair[1], f"/history/{at}/1")),
+        ]
     question = f"{instruction}\n\n{given}" if instruction and given else instruction or given
-    return [*turns, ("user", question), ("assistant", answer)]
+    reader.rest(value, {"instruction", "input", "output", "system", "history", *_EVERYWHERE})
+    messages = [*turns, _turn("user", question), _turn("assistant", answer)]
+    return Conversation(messages, ignored=reader.ignored)
 
 
-def _of_sharegpt(value: dict[str, Any]) -> list[Pair]:
-    turns: list[Pair] = []
-    if value.get("system"):
-        turns.append(("system", _text(value, "system", "")))
-    for at, each in enumerate(_list(value, "conversations")):
-        pointer = f"/conversations/{at}"
-        if not isinstance(each, dict):
-            raise _Bad(pointer, "data_type", f"expected an object, found {_kind(each)}")
-        speaker = each.get("from")
-        if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
-            known = ", ".join(sorted(_SHAREGPT_ROLES))
-            reason = f"{_short(speaker)} is none of {known}"
-            raise _Bad(f"{pointer}/from", "unrecognized_role", reason)
-        role = _SHAREGPT_ROLES[speaker]
-        text = _text(each, "value", pointer)
-        turns.append(("user", f"Tool result:\n{text}") if role == "tool" else (role, text))
-    return turns
-
-
-def _of_prompt(value: dict[str, Any], answer: str) -> list[Pair]:
-    return [*_side(value, "prompt", "user"), *_side(value, answer, "assistant")]
-
-
-def pair_of(value: dict[str, Any]) -> tuple[list[Pair], str, str]:
-    """A preference row as the turns of its prompt, the chosen answer and the rejected one."""
-    before = _side(value, "prompt", "user") if "prompt" in value else []
-    sides = {key: _side(value, key, "assistant") for key in ("chosen", "rejected")}
-    for key, turns in sides.items():
-        if turns[-1][0] != "assistant":
-            raise _Bad(f"/{key}", "example_missing_assistant_message", "it must end with an answer")
-        if turns[:-1] != sides["chosen"][:-1]:
-            raise _Bad(f"/{key}", "different_prompts", "chosen and rejected answer other questions")
-    prompt = [*before, *sides["chosen"][:-1]]
-    if not prompt or prompt[-1][0] != "user":
-        reason = "the answers must follow a user's message"
-        raise _Bad("/prompt", "example_missing_user_message", reason)
-    chosen, rejected = sides["chosen"][-1][1], sides["rejected"][-1][1]
-    if not rejected.strip():
-        raise _Bad("/rejected", "missing_content", "the answer is empty")
-    if chosen.split() == rejected.split():
-        raise _Bad("/rejected", "identical_answers", "it is the chosen answer again")
-    return prompt, chosen, rejected
-
-
-def _of_preference(value: dict[str, Any]) -> list[Pair]:
-    turns, chosen, _ = pair_of(value)
-    return [*turns, ("assistant", chosen)]
-
-
-def _side(value: dict[str, Any], key: str, role: str) -> list[Pair]:
-    if isinstance(value.get(key), list):
-        return _of_messages(value[key], f"/{key}")
-    return [(role, _text(value, key, ""))]
-
-
-def _of_messages(messages: Any, pointer: str) -> list[Pair]:
-    if not isinstance(messages, list) or not messages:
-        reason = f"expected a list of messages, found {_kind(messages)}"
-        raise _Bad(pointer, "missing_messages_list", reason)
-    if len(messages) > _MAX_TURNS:
-        raise _Bad(pointer, "too_many_messages", f"{len(messages)} messages; at most {_MAX_TURNS}")
-    return [_of_message(each, f"{pointer}/{at}") for at, each in enumerate(messages)]
-
-
-def _of_message(message: Any, pointer: str) -> Pair:
-    if not isinstance(message, dict):
-        raise _Bad(pointer, "data_type", f"expected an object, found {_kind(message)}")
-    if "role" not in message:
-        raise _Bad(pointer, "message_missing_key", "there is no role")
-    role = message["role"]
-    if not isinstance(role, str) or role not in _ROLES:
-        reason = f"{_short(role)} is none of {', '.join(sorted(_ROLES))}"
-        raise _Bad(f"{pointer}/role", "unrecognized_role", reason)
-    unknown = sorted(str(key) for key in message if key not in _MESSAGE_KEYS)
-    if unknown:
-        key = unknown[0].replace("~", "~0").replace("/", "~1")
-        reason = f"{_short(unknown[0])} is no key of a message"
-        raise _Bad(f"{pointer}/{key}", "message_unrecognized_key", reason)
-    calls = message.get("tool_calls") or message.get("function_call")
-    text = _content(message, pointer, needed=not calls)
-    if role == "assistant" and calls:
-        return "assistant", "\n".join(filter(None, [text, _calls(calls, f"{pointer}/tool_calls")]))
-    if role in ("tool", "function"):
-        name = message.get("name")
-        return "user", f"Tool result{f' ({name})' if isinstance(name, str) else ''}:\n{text}"
-    return ("system" if role == "developer" else role), text
-
-
-def _content(message: dict[str, Any], pointer: str, *, needed: bool) -> str:
-    content = message.get("content")
-    if content is None and not needed:
-        return ""
-    if isinstance(content, list):
-        texts = []
-        for at, part in enumerate(content):
-            if not (isinstance(part, dict) and isinstance(part.get("text"), str)):
-                raise _Bad(f"{pointer}/content/{at}", "data_type", "only parts with text are read")
-            texts.append(part["text"])
-        return _clean("\n".join(texts), f"{pointer}/content")
-    if not isinstance(content, str):
-        reason = f"expected a text, found {_kind(content)}"
-        raise _Bad(f"{pointer}/content", "missing_content", reason)
-    return _clean(content, f"{pointer}/content")
-
-
-def _calls(calls: Any, pointer: str) -> str:
-    """What the assistant called, as one line of JSON a call."""
-    lines = []
-    for at, call in enumerate(calls if isinstance(calls, list) else [calls]):
-        function = call.get("function", call) if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _Bad(f"{pointer}/{at}", "data_type", "expected a call with a function's name")
-        called = {"name": function["name"], "arguments": function.get("arguments", {})}
-        lines.append(json.dumps(called, ensure_ascii=False, sort_keys=True, default=str))
-    return _clean("\n".join(lines), pointer)
-
-
-def _check_turns(turns: list[Pair]) -> None:
-    if not any(role == "user" and text.strip() for role, text in turns[:-1]):
-        raise _Bad("", "example_missing_user_message", "no question comes before the answer")
-    if turns[-1][0] != "assistant":
-        reason = "the last message must be the assistant's, as that is what is learned"
-        raise _Bad("", "example_missing_assistant_message", reason)
-    if not turns[-1][1].strip():
-        raise _Bad("", "missing_content", "the answer is empty")
-
-
-def _list(value: dict[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
+def _of_sharegpt(value: dict[str, Any], reader: Reader) -> Conversation:
+    turns = _system(value)
+    found = value.get("conversations")
     if not isinstance(found, list) or not found:
-        reason = f"expected a list of turns, found {_kind(found)}"
-        raise _Bad(f"/{key}", "missing_messages_list", reason)
-    if len(found) > _MAX_TURNS:
-        raise _Bad(f"/{key}", "too_many_messages", f"{len(found)} turns; at most {_MAX_TURNS}")
-    return found
+        reason = f"expected a list of turns, found {kind_of(found)}"
+        raise Bad("/conversations", "missing_messages_list", reason)
+    if len(found) > MAX_TURNS:
+        reason = f"{len(found)} turns; at most {MAX_TURNS}"
+        raise Bad("/conversations", "too_many_messages", reason)
+    for at, each in enumerate(found):
+        turns.append(_sharegpt_turn(each, f"/conversations/{at}", reader))
+    tools = reader.tools(value)
+    reader.rest(value, {"conversations", "system", "tools", "functions", *_EVERYWHERE})
+    return Conversation(turns, tools, ignored=reader.ignored)
+
+
+def _sharegpt_turn(found: Any, pointer: str, reader: Reader) -> Message:
+    if not isinstance(found, dict):
+        raise Bad(pointer, "data_type", f"expected an object, found {kind_of(found)}")
+    speaker = found.get("from")
+    if not isinstance(speaker, str) or speaker not in _SHAREGPT_ROLES:
+        known = ", ".join(sorted(_SHAREGPT_ROLES))
+        raise Bad(f"{pointer}/from", "unrecognized_role", f"{shown(speaker)} is none of {known}")
+    turn = _turn(_SHAREGPT_ROLES[speaker], _text(found, "value", pointer))
+    if turn["role"] == "assistant":
+        turn |= reader.weight(found, pointer)
+    elif "weight" in found:
+        reader.weight(found, pointer)
+        reader.ignored["/conversations/*/weight"] += 1
+    if speaker == "function_call" and (calls := _json_of(turn["content"])) is not None:
+        turn |= {"content": "", "tool_calls": reader.calls(calls, f"{pointer}/value")}
+    for key in found.keys() - {"from", "value", "weight"}:
+        reader.ignored[f"/conversations/*/{shown(key)[1:-1]}"] += 1
+    return turn
+
+
+def _of_openai(value: dict[str, Any], reader: Reader) -> Conversation:
+    messages = reader.messages(value["messages"], "/messages")
+    tools = reader.tools(value)
+    # A canonical row of Academy's own has where it came from, which is noted anew.
+    known = {"messages", "tools", "functions", "source", "group", "provenance", *_EVERYWHERE}
+    reader.rest(value, known)
+    return Conversation(messages, tools, ignored=reader.ignored)
+
+
+def _of_prompt(value: dict[str, Any], reader: Reader) -> Conversation:
+    messages = [
+        *_side(value, "prompt", "user", reader),
+        *_side(value, "completion", "assistant", reader),
+    ]
+    tools = reader.tools(value)
+    reader.rest(value, {"prompt", "completion", "tools", "functions", *_EVERYWHERE})
+    return Conversation(messages, tools, ignored=reader.ignored)
+
+
+def _of_preference(value: dict[str, Any], reader: Reader) -> Conversation:
+    """A preference row: the turns of its prompt, the chosen answer and the rejected one."""
+    before = _side(value, "prompt", "user", reader) if "prompt" in value else []
+    sides = {key: _side(value, key, "assistant", reader) for key in ("chosen", "rejected")}
+    for key, turns in sides.items():
+        if turns[-1]["role"] != "assistant":
+            raise Bad(f"/{key}", "example_missing_assistant_message", "it must end with an answer")
+        if turns[:-1] != sides["chosen"][:-1]:
+            raise Bad(f"/{key}", "different_prompts", "chosen and rejected answer other questions")
+    prompt = [*before, *sides["chosen"][:-1]]
+    if not prompt or prompt[-1]["role"] not in ("user", "tool"):
+        reason = "the answers must follow a user's message"
+        raise Bad("/prompt", "example_missing_user_message", reason)
+    chosen, rejected = (text_of(sides[key][-1]) for key in ("chosen", "rejected"))
+    if not rejected.strip():
+        raise Bad("/rejected", "missing_content", "the answer is empty")
+    if comparable(chosen) == comparable(rejected):
+        raise Bad("/rejected", "identical_answers", "it is the chosen answer again")
+    tools = reader.tools(value)
+    known = {"prompt", "chosen", "rejected", "tools", "functions", *_EVERYWHERE}
+    reader.rest(value, known)
+    weight = sides["chosen"][-1].get("weight", 1)
+    answer = _turn("assistant", chosen) | ({"weight": 0} if weight == 0 else {})
+    return Conversation([*prompt, answer], tools, rejected, reader.ignored)
+
+
+_READERS: dict[str, Callable[[dict[str, Any], Reader], Conversation]] = {
+    "alpaca": _of_alpaca,
+    "sharegpt": _of_sharegpt,
+    "openai": _of_openai,
+    "prompt-completion": _of_prompt,
+    "preference": _of_preference,
+}
+
+
+def _side(value: dict[str, Any], key: str, role: str, reader: Reader) -> list[Message]:
+    if isinstance(value.get(key), list):
+        return reader.messages(value[key], f"/{key}")
+    return [_turn(role, _text(value, key, ""))]
+
+
+def _system(value: dict[str, Any]) -> list[Message]:
+    return [_turn("system", _text(value, "system", ""))] if value.get("system") else []
+
+
+def _turn(role: str, text: str) -> Message:
+    return {"role": role, "content": text}
+
+
+def _check_turns(turns: list[Message]) -> None:
+    if not any(each["role"] == "user" and each["content"].strip() for each in turns[:-1]):
+        raise Bad("", "example_missing_user_message", "no question comes before the answer")
+    if turns[-1]["role"] != "assistant":
+        reason = "the last message must be the assistant's, as that is what is learned"
+        raise Bad("", "example_missing_assistant_message", reason)
+    if not text_of(turns[-1]).strip():
+        raise Bad("", "missing_content", "the answer is empty")
+
+
+def _json_of(text: str) -> Any:
+    """A call, or a list of calls, where the text is JSON of that; else None."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    calls = found if isinstance(found, list) else [found]
+    named = all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in calls)
+    return found if calls and named else None
 
 
 def _text(value: dict[str, Any], key: str, pointer: str) -> str:
     if key not in value:
-        raise _Bad(pointer, "message_missing_key", f"there is no {key}")
+        raise Bad(pointer, "message_missing_key", f"there is no {key}")
     if not isinstance(value[key], str):
-        reason = f"expected a text, found {_kind(value[key])}"
-        raise _Bad(f"{pointer}/{key}", "data_type", reason)
-    return _clean(value[key], f"{pointer}/{key}")
-
-
-def _clean(text: str, pointer: str) -> str:
-    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-        raise _Bad(pointer, "invalid_encoding", "it holds half of a surrogate pair")
-    return text
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
-    if value is None:
-        return "nothing"
-    if value == [] and isinstance(value, list):
-        return "an empty list"
-    return names.get(type(value), "a number")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+        reason = f"expected a text, found {kind_of(value[key])}"
+        raise Bad(f"{pointer}/{key}", "data_type", reason)
+    return clean_text(value[key], f"{pointer}/{key}")

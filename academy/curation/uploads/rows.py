@@ -11,22 +11,29 @@ import json
 import os
 import stat
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from academy.curation.errors import UploadRefused
-from academy.curation.sources import Row, clean, fingerprint
+from academy.curation.sources import Row, clean, fingerprint, opening_of
 from academy.curation.spool import hash64
-from academy.curation.uploads.formats import Problem, check, detect, messages_of, pair_of
+from academy.curation.uploads.formats import Problem, detect, read_row
+from academy.curation.uploads.kinds_of_files import what_it_is
+from academy.validation.reading import pointer_of
+from academy.wire.strict_json import JsonFault, read_json
 
 MAX_PROBLEMS = 1_000
 MAX_LINE_BYTES = 4 << 20
 MAX_ROWS = 1_000_000
 _PARQUET_GROUP_BYTES = 1 << 30
 _POLL_ROWS = 256
+_MAX_IGNORED = 100
+#: So much of a file's beginning is looked at to call it what it is.
+_SNIFFED_BYTES = 1 << 16
 
 Numbered = tuple[int, Any, Problem | None]
 
@@ -36,7 +43,8 @@ class UploadReport:
     """What a file holds. `rows` counts the good and the bad; lines and rows count from 1.
 
     `problems` are the first 1,000 in order of line, `problems_total` counts all of them, and
-    `bad_rows` the lines that have one.
+    `bad_rows` the lines that have one. `ignored` counts what the good lines have and no training
+    uses, by its place: ``/messages/*/name``.
     """
 
     format: str | None
@@ -44,6 +52,7 @@ class UploadReport:
     bad_rows: int
     problems: tuple[Problem, ...]
     problems_total: int
+    ignored: dict[str, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -61,24 +70,27 @@ def validate_upload(
     """
     problems: list[Problem] = []
     format: str | None = None
-    rows = bad = total = 0
+    ignored: Counter[str] = Counter()
+    rows = bad = 0
     for line, value, problem in _rows(path, max_bytes):
         rows += 1
         if rows % _POLL_ROWS == 0:
             tick()
         if rows > MAX_ROWS:
             raise UploadRefused(path=path.name, why=f"it has more than {MAX_ROWS:,} rows")
-        if problem is not None:
-            found = [problem]
-        else:
+        if problem is None:
             format = format or detect(value)
-            found = check(value, format, line)
-        bad += bool(found)
-        total += len(found)
-        problems += found[: MAX_PROBLEMS - len(problems)]
+            found = read_row(value, format, line)
+            if not isinstance(found, Problem):
+                _count(ignored, found.ignored)
+                continue
+            problem = found
+        bad += 1
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(problem)
     if rows == 0:
         raise UploadRefused(path=path.name, why="it holds no row")
-    return UploadReport(format, rows, bad, tuple(problems), total)
+    return UploadReport(format, rows, bad, tuple(problems), bad, dict(sorted(ignored.items())))
 
 
 def read_upload(
@@ -99,26 +111,32 @@ def read_upload(
     for line, value, problem in _rows(path, max_bytes):
         if problem is None:
             format = format or detect(value)
-            problem = next(iter(check(value, format, line)), None)
-        if problem is not None or format is None:
+            found = read_row(value, format, line)
+            problem = found if isinstance(found, Problem) else None
+        if problem is not None or isinstance(found, Problem) or format is None:
             why = problem.reason if problem else "of no known format"
             raise UploadRefused(path=path.name, why=f"line {line}: {why}")
         if pairs and format != "preference":
             raise UploadRefused(path=path.name, why=f"it is {format}, which has no rejected answer")
-        messages = tuple(
-            {"role": role, "content": clean(text)} for role, text in messages_of(value, format)
-        )
-        rejected = clean(pair_of(value)[2]) if pairs else None
-        prompt = "\n".join(each["content"] for each in messages[:-1])
+        messages = tuple({**each, "content": clean(each["content"])} for each in found.messages)
+        rejected = clean(found.rejected) if pairs and found.rejected is not None else None
         yield Row(
             id=_row_id(value, [*messages, rejected] if pairs else messages, line, seen),
             messages=messages,
             source="upload",
-            group=f"upload:{fingerprint(prompt)}",
+            group=f"upload:{fingerprint(opening_of(messages))}",
             time=line,
             provenance=_provenance(value, line, format),
             rejected=rejected,
+            tools=tuple(found.tools),
         )
+
+
+def _count(ignored: Counter[str], more: Counter[str]) -> None:
+    """Add up what is ignored; of names that differ from row to row the first are told apart."""
+    for place, times in more.items():
+        is_told = place in ignored or len(ignored) < _MAX_IGNORED
+        ignored[place if is_told else "/…"] += times
 
 
 def _row_id(value: dict[str, Any], said: Any, line: int, seen: Seen) -> str:
@@ -191,6 +209,11 @@ def _rows(path: Path, max_bytes: int) -> Iterator[Numbered]:
             return
         if start[:2] == b"\x1f\x8b" or start in (b"\x28\xb5\x2f\xfd", b"PK\x03\x04"):
             raise UploadRefused(path=path.name, why="it is compressed; upload the file inside it")
+        what = what_it_is(stream.read(_SNIFFED_BYTES))
+        stream.seek(0)
+        if what is not None:
+            yield 1, None, Problem(1, "", *what)
+            return
         yield from _json_rows(stream)
 
 
@@ -211,17 +234,14 @@ def _json_rows(stream: Any) -> Iterator[Numbered]:
 
 def _parse(data: bytes, line: int) -> tuple[Any, Problem | None]:
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant), None
-    except UnicodeDecodeError as error:
-        reason = f"byte {error.start + 1} of the line is not UTF-8"
-        return None, Problem(line, "", "invalid_encoding", reason)
-    except (ValueError, RecursionError) as error:
-        detail = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-        return None, Problem(line, "", "invalid_json", f"the line is no JSON: {detail}")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+        return read_json(data, nul=True), None
+    except JsonFault as fault:
+        if fault.kind == "text":
+            pointer = pointer_of(fault.location)
+            return None, Problem(line, pointer, "invalid_encoding", f"the text {fault.why}")
+        if fault.kind == "encoding":
+            return None, Problem(line, "", "invalid_encoding", f"{fault.why} (in this line)")
+        return None, Problem(line, "", "invalid_json", f"the line is no JSON: {fault.why}")
 
 
 def _parquet_rows(path: Path, stream: Any) -> Iterator[Numbered]:

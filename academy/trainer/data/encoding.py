@@ -1,9 +1,10 @@
 """Rows as tokens, with a mark on each token that the model shall learn to say.
 
-Only the assistant's answers are learnt, each with the token that ends its turn. Where an answer
-begins is found by rendering the conversation up to there with the model's own chat template and
-comparing tokens, which works with every template that only appends. Of a preference pair only the
-answer that is chosen or rejected counts, and no earlier one.
+Only the assistant's answers are learnt, each with the token that ends its turn. An answer begins
+where the prompt ends that the model server would send at that place, in the template's text and in
+tokens; `academy.trainer.data.rendering` sees to the text. Markers that people wrote are text
+(`academy.basemodels.literal_text`). Of a preference pair only the answer that is chosen or rejected
+counts, and no earlier one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 
+from academy.basemodels.conversation import as_texts, knows_tools, says_all, text_of, uses_tools
+from academy.basemodels.literal_text import SEAM, LiteralText
+from academy.trainer.data.rendering import NoPlaceForAnswer, Rendered
 from academy.trainer.data.rows import AnyRow, PreferenceRow, Row
-from academy.trainer.spec import BadDataset, BadSpec
+from academy.trainer.spec import BadSpec
 
 #: Stands where the middle of a long prompt was cut out.
 CUT_MARK = "\n[…]\n"
@@ -38,6 +43,7 @@ class Encoded:
     tokens: NDArray[np.int32]
     learnt: NDArray[np.bool_]
     cut: bool  # the middle of its prompt was left out to fit
+    unlearnt: int = 0  # earlier answers that are not learnt: empty, or rewritten by the template
 
     @property
     def answer_tokens(self) -> int:
@@ -114,6 +120,20 @@ class EncodedRows:
         """How many rows lost the middle of their prompt."""
         return sum(row.cut for row in self.rows)
 
+    @property
+    def unlearnt(self) -> int:
+        """How many earlier answers are not learnt: empty, or rewritten by the template."""
+        return sum(each.unlearnt for row in self.rows for each in row.sequences)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """What `ChatEncoder` makes of one conversation, before it is known to fit."""
+
+    tokens: NDArray[np.int32]
+    learnt: NDArray[np.bool_]
+    unlearnt: int
+
 
 class ChatEncoder:
     """Encodes rows for one tokenizer; raises `BadSpec` if that has no chat template."""
@@ -127,6 +147,7 @@ class ChatEncoder:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._special = frozenset(tokenizer.all_special_ids)
+        self._literal = LiteralText(tokenizer)
 
     def encode_all(self, rows: Iterable[AnyRow], check: Callable[[], None]) -> EncodedRows:
         """Encode the rows; `check` is called before each and may raise to stop."""
@@ -148,10 +169,9 @@ class ChatEncoder:
         system message) until it fits. An answer is never cut: a model that learns from half an
         answer learns to stop in the middle.
         """
-        last = len(row.messages) - 1
-        # An opening assistant turn answers nothing, so there is nothing to learn from it.
-        answers = [n for n in range(1, last + 1) if row.messages[n]["role"] == "assistant"]
-        encoded = self._fitted(row.id, row.messages[:last], [row.messages[last]], answers)
+        if row.messages[-1].get("weight") == 0:
+            return "its answer has the weight 0"
+        encoded = self._fitted(row.id, row.messages[:-1], row.messages[-1:], row.tools, every=True)
         return encoded if isinstance(encoded, str) else encoded[0]
 
     def encode_pair(self, row: PreferenceRow) -> EncodedPair | str:
@@ -160,7 +180,7 @@ class ChatEncoder:
         Both answers follow the very same prompt, cut, if need be, so that the longer one fits.
         """
         answers = [{"role": "assistant", "content": each} for each in (row.chosen, row.rejected)]
-        encoded = self._fitted(row.id, row.messages, answers, [len(row.messages)])
+        encoded = self._fitted(row.id, row.messages, answers, row.tools, every=False)
         if isinstance(encoded, str):
             return encoded
         chosen, rejected = encoded
@@ -171,78 +191,125 @@ class ChatEncoder:
     def _fitted(
         self,
         row_id: str,
-        prompt: Sequence[dict[str, str]],
-        answers: Sequence[dict[str, str]],
-        learn: Sequence[int],
+        prompt: Sequence[dict[str, Any]],
+        answers: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+        *,
+        every: bool,
     ) -> list[Encoded] | str:
         """The prompt with each of the answers, shortened alike until all of them fit.
 
-        `learn` holds the places of the messages that are learnt.
+        With `every`, the answers in the prompt are learnt, too, but for those of weight 0.
         """
+        if uses_tools([*prompt, *answers], tools) and not self._shows(prompt, answers, tools):
+            prompt = as_texts(prompt, tools)
+            answers, tools = as_texts(answers, ()), ()
         messages = list(prompt)
         cut = False
         while True:
             try:
-                encoded = [self._tokens([*messages, answer], learn) for answer in answers]
+                encoded = [self._tokens([*messages, each], tools, every) for each in answers]
             except TemplateError as error:
-                detail = f"the model's chat template refuses row {row_id!r} ({error})"
-                raise BadDataset(detail=detail) from error
-            if not all(learnt.any() for _, learnt in encoded):
-                return "no answer token is left to learn"
-            excess = max(len(tokens) for tokens, _ in encoded) - self._max_length
+                return f"the model's chat template refuses it: {str(error)[:200]}"
+            except NoPlaceForAnswer as error:
+                return str(error)
+            excess = max(len(each.tokens) for each in encoded) - self._max_length
             if excess <= 0:
-                return [Encoded(row_id, tokens, learnt, cut) for tokens, learnt in encoded]
+                return [
+                    Encoded(row_id, each.tokens, each.learnt, cut, each.unlearnt)
+                    for each in encoded
+                ]
             if not self._shorten(messages, excess):
                 return "the answer does not fit into max_seq_length"
             cut = True
 
-    def _tokens(
-        self, messages: list[dict[str, str]], learn: Sequence[int]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        text = self._render(messages)
-        tokens = self._tokenize(text)
-        learnt = np.zeros(len(tokens), dtype=bool)
-        for index in learn:
-            learnt[self._span(messages, index, text, tokens)] = True
-        if learnt.any():
-            last = int(np.flatnonzero(learnt)[-1])
-            tokens, learnt = tokens[: last + 1], learnt[: last + 1]
-            if tokens[-1] not in self._special and self._tokenizer.eos_token_id is not None:
-                # The template does not end a turn, so the model would never learn to stop.
-                tokens = [*tokens, self._tokenizer.eos_token_id]
-                learnt = np.append(learnt, True)
-        return np.array(tokens, dtype=np.int32), learnt
+    def _shows(
+        self,
+        prompt: Sequence[dict[str, Any]],
+        answers: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+    ) -> bool:
+        """Whether the chat template says itself what the conversation has of tools."""
+        for answer in answers:
+            messages = [*prompt, answer]
+            if not knows_tools(self._tokenizer.chat_template, messages, tools):
+                return False
+            try:
+                text = self._render(messages, tools=tools)
+            except TemplateError:
+                return False
+            if not says_all(text, messages, tools):
+                return False
+        return True
 
-    def _span(
-        self, messages: list[dict[str, str]], index: int, text: str, tokens: list[int]
-    ) -> slice:
-        """Where message `index` is in `tokens`: from its first own token to its end of turn."""
-        before = self._render(messages[:index])
-        upto = text if index == len(messages) - 1 else self._render(messages[: index + 1])
-        if not (text.startswith(before) and text.startswith(upto)):
-            # The template rewrites earlier turns (some drop old reasoning), so at this place the
-            # model would learn an answer to something that it never gets to see.
-            return slice(0, 0)
-        prompt = self._render(messages[:index], add_generation_prompt=True)
-        start = _common(tokens, self._tokenize(prompt))
-        end = len(tokens) if upto is text else _common(tokens, self._tokenize(upto))
-        # Nothing is generated after the end-of-turn token: a line break that the template puts
-        # behind it belongs to the next turn.
+    def _tokens(
+        self, messages: list[dict[str, Any]], tools: Sequence[dict[str, Any]], every: bool
+    ) -> _Tokens:
+        turns = self._literal.guarded(messages)
+        render = partial(self._render, tools=self._literal.guarded(tools))
+        rendered = Rendered(render, turns)
+        prompt = self._literal.tokens(rendered.prompt)
+        tokens = self._literal.tokens(rendered.text)
+        if tokens[: len(prompt)] != prompt:
+            # A token reaches over the answer's beginning; what is served ends before it.
+            answer = rendered.text[len(rendered.prompt) :]
+            tokens = self._literal.tokens(rendered.prompt + SEAM + answer)
+        learnt = np.zeros(len(tokens), dtype=bool)
+        learnt[len(prompt) : self._end_of_turn(tokens, len(prompt), len(tokens))] = True
+        if not learnt.any():
+            raise NoPlaceForAnswer("no answer token is left to learn")
+        unlearnt = 0
+        # An opening assistant turn answers nothing, so there is nothing to learn from it.
+        for index in range(1, len(turns) - 1) if every else ():
+            message = messages[index]
+            if message["role"] != "assistant" or message.get("weight") == 0:
+                continue
+            is_empty = not text_of(message).strip()
+            place = None if is_empty else self._place(rendered, index, tokens)
+            if place is None:
+                unlearnt += 1
+            else:
+                learnt[place] = True
+        final = int(np.flatnonzero(learnt)[-1])
+        tokens, learnt = tokens[: final + 1], learnt[: final + 1]
+        if tokens[-1] not in self._special and self._tokenizer.eos_token_id is not None:
+            # The template does not end a turn, so the model would never learn to stop.
+            tokens = [*tokens, self._tokenizer.eos_token_id]
+            learnt = np.append(learnt, True)
+        return _Tokens(np.array(tokens, dtype=np.int32), learnt, unlearnt)
+
+    def _place(self, rendered: Rendered, index: int, tokens: list[int]) -> slice | None:
+        """Where an earlier answer is in the tokens; None where it does not follow its prompt."""
+        asked = rendered.asked(index)
+        if asked is None:
+            return None
+        start = self._literal.tokens(asked)
+        if tokens[: len(start)] != start:
+            return None
+        end = _common(tokens, self._literal.tokens(rendered.upto(index)))
+        return slice(len(start), self._end_of_turn(tokens, len(start), end))
+
+    def _end_of_turn(self, tokens: list[int], start: int, end: int) -> int:
+        """Where the answer that begins at `start` ends: behind its end-of-turn token.
+
+        Nothing is generated after it: a line break that the template puts behind it belongs to the
+        next turn.
+        """
         for place in range(end - 1, start - 1, -1):
             if tokens[place] in self._special:
                 tail = self._tokenizer.decode(tokens[place + 1 : end])
-                return slice(start, end if tail.strip() else place + 1)
-        return slice(start, end)
+                return end if tail.strip() else place + 1
+        return end
 
-    def _shorten(self, messages: list[dict[str, str]], excess: int) -> bool:
+    def _shorten(self, messages: list[dict[str, Any]], excess: int) -> bool:
         """Take about `excess` tokens out of the middle of one message; False if none can give."""
-        for role in ("user", "system"):
+        for role in ("user", "tool", "system"):
             places = [place for place, each in enumerate(messages) if each["role"] == role]
             place = max(places, key=lambda each: len(messages[each]["content"]), default=None)
             if place is None:
                 continue
             content = messages[place]["content"]
-            tokens = max(1, len(self._tokenize(content)))
+            tokens = max(1, len(self._literal.tokens(self._literal.guard(content))))
             # A bit less than fits, because the mark and the new seams cost tokens, too.
             keep = math.floor((tokens - excess - 8) * len(content) / tokens)
             if len(content) <= _LEAST_CHARACTERS:
@@ -251,22 +318,26 @@ class ChatEncoder:
             keep = min(keep, len(content) - len(CUT_MARK) - 8)
             keep = max(keep, _LEAST_CHARACTERS - len(CUT_MARK) - 8)
             head, tail = content[: (keep + 1) // 2], content[len(content) - keep // 2 :]
-            messages[place] = {"role": role, "content": head + CUT_MARK + tail}
+            messages[place] = {**messages[place], "content": head + CUT_MARK + tail}
             return True
         return False
 
-    def _render(self, messages: list[dict[str, str]], add_generation_prompt: bool = False) -> str:
+    def _render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        asks: bool = False,
+        *,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
         if not messages:
             return ""
         text: str = self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            list(messages),
+            tools=list(tools) or None,
+            tokenize=False,
+            add_generation_prompt=asks,
         )
         return text
-
-    def _tokenize(self, text: str) -> list[int]:
-        # The template has already put in every special token that belongs there.
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return ids
 
 
 def _common(left: list[int], right: list[int]) -> int:

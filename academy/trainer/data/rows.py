@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from academy.basemodels.conversation import ROLES, text_of
 from academy.trainer.spec import BadDataset
-
-ROLES = frozenset({"system", "user", "assistant"})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation; each message has a `role` and a `content`, the last is the assistant's."""
+    """One conversation; its last message is the assistant's.
+
+    `messages` and `tools` are as in `academy.basemodels.conversation`; an answer of ``weight`` 0 is
+    not learnt.
+    """
 
     id: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[dict[str, Any], ...]
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class PreferenceRow:
     """A prompt whose last message is the user's, a better answer to it and a worse one."""
 
     id: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[dict[str, Any], ...]
     chosen: str
     rejected: str
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 AnyRow = Row | PreferenceRow
@@ -86,9 +91,9 @@ def _row(body: Any) -> AnyRow:
             f"row {body['id']!r} is a preference pair, which method 'dpo' learns from; method "
             "'sft' wants conversations that end with the assistant's answer"
         )
-    if messages[-1]["role"] != "assistant" or not messages[-1]["content"].strip():
+    if messages[-1]["role"] != "assistant" or not text_of(messages[-1]).strip():
         raise ValueError(f"row {body['id']!r} does not end with an assistant's answer")
-    return Row(body["id"], messages)
+    return Row(body["id"], messages, _tools(body))
 
 
 def _preference_row(body: Any) -> AnyRow:
@@ -99,15 +104,15 @@ def _preference_row(body: Any) -> AnyRow:
             f"row {body['id']!r} has no 'chosen' and 'rejected' answer, which method 'dpo' learns "
             "from; use a dataset of preference pairs, or method 'sft' for conversations"
         )
-    if messages[-1]["role"] != "user":
+    if messages[-1]["role"] not in ("user", "tool"):
         raise ValueError(f"the prompt of row {body['id']!r} does not end with the user's message")
     for name in ("chosen", "rejected"):
         if not isinstance(body.get(name), str) or not body[name].strip():
             raise ValueError(f"row {body['id']!r} has no text in {name!r}")
-    return PreferenceRow(body["id"], messages, body["chosen"], body["rejected"])
+    return PreferenceRow(body["id"], messages, body["chosen"], body["rejected"], _tools(body))
 
 
-def _messages(body: Any) -> tuple[dict[str, str], ...]:
+def _messages(body: Any) -> tuple[dict[str, Any], ...]:
     if not isinstance(body, dict) or not isinstance(body.get("id"), str):
         raise ValueError("a row is an object with a text 'id'")
     messages = body.get("messages")
@@ -118,4 +123,18 @@ def _messages(body: Any) -> tuple[dict[str, str], ...]:
             raise ValueError(f"row {body['id']!r} has a message without a role of {sorted(ROLES)}")
         if not isinstance(message.get("content"), str):
             raise ValueError(f"row {body['id']!r} has a message whose 'content' is not text")
-    return tuple({"role": each["role"], "content": each["content"]} for each in messages)
+        if not all(map(_is_function, message.get("tool_calls") or ())):
+            raise ValueError(f"row {body['id']!r} has a call without a function's name")
+    return tuple(messages)
+
+
+def _tools(body: Any) -> tuple[dict[str, Any], ...]:
+    tools = body.get("tools") or []
+    if not isinstance(tools, list) or not all(map(_is_function, tools)):
+        raise ValueError(f"row {body['id']!r} has 'tools' that are no list of functions")
+    return tuple(tools)
+
+
+def _is_function(value: Any) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)

@@ -72,5 +72,8 @@ def _tell(report: Report, kind: str, encoded: EncodedRows) -> None:
     report.log(f"{len(encoded.rows)} {kind} rows, {tokens:,} tokens, {answers:,} of them answers")
     if encoded.cut:
         report.log(f"{encoded.cut} {kind} rows lost the middle of a long prompt", "warning")
+    if encoded.unlearnt:
+        why = "as they are empty or the chat template rewrites them"
+        report.log(f"{encoded.unlearnt} earlier answers in {kind} rows are not learnt, {why}")
     for reason, count in encoded.dropped.items():
         report.log(f"{count} {kind} rows were left out: {reason}", "warning")

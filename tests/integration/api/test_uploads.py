@@ -59,6 +59,7 @@ def test_a_file_becomes_a_dataset_that_every_view_shows_and_a_training_takes(
         "bad_rows": 0,
         "problems_total": 0,
         "problems_shown": 0,
+        "ignored": {},
     }
     assert body["statistics"]["uploads_collected"] == 40
     dataset = admin.get(f"/datasets/{body['dataset_id']}").json

@@ -69,6 +69,23 @@ def test_openai_s_client_streams_the_same_answer(client: openai.OpenAI, loaded: 
     assert len({each.id for each in chunks}) == 1
 
 
+@pytest.mark.parametrize("form", ["text", "parts"])
+def test_markers_in_a_message_are_text_to_the_model(
+    client: openai.OpenAI, loaded: str, form: str
+) -> None:
+    def prompt_tokens(*words: str) -> int:
+        text = " ".join(words)
+        content: Any = text if form == "text" else [{"type": "text", "text": text}]
+        answer = client.chat.completions.create(
+            model=loaded, messages=[{"role": "user", "content": content}], max_tokens=1
+        )
+        assert answer.usage is not None
+        return answer.usage.prompt_tokens
+
+    # Each letter of a marker is a token to this tokenizer, or several are; a marker would be one.
+    assert prompt_tokens("say", "<|im_end|>", "<|im_start|>") > prompt_tokens("say", "a", "b") + 6
+
+
 def test_models_are_listed_with_their_origin(
     client: openai.OpenAI, server: Served, red: AdapterRef, loaded: str
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from academy.curation.split.previous_splits import SidesInMemory
 from academy.curation.split.sides import Candidate, held_out, split
+from academy.curation.split.ties import Turns
 from academy.curation.spool import SOURCES, hash64
 
 GIT, LESSON = SOURCES.index("git"), SOURCES.index("lesson")
@@ -77,6 +79,24 @@ def test_of_two_who_split_at_once_the_first_counts_for_both() -> None:
     rows = [lesson(index) for index in range(50)]
     alone = held_out(rows, 0.2, 0, {}).held_out
     assert split(rows, 0.2, 0, Raced()).held_out == set(range(50)) - alone
+
+
+def test_rows_that_say_the_same_lie_on_one_side_and_their_side_is_remembered() -> None:
+    rows, sides = [lesson(index) for index in range(40)], SidesInMemory()
+    said = Turns([7, 7, 8, 8, 9], [0, 1, 1, 2, 3])
+    assert said.tied() == {0: 0, 1: 0, 2: 0}
+    rows[:3] = [replace(each, tied=0) for each in rows[:3]]
+    first = split(rows, 0.5, 0, sides, said)
+    assert len({index in first.held_out for index in range(3)}) == 1
+    assert sides.known([7, 8, 9]) == {
+        7: 0 in first.held_out,
+        8: 0 in first.held_out,
+        9: 3 in first.held_out,
+    }
+    other = lesson(99)
+    for fraction in (0.0, 0.99):
+        later = split([other], fraction, 1, sides, Turns([8], [99])).held_out
+        assert (99 in later) == (0 in first.held_out)
 
 
 ROWS = st.lists(

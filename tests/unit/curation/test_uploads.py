@@ -13,24 +13,7 @@ from hypothesis import strategies as st
 from academy.curation.errors import UploadRefused
 from academy.curation.uploads.formats import check, detect
 from academy.curation.uploads.rows import read_upload, validate_upload
-
-TURNS = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
-GOOD: dict[str, dict[str, Any]] = {
-    "alpaca": {"instruction": "Add them", "input": "1 2", "output": "3", "history": [["a", "b"]]},
-    "sharegpt": {
-        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]
-    },
-    "openai": {"messages": TURNS, "tools": [{"type": "function"}], "id": "x", "source": "git"},
-    "prompt-completion": {"prompt": "The sky is", "completion": " blue."},
-    "preference": {"prompt": "Say it", "chosen": "Gladly.", "rejected": "No."},
-}
-
-
-def upload(tmp_path: Path, *lines: Any, name: str = "rows.jsonl") -> Path:
-    path = tmp_path / name
-    texts = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
-    path.write_bytes(b"\n".join(texts) + b"\n")
-    return path
+from tests.unit.curation.upload_files import GOOD, TURNS, upload
 
 
 @pytest.mark.parametrize("format", GOOD)
@@ -63,23 +46,6 @@ def test_prompt_and_completion_can_be_messages(tmp_path: Path) -> None:
     assert [row.messages for row in read_upload(path)] == [tuple(TURNS)]
 
 
-def test_tools_become_text_that_every_template_can_show(tmp_path: Path) -> None:
-    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-    messages = [
-        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
-        TURNS[0],
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "1", "name": "add", "content": "3"},
-        {"role": "assistant", "content": "It is 3.", "weight": 1},
-    ]
-    (row,) = read_upload(upload(tmp_path, {"messages": messages}))
-    assert [each["role"] for each in row.messages] == [
-        *("system", "user", "assistant", "user", "assistant")
-    ]
-    assert json.loads(row.messages[2]["content"])["name"] == "add"
-    assert row.messages[3]["content"] == "Tool result (add):\n3"
-
-
 def test_a_row_keeps_its_id_whichever_line_it_comes_in(tmp_path: Path) -> None:
     rows = [{"prompt": f"Where is {n}?", "completion": f"At {n * 2}."} for n in range(3)]
     first = {row.answer: row.id for row in read_upload(upload(tmp_path, *rows))}
@@ -109,7 +75,7 @@ def test_pairs_keep_both_answers_only_where_they_are_wanted(tmp_path: Path) -> N
 PAIRS: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": "a", "chosen": "b"}, "", "message_missing_key"),
     ({"prompt": "a", "rejected": "b"}, "", "message_missing_key"),
-    ({"prompt": "a", "chosen": "b", "rejected": " b "}, "/rejected", "identical_answers"),
+    ({"prompt": "a", "chosen": "b", "rejected": "b \n\n"}, "/rejected", "identical_answers"),
     ({"prompt": "a", "chosen": "b", "rejected": " "}, "/rejected", "missing_content"),
     ({"prompt": "a", "chosen": "b", "rejected": 1}, "/rejected", "data_type"),
     ({"chosen": "b", "rejected": "c"}, "/prompt", "example_missing_user_message"),

@@ -8,7 +8,8 @@ import pytest
 from academy.trainer.data.encoding import CUT_MARK, ChatEncoder, Encoded, EncodedPair
 from academy.trainer.data.rows import PreferenceRow, Row
 from academy.trainer.model.model import load_tokenizer
-from academy.trainer.spec import BadDataset, BadSpec
+from academy.trainer.spec import BadSpec
+from academy.trainer.tiny import CHATML
 
 PLAIN = (
     "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}"
@@ -21,6 +22,16 @@ FORGETFUL = (
     "{{ message['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+#: Like DeepSeek-R1's: it opens a thought for the model, and leaves it out of turns that are over.
+THINKING = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{{ message['content'].split('</think>')[-1].strip() + '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
+#: Like Llama 3's: it strips what was said.
+TRIMMING = CHATML.replace("message['content'] +", "message['content'] | trim +")
+#: The prompt ends with a line break more than the turn that is over.
+UNLIKE = CHATML.replace("assistant\n' }}", "assistant\n\n' }}")
 STRICT = (
     "{% for message in messages %}{% if message['role'] == 'system' %}"
     "{{ raise_exception('System role not supported') }}{% endif %}{% endfor %}" + PLAIN
@@ -86,10 +97,74 @@ def test_the_row_ends_with_the_last_learnt_token(tokenizer: Any) -> None:
 
 
 def test_a_template_that_never_ends_a_turn_gets_the_end_token_added(tokenizer: Any) -> None:
-    # The space of its prompt 'assistant: ' melts into the answer's first token, which is learnt.
     tokenizer.chat_template = PLAIN
     encoded = encode(tokenizer, row("hi", "hello"))
-    assert learnt(tokenizer, encoded) == " hello\n<|im_end|>"
+    assert learnt(tokenizer, encoded) == "hello\n<|im_end|>"
+
+
+@pytest.mark.parametrize("template", [CHATML, PLAIN, FORGETFUL, THINKING, TRIMMING, UNLIKE])
+def test_what_is_served_before_the_answer_is_how_the_row_begins(
+    tokenizer: Any, template: str
+) -> None:
+    tokenizer.chat_template = template
+    given = row("hi", "one", "say The quick brown", "The fox")
+    encoded = encode(tokenizer, given)
+    text = tokenizer.apply_chat_template(
+        list(given.messages[:-1]), add_generation_prompt=True, tokenize=False
+    )
+    served = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert encoded.tokens[: len(served)].tolist() == served
+    assert encoded.learnt[len(served) :].all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("hello", "\n</think>\n\nhello<|im_end|>"),
+        ("<think>\nwhy\n</think>\n\nhello", "why\n</think>\n\nhello<|im_end|>"),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_closed_before_the_answer(
+    tokenizer: Any, answer: str, expected: str
+) -> None:
+    tokenizer.chat_template = THINKING
+    assert learnt(tokenizer, encode(tokenizer, row("hi", answer))) == expected
+
+
+@pytest.mark.parametrize("template", [CHATML, TRIMMING, THINKING])
+def test_the_blanks_that_an_answer_begins_with_are_learnt(tokenizer: Any, template: str) -> None:
+    tokenizer.chat_template = template
+    said = learnt(tokenizer, encode(tokenizer, row("body of f", "    return 1\n")))
+    assert "    return 1" in said
+
+
+def test_a_prompt_that_no_answer_follows_leaves_the_row_out(tokenizer: Any) -> None:
+    tokenizer.chat_template = CHATML.replace("assistant\n' }}", "assistant\nSure: ' }}")
+    done = ChatEncoder(tokenizer, 512).encode_all([row("hi", "hello")], lambda: None)
+    assert not done.rows
+    assert "ends the prompt with 'Sure: '" in next(iter(done.dropped))
+
+
+def test_an_earlier_answer_that_is_empty_teaches_nothing_and_is_counted(tokenizer: Any) -> None:
+    done = ChatEncoder(tokenizer, 512).encode_all(
+        [row("hi", " ", "more", "two"), row("hi", "one", "more", "two")], lambda: None
+    )
+    assert [learnt(tokenizer, each) for each in done.rows] == [
+        "two<|im_end|>",
+        "one<|im_end|>two<|im_end|>",
+    ]
+    assert done.unlearnt == 1
+
+
+def test_markers_that_people_write_are_text(tokenizer: Any) -> None:
+    marked = encode(
+        tokenizer, row("<|im_end|> <|im_start|>assistant", "no<|im_end|> or <|im_start|>")
+    )
+    plain = encode(tokenizer, row("one two", "no or"))
+    special = set(tokenizer.all_special_ids)
+    counts = [sum(each in special for each in row.tokens.tolist()) for row in (marked, plain)]
+    assert counts[0] == counts[1]
+    assert learnt(tokenizer, marked) == "no<|im_end|> or <|im_start|><|im_end|>"
 
 
 def test_an_earlier_answer_that_the_template_rewrites_is_not_learnt(tokenizer: Any) -> None:
@@ -139,10 +214,99 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tokenizer: Any) -> None:
         ChatEncoder(tokenizer, 64)
 
 
-def test_a_row_that_the_template_refuses_is_named_with_the_reason(tokenizer: Any) -> None:
+def test_a_row_that_the_template_refuses_is_left_out_with_the_reason(tokenizer: Any) -> None:
     tokenizer.chat_template = STRICT
-    with pytest.raises(BadDataset, match=r"row.*System role not supported"):
-        encode(tokenizer, row("hi", "hello", system="Be brief."))
+    done = ChatEncoder(tokenizer, 512).encode_all(
+        [row("hi", "hello", system="Be brief."), row("hi", "hello")], lambda: None
+    )
+    assert len(done.rows) == 1
+    assert done.dropped == {"the model's chat template refuses it: System role not supported": 1}
+
+
+CALL = {"type": "function", "function": {"name": "get_tide", "arguments": {"harbour": "Husum"}}}
+TIDE = {
+    "type": "function",
+    "function": {
+        "name": "get_tide",
+        "description": "High water of a harbour",
+        "parameters": {"type": "object", "properties": {"harbour": {"type": "string"}}},
+    },
+}
+ASKED = Row(
+    "row",
+    (
+        {"role": "user", "content": "When is high water in Husum?"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": '{"at": "14:05"}', "name": "get_tide"},
+        {"role": "assistant", "content": "At five past two."},
+    ),
+    (TIDE,),
+)
+#: As Qwen2.5's and Hermes' do it.
+WITH_TOOLS = (
+    "{% if tools %}{{ '<|im_start|>system\n<tools>' }}{% for tool in tools %}"
+    "{{ '\n' + (tool | tojson) }}{% endfor %}{{ '\n</tools><|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}"
+    "{% if message.role == 'tool' %}{{ '<|im_start|>user\n<tool_response>\n' + message.content"
+    " + '\n</tool_response><|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>' + message.role + '\n' + message.content }}"
+    "{% for call in message.tool_calls or [] %}{{ '<tool_call>\n' + (call.function | tojson)"
+    " + '\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_a_template_that_knows_tools_shows_them_itself(tokenizer: Any) -> None:
+    tokenizer.chat_template = WITH_TOOLS
+    encoded = encode(tokenizer, ASKED)
+    text = tokenizer.decode(encoded.tokens)
+    assert "High water of a harbour" in text.partition("</tools>")[0]
+    assert '<tool_response>\n{"at": "14:05"}\n</tool_response>' in text
+    assert learnt(tokenizer, encoded) == (
+        '<tool_call>\n{"name": "get_tide", "arguments": {"harbour": "Husum"}}\n</tool_call>'
+        "<|im_end|>At five past two.<|im_end|>"
+    )
+
+
+def test_a_template_that_knows_no_tools_gets_them_as_text(tokenizer: Any) -> None:
+    encoded = encode(tokenizer, ASKED)
+    text = tokenizer.decode(encoded.tokens)
+    assert "<|im_start|>system\nThese tools can be called" in text
+    assert '"description": "High water of a harbour"' in text
+    assert '<|im_start|>user\nTool result (get_tide):\n{"at": "14:05"}' in text
+    assert learnt(tokenizer, encoded) == (
+        '{"arguments": {"harbour": "Husum"}, "name": "get_tide"}<|im_end|>'
+        "At five past two.<|im_end|>"
+    )
+
+
+def test_a_template_that_loses_a_result_gets_it_as_text(tokenizer: Any) -> None:
+    tokenizer.chat_template = WITH_TOOLS.replace("message.content\n    + '", "'").replace(
+        "<tool_response>\n' + message.content", "<tool_response>\n'"
+    )
+    text = tokenizer.decode(encode(tokenizer, ASKED).tokens)
+    assert "Tool result (get_tide):" in text
+
+
+def test_markers_in_what_tools_say_are_text(tokenizer: Any) -> None:
+    tokenizer.chat_template = WITH_TOOLS
+    messages = list(ASKED.messages)
+    messages[2] = {"role": "tool", "content": "<|im_end|><|im_start|>", "name": "get_tide"}
+    special = set(tokenizer.all_special_ids)
+    counts = [
+        sum(each in special for each in encode(tokenizer, row).tokens.tolist())
+        for row in (ASKED, Row("row", tuple(messages), ASKED.tools))
+    ]
+    assert counts[0] == counts[1]
+
+
+def test_answers_of_weight_0_are_not_learnt(tokenizer: Any) -> None:
+    given = row("hi", "one", "more", "two")
+    unlearnt = [{**each, "weight": 0} if n == 1 else each for n, each in enumerate(given.messages)]
+    encoded = encode(tokenizer, Row("row", tuple(unlearnt)))
+    assert learnt(tokenizer, encoded) == "two<|im_end|>"
+    last = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0})
+    assert ChatEncoder(tokenizer, 512).encode(Row("row", last)) == "its answer has the weight 0"
 
 
 def test_both_answers_of_a_pair_follow_the_same_prompt_and_alone_are_learnt(

@@ -34,7 +34,7 @@ def test_canonical_rows_are_read_and_what_is_not_needed_is_left(tmp_path: Path) 
         ({"id": 1, "messages": GOOD}, "'id'"),
         ({"id": "2"}, "'messages'"),
         ({"id": "2", "messages": []}, "'messages'"),
-        ({"id": "2", "messages": [{"role": "tool", "content": "x"}]}, "role"),
+        ({"id": "2", "messages": [{"role": "function", "content": "x"}]}, "role"),
         ({"id": "2", "messages": [GOOD[0], {"role": "assistant", "content": None}]}, "not text"),
         ({"id": "2", "messages": GOOD[:1]}, "answer"),
         ({"id": "2", "messages": [GOOD[0], {"role": "assistant", "content": " \n"}]}, "answer"),

@@ -1,0 +1,101 @@
+"""A conversation as the chat template writes it, so that each answer follows what will be served.
+
+At an answer's place the model server sends what the template makes of the turns before it and of
+``add_generation_prompt``. Most templates write the same when the answer is there. Some do not: they
+open a thought for the model (``<think>``) that they leave out of turns that are over, or strip the
+answer's own blanks. There the text is put together here: the prompt as it is served, then the
+answer as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+Turn = dict[str, Any]
+Render = Callable[[Sequence[Turn], bool], str]
+_OPENED = re.compile(r"<([A-Za-z_|]+)>\s*$")
+
+
+class NoPlaceForAnswer(Exception):
+    """The prompt that is served is not how what is trained on begins, and cannot be made to be."""
+
+
+class Rendered:
+    """The turns of one conversation, the last of which is an answer.
+
+    `render(turns, asks)` gives the template's text, with the generation prompt if it `asks`.
+    `prompt` is what is served before the last answer, and `text` begins with it. Raises
+    `NoPlaceForAnswer`, and what the template raises.
+    """
+
+    def __init__(self, render: Render, turns: Sequence[Turn]) -> None:
+        self._render = render
+        self._turns = turns
+        self.prompt = render(turns[:-1], True)
+        self.text = _whole(self.prompt, render(turns, False), turns[-1]["content"])
+
+    def asked(self, index: int) -> str | None:
+        """What is served before an earlier answer.
+
+        None where `text` does not begin so, as the template has rewritten what was before or the
+        answer itself (some drop old thoughts): the model would learn an answer to something that it
+        never gets to see.
+        """
+        try:
+            asked = self._render(self._turns[:index], True)
+            fits = self.text.startswith(asked) and self.text.startswith(self.upto(index))
+        except TemplateError:  # of a part of the conversation, as nobody would send it
+            return None
+        return asked if fits else None
+
+    def upto(self, index: int) -> str:
+        """The text that ends with turn `index`."""
+        return self._render(self._turns[: index + 1], False)
+
+
+def _whole(prompt: str, text: str, answer: str) -> str:
+    """What is trained on: the prompt that is served, and the answer with its end."""
+    core = answer.strip()
+    if text.startswith(prompt):
+        return prompt + _with_own_blanks(text[len(prompt) :], answer, core)
+    common = next(at for at, each in enumerate(prompt) if text[at : at + 1] != each)
+    opened, body = prompt[common:], text[common:]
+    tag = _OPENED.search(opened)
+    if tag is None and opened.strip():
+        raise NoPlaceForAnswer(
+            f"the model's chat template ends the prompt with {opened[:60]!r}, which it does not "
+            "write before an answer"
+        )
+    if tag is None:
+        begin = _found(body, core)
+        return prompt + _with_own_blanks(body[begin:], answer, core)
+    closing = f"</{tag.group(1)}>"
+    thought, closed, said = core.rpartition(closing)
+    if closed:  # the answer has its thought with it, of which the template has kept the rest alone
+        said = said.strip()
+        begin = _found(body, said)
+        thought = thought.removeprefix(tag.group(0).strip()).lstrip("\n")
+        return f"{prompt}{thought}{closing}\n\n{body[begin:]}"
+    begin = _found(body, core)
+    return f"{prompt}\n{closing}\n\n" + _with_own_blanks(body[begin:], answer, core)
+
+
+def _found(body: str, core: str) -> int:
+    begin = body.find(core)
+    if begin < 0:
+        raise NoPlaceForAnswer("the model's chat template rewrites the answer")
+    return begin
+
+
+def _with_own_blanks(body: str, answer: str, core: str) -> str:
+    """The body with the blanks that the answer begins with, where the template stripped them."""
+    own = answer[: len(answer) - len(answer.lstrip())]
+    begin = body.find(core)
+    before = body[: max(begin, 0)]
+    if not own or begin < 0 or before.strip() or before.endswith(own):
+        return body
+    return before + own + body[begin:]
