@@ -51,6 +51,18 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
+@blueprint.get("/")
+def home() -> Response:
+    """Whoever knows nothing but the host gets the page."""
+    return make_response(redirect(PAGE))
+
+
+@blueprint.get("/docs")
+def description() -> Response:
+    """The API's description, where people look for it."""
+    return make_response(redirect("/openapi.json"))
+
+
 @blueprint.get(PAGE)
 def show() -> Response:
     """The dashboard; with ``?ticket=`` the ticket is used up and a session begins."""

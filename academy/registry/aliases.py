@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 from academy.artifacts.store import ArtifactStore
+from academy.basemodels import folders
 from academy.errors import InvalidRequest, NotFound, Unavailable
 from academy.serving.drivers.interface import AdapterRef
 from academy.serving.servers import ModelServers
@@ -60,12 +61,14 @@ def activate(
 ) -> Activation:
     """Serve an adapter under `alias`, without a restart and without losing a request.
 
-    Raises `NotFound`, `InvalidRequest` (another base model), `DigestMismatch`, `Unavailable` (no
+    Raises `NotFound`, `InvalidRequest` (another base model, or an alias that is called like a model
+    or an adapter), `DigestMismatch`, `Unavailable` (no
     model server), or `Conflict` if somebody moved the alias meanwhile; the alias then stays.
     """
     began = time.monotonic()
     with sessions() as session:
         adapter = adapters.get(session, adapter_id)
+        _require_own_name(session, settings, alias)
         seen = adapters.alias(session, alias)
     if expected_generation is None:
         expected_generation = seen.generation if seen else 0
@@ -89,7 +92,11 @@ def deactivate(
     moved_by: str | None = None,
     reason: str | None = None,
 ) -> Activation:
-    """Serve the base model under `alias` again; raises `Conflict` like `activate`."""
+    """Serve the base model under `alias` again; raises `Conflict` and `InvalidRequest` like
+    `activate`.
+    """
+    with sessions() as session:
+        _require_own_name(session, settings, alias)
     return _move(sessions, alias, None, expected_generation, moved_by, reason, None)
 
 
@@ -116,6 +123,21 @@ def load(sessions: Sessions, settings: Settings, servers: ModelServers, adapter_
     with sessions() as session:
         adapter = adapters.get(session, adapter_id)
     _load_everywhere(settings, servers, adapter)
+
+
+def _require_own_name(session: Session, settings: Settings, alias: str) -> None:
+    """An alias that is called like something else would hide it from clients, or be hidden."""
+    models = {each.name for each in folders.available(settings.model_folders)}
+    if alias in {settings.models.base, *models}:
+        taken = "a base model"
+    elif adapters.is_known(session, alias):
+        taken = "an adapter"
+    else:
+        return
+    raise InvalidRequest(
+        detail=f"The alias {alias!r} is called like {taken}; choose another name.",
+        errors=[{"pointer": "/alias", "detail": "taken", "allowed": f"no name of {taken}"}],
+    )
 
 
 def _load_everywhere(settings: Settings, servers: ModelServers, adapter: Adapter) -> None:

@@ -28,6 +28,11 @@ def get(session: Session, adapter_id: str) -> Adapter:
     return adapter
 
 
+def is_known(session: Session, adapter_id: str) -> bool:
+    """Whether there is such an adapter."""
+    return session.get(Adapter, adapter_id) is not None
+
+
 def of_job(session: Session, job_id: str) -> Adapter | None:
     """The adapter that a training job made, if it has."""
     return session.scalars(select(Adapter).where(Adapter.job_id == job_id)).one_or_none()

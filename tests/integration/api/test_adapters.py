@@ -120,6 +120,13 @@ class TestWithoutAModelServer:
         assert answer.status_code == 422
         assert answer.json["errors"][0]["pointer"] == "/adapter_path"
 
+    def test_an_alias_is_called_like_no_model_and_no_adapter(self, admin, adapter):
+        for name in ("tiny", adapter):
+            for path, more in (("activate", {"adapter_id": adapter}), ("deactivate", {})):
+                answer = admin.post(f"/adapters/{path}", json={"alias": name, **more})
+                assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, "/alias")
+        assert admin.get("/aliases").json["count"] == 0
+
     def test_models_are_the_default_alias_the_base_model_and_adapters(self, admin, adapter):
         body = admin.get("/v1/models").json
         assert body["object"] == "list"

@@ -32,6 +32,12 @@ def test_the_page_runs_only_its_own_scripts_and_sits_in_no_frame(app, browser) -
     assert mine.http.get("/academy").headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(("path", "leads_to"), [("/", "/academy"), ("/docs", "/openapi.json")])
+def test_whoever_knows_only_the_host_is_led_on(app, path: str, leads_to: str) -> None:
+    answer = app.test_client().get(path)
+    assert (answer.status_code, answer.headers["Location"]) == (302, leads_to)
+
+
 def test_every_file_that_the_page_and_its_scripts_name_is_there(browser) -> None:
     mine = browser(Role.ADMIN)
     mine.open_link()
