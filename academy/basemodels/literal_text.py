@@ -10,6 +10,7 @@ preflight, in the trainer and in the model server.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,8 +38,11 @@ class LiteralText:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._seamed: Any = None
-        markers = sorted(_markers(tokenizer), key=len, reverse=True)
+        self._seamed: _Seamed | None = None
+        found = _markers(tokenizer)
+        markers = sorted((each for each in found if len(each) > 1), key=len, reverse=True)
+        #: The ids of all of them.
+        self.marker_ids = frozenset(found.values())
         self._marker = re.compile("|".join(map(re.escape, markers))) if markers else None
 
     def guarded(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -83,18 +87,17 @@ class LiteralText:
             ]
             return ids
         if self._seamed is None:
-            self._seamed = _with_seam(self._tokenizer)
-        backend, seam = self._seamed
-        return [each for each in backend.encode(text, add_special_tokens=False).ids if each != seam]
+            self._seamed = _Seamed(self._tokenizer)
+        return self._seamed.tokens(text)
 
 
-def _markers(tokenizer: Any) -> set[str]:
-    added = backend_of(tokenizer).get_added_tokens_decoder().values()
+def _markers(tokenizer: Any) -> dict[str, int]:
+    added = backend_of(tokenizer).get_added_tokens_decoder()
     around = _around_messages(tokenizer)
     return {
-        each.content
-        for each in added
-        if len(each.content) > 1 and (each.special or each.content in around)
+        each.content: number
+        for number, each in added.items()
+        if each.special or each.content in around
     }
 
 
@@ -116,14 +119,48 @@ def backend_of(tokenizer: Any) -> Any:
     return tokenizer.backend_tokenizer
 
 
-def _with_seam(tokenizer: Any) -> tuple[Any, int]:
-    """A copy of the tokenizer that knows the seam, and the seam's id."""
-    from tokenizers import AddedToken, Tokenizer
+class _Seamed:
+    """A copy of the tokenizer that knows the seam.
 
-    copy = Tokenizer.from_str(backend_of(tokenizer).to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    copy.add_special_tokens([AddedToken(SEAM, special=True, normalized=False)])
-    seam = copy.token_to_id(SEAM)
-    assert seam is not None  # it was added just now
-    return copy, seam
+    A normaliser that puts a blank before each text (Llama's first tokenizers) would put one behind
+    each seam, too. The copy has none, so the blanks that belong there are put in by hand: at the
+    beginning, and behind each token of its own.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        from tokenizers import AddedToken, Tokenizer
+
+        backend = backend_of(tokenizer)
+        body = json.loads(backend.to_str())
+        self._blank, body["normalizer"] = _without_prepend(body.get("normalizer"))
+        self._copy = Tokenizer.from_str(json.dumps(body))
+        self._copy.no_truncation()
+        self._copy.no_padding()
+        self._copy.add_special_tokens([AddedToken(SEAM, special=True, normalized=False)])
+        self._seam = self._copy.token_to_id(SEAM)
+        added = [each.content for each in backend.get_added_tokens_decoder().values()]
+        own = "|".join(map(re.escape, sorted(added, key=len, reverse=True)))
+        self._beginnings = re.compile(f"(^|{own})(?=.)(?!{own})" if own else "(^)(?=.)", re.DOTALL)
+
+    def tokens(self, text: str) -> list[int]:
+        """The ids of a text without those of the seams."""
+        if self._blank:
+            text = self._beginnings.sub(lambda found: found.group(1) + self._blank, text)
+        found = self._copy.encode(text, add_special_tokens=False).ids
+        return [each for each in found if each != self._seam]
+
+
+def _without_prepend(normalizer: Any) -> tuple[str, Any]:
+    """What a normaliser (as JSON) puts before each text, and the normaliser without that."""
+    if not isinstance(normalizer, dict):
+        return "", normalizer
+    if normalizer.get("type") == "Prepend":
+        return str(normalizer.get("prepend", "")), None
+    if normalizer.get("type") != "Sequence":
+        return "", normalizer
+    kept, blank = [], ""
+    for each in normalizer.get("normalizers", []):
+        before, rest = _without_prepend(each)
+        blank = blank or before
+        kept += [] if rest is None else [rest]
+    return blank, {**normalizer, "normalizers": kept}

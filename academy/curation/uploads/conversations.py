@@ -12,6 +12,7 @@ from typing import Any
 
 from academy.errors import shortened
 from academy.wire.json_rules import is_whole
+from academy.wire.strict_json import JsonFault, read_json
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _USED = frozenset({"role", "content", "weight", "tool_calls", "function_call", "refusal"})
@@ -20,6 +21,7 @@ _IGNORED = frozenset({"name", "tool_call_id", "annotations", "audio", "thinking"
 _IGNORED |= frozenset({"reasoning_content"})
 MAX_TURNS = 1_000
 _MAX_TOOLS = 128
+_TEXT_PARTS = ("text", "input_text", "output_text")
 
 Message = dict[str, Any]
 
@@ -64,21 +66,22 @@ class Reader:
                 raise Bad(f"{pointer}/{escaped}", "message_unrecognized_key", reason)
         role = {"developer": "system", "function": "tool"}.get(role, role)
         read: Message = {"role": role, "content": ""}
-        calls = found.get("tool_calls") or found.get("function_call")
+        used = {"role", "content", "weight"}
+        key = "tool_calls" if found.get("tool_calls") else "function_call"
         if role == "assistant":
             read |= self.weight(found, pointer)
-            if calls:
-                read["tool_calls"] = self.calls(calls, f"{pointer}/tool_calls")
+            if found.get(key):
+                read["tool_calls"] = self.calls(found[key], f"{pointer}/{key}")
+                used.add(key)
         elif "weight" in found:
             self.weight(found, pointer)
             self.ignored["/messages/*/weight"] += 1
-        used = set(_USED)
         refusal = found.get("refusal")
-        if found.get("content") is None and role == "assistant" and isinstance(refusal, str):
+        if not found.get("content") and role == "assistant" and isinstance(refusal, str):
             read["content"] = clean_text(refusal, f"{pointer}/refusal")
+            used.add("refusal")
         else:
             read["content"] = self.content(found, pointer, needed="tool_calls" not in read)
-            used.discard("refusal")
         if role == "tool" and isinstance(found.get("name"), str):
             read["name"] = clean_text(found["name"], f"{pointer}/name")
             used.add("name")
@@ -95,7 +98,8 @@ class Reader:
         if isinstance(content, list):
             texts = []
             for at, part in enumerate(content):
-                if not (isinstance(part, dict) and isinstance(part.get("text"), str)):
+                is_text = isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS
+                if not (is_text and isinstance(part.get("text"), str)):
                     raise Bad(f"{pointer}/content/{at}", "data_type", "only parts of text are read")
                 texts.append(part["text"])
                 for key in part.keys() - {"type", "text"}:
@@ -124,8 +128,12 @@ class Reader:
             function = call.get("function", call) if isinstance(call, dict) else None
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise Bad(f"{pointer}/{at}", "data_type", "expected a call with a function's name")
-            name = clean_text(function["name"], f"{pointer}/{at}")
-            arguments = _arguments(function.get("arguments", {}))
+            name = _function_name(function, f"{pointer}/{at}")
+            arguments = _arguments(function.get("arguments", {}), f"{pointer}/{at}/arguments")
+            others = function.keys() - {"name", "arguments", "type", "id"}
+            others |= (call.keys() - {"function", "type", "id"}) if "function" in call else set()
+            for each in others:
+                self.ignored[f"/messages/*/tool_calls/*/{shown(each)[1:-1]}"] += 1
             read.append({"type": "function", "function": {"name": name, "arguments": arguments}})
         return read
 
@@ -134,14 +142,15 @@ class Reader:
 
         They may be JSON text, as ShareGPT's files have them.
         """
-        key = "tools" if row.get("tools") else "functions"
+        key = "tools" if row.get("tools") not in (None, [], "") else "functions"
+        if key == "tools" and row.get("functions"):
+            self.ignored["/functions"] += 1
         found = row.get(key)
         if isinstance(found, str):
-            try:
-                found = json.loads(found) if found.strip() else None
-            except (ValueError, RecursionError):
-                raise Bad(f"/{key}", "data_type", "it is a text that is no JSON") from None
-        if found is None or found == []:
+            found = inner_json(found, f"/{key}") if found.strip() else None
+            if isinstance(found, str):
+                raise Bad(f"/{key}", "data_type", "it is a text that is no JSON")
+        if found is None or found == [] or found == "":
             return []
         if not isinstance(found, list):
             raise Bad(f"/{key}", "data_type", f"expected a list, found {kind_of(found)}")
@@ -156,6 +165,10 @@ class Reader:
             function = tool.get("function", tool) if isinstance(tool, dict) else None
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise Bad(f"/{key}/{at}", "data_type", "expected a function with a name")
+            _function_name(function, f"/{key}/{at}")
+            if "function" in tool:
+                for each in tool.keys() - {"function", "type"}:
+                    self.ignored[f"/{key}/*/{shown(each)[1:-1]}"] += 1
             read.append({"type": "function", "function": function})
         return read
 
@@ -166,15 +179,31 @@ class Reader:
                 self.ignored[f"/{shortened(str(key), 60)}"] += 1
 
 
-def _arguments(found: Any) -> Any:
+def _arguments(found: Any, pointer: str) -> Any:
     """Arguments as an object; a text that is no JSON of an object stays a text."""
     if isinstance(found, str):
-        try:
-            read = json.loads(found) if found.strip() else {}
-        except (ValueError, RecursionError):
-            return found
+        read = inner_json(found, pointer) if found.strip() else {}
         return read if isinstance(read, dict) else found
     return {} if found is None else found
+
+
+def inner_json(text: str, pointer: str) -> Any:
+    """What a text that holds JSON says, read as strictly as its row; the text if it is no JSON."""
+    try:
+        return read_json(clean_text(text, pointer).encode())
+    except JsonFault as fault:
+        if fault.kind == "text":
+            raise Bad(pointer, "invalid_encoding", f"a text in it {fault.why}") from None
+        if fault.line is None:  # it is JSON but for what strict readers refuse
+            raise Bad(pointer, "invalid_json", f"it holds JSON, but {fault.why}") from None
+        return text
+
+
+def _function_name(function: dict[str, Any], pointer: str) -> str:
+    name = clean_text(function["name"], f"{pointer}/name")
+    if not name.strip():
+        raise Bad(f"{pointer}/name", "data_type", "the function's name is empty")
+    return name
 
 
 def clean_text(text: str, pointer: str) -> str:

@@ -13,7 +13,6 @@ and analysis for chat model fine-tuning") where it has one for the mistake.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from academy.curation.uploads.conversations import (
     Message,
     Reader,
     clean_text,
+    inner_json,
     kind_of,
     shown,
 )
@@ -73,6 +73,8 @@ def detect(value: Any) -> str | None:
     """The format that an object's keys speak of, or None."""
     if not isinstance(value, dict):
         return None
+    if "chosen" in value and "rejected" in value:
+        return "preference"
     if "messages" in value:
         return "openai"
     if "conversations" in value:
@@ -121,7 +123,8 @@ def _of_alpaca(value: dict[str, Any], reader: Reader) -> Conversation:
     given = _text(value, "input", "") if value.get("input") is not None else ""
     answer = _text(value, "output", "")
     turns = _system(value)
-    history = value.get("history") or []
+    history = value.get("history")
+    history = [] if history is None else history
     if not isinstance(history, list):
         raise Bad("/history", "data_type", f"expected a list, found {kind_of(history)}")
     for at, pair in enumerate(history):
@@ -186,24 +189,34 @@ def _of_openai(value: dict[str, Any], reader: Reader) -> Conversation:
 
 def _of_prompt(value: dict[str, Any], reader: Reader) -> Conversation:
     messages = [
+        *_system(value),
         *_side(value, "prompt", "user", reader),
         *_side(value, "completion", "assistant", reader),
     ]
     tools = reader.tools(value)
-    reader.rest(value, {"prompt", "completion", "tools", "functions", *_EVERYWHERE})
+    reader.rest(value, {"system", "prompt", "completion", "tools", "functions", *_EVERYWHERE})
     return Conversation(messages, tools, ignored=reader.ignored)
 
 
 def _of_preference(value: dict[str, Any], reader: Reader) -> Conversation:
     """A preference row: the turns of its prompt, the chosen answer and the rejected one."""
-    before = _side(value, "prompt", "user", reader) if "prompt" in value else []
+    known = {"system", "prompt", "chosen", "rejected", "tools", "functions", *_EVERYWHERE}
+    if "prompt" in value:
+        before = _side(value, "prompt", "user", reader)
+    elif isinstance(value.get("chosen"), str) and "messages" in value:
+        before = reader.messages(value["messages"], "/messages")  # a canonical pair of Academy's
+        known |= {"messages", "source", "group", "provenance"}
+    else:
+        before = []
     sides = {key: _side(value, key, "assistant", reader) for key in ("chosen", "rejected")}
     for key, turns in sides.items():
         if turns[-1]["role"] != "assistant":
             raise Bad(f"/{key}", "example_missing_assistant_message", "it must end with an answer")
         if turns[:-1] != sides["chosen"][:-1]:
             raise Bad(f"/{key}", "different_prompts", "chosen and rejected answer other questions")
-    prompt = [*before, *sides["chosen"][:-1]]
+    asked = sides["chosen"][:-1]
+    # Some files have the prompt by itself, and both conversations begin with it again.
+    prompt = [*_system(value), *(asked if asked[: len(before)] == before else [*before, *asked])]
     if not prompt or prompt[-1]["role"] not in ("user", "tool"):
         reason = "the answers must follow a user's message"
         raise Bad("/prompt", "example_missing_user_message", reason)
@@ -213,8 +226,9 @@ def _of_preference(value: dict[str, Any], reader: Reader) -> Conversation:
     if comparable(chosen) == comparable(rejected):
         raise Bad("/rejected", "identical_answers", "it is the chosen answer again")
     tools = reader.tools(value)
-    known = {"prompt", "chosen", "rejected", "tools", "functions", *_EVERYWHERE}
     reader.rest(value, known)
+    if "weight" in sides["rejected"][-1]:
+        reader.ignored["/rejected/*/weight"] += 1
     weight = sides["chosen"][-1].get("weight", 1)
     answer = _turn("assistant", chosen) | ({"weight": 0} if weight == 0 else {})
     return Conversation([*prompt, answer], tools, rejected, reader.ignored)
@@ -236,7 +250,8 @@ def _side(value: dict[str, Any], key: str, role: str, reader: Reader) -> list[Me
 
 
 def _system(value: dict[str, Any]) -> list[Message]:
-    return [_turn("system", _text(value, "system", ""))] if value.get("system") else []
+    system = _text(value, "system", "") if value.get("system") is not None else ""
+    return [_turn("system", system)] if system else []
 
 
 def _turn(role: str, text: str) -> Message:
@@ -255,10 +270,7 @@ def _check_turns(turns: list[Message]) -> None:
 
 def _json_of(text: str) -> Any:
     """A call, or a list of calls, where the text is JSON of that; else None."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    found = inner_json(text, "/conversations")
     calls = found if isinstance(found, list) else [found]
     named = all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in calls)
     return found if calls and named else None

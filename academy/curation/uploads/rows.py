@@ -118,7 +118,9 @@ def read_upload(
             raise UploadRefused(path=path.name, why=f"line {line}: {why}")
         if pairs and format != "preference":
             raise UploadRefused(path=path.name, why=f"it is {format}, which has no rejected answer")
-        messages = tuple({**each, "content": clean(each["content"])} for each in found.messages)
+        messages = tuple(
+            {**_without_nul(each), "content": clean(each["content"])} for each in found.messages
+        )
         rejected = clean(found.rejected) if pairs and found.rejected is not None else None
         yield Row(
             id=_row_id(value, [*messages, rejected] if pairs else messages, line, seen),
@@ -128,8 +130,17 @@ def read_upload(
             time=line,
             provenance=_provenance(value, line, format),
             rejected=rejected,
-            tools=tuple(found.tools),
+            tools=tuple(map(_without_nul, found.tools)),
         )
+
+
+def _without_nul(value: Any) -> Any:
+    """A value without the NULs in its texts, which contents lose, too."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(each) for name, each in value.items()}
+    return [_without_nul(each) for each in value] if isinstance(value, list) else value
 
 
 def _count(ignored: Counter[str], more: Counter[str]) -> None:

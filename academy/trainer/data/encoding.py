@@ -146,8 +146,8 @@ class ChatEncoder:
             )
         self._tokenizer = tokenizer
         self._max_length = max_length
-        self._special = frozenset(tokenizer.all_special_ids)
         self._literal = LiteralText(tokenizer)
+        self._special = self._literal.marker_ids.union(tokenizer.all_special_ids)
 
     def encode_all(self, rows: Iterable[AnyRow], check: Callable[[], None]) -> EncodedRows:
         """Encode the rows; `check` is called before each and may raise to stop."""
@@ -280,13 +280,13 @@ class ChatEncoder:
 
     def _place(self, rendered: Rendered, index: int, tokens: list[int]) -> slice | None:
         """Where an earlier answer is in the tokens; None where it does not follow its prompt."""
-        asked = rendered.asked(index)
-        if asked is None:
+        found = rendered.asked(index)
+        if found is None:
             return None
-        start = self._literal.tokens(asked)
+        start = self._literal.tokens(found[0])
         if tokens[: len(start)] != start:
             return None
-        end = _common(tokens, self._literal.tokens(rendered.upto(index)))
+        end = _common(tokens, self._literal.tokens(found[1]))
         return slice(len(start), self._end_of_turn(tokens, len(start), end))
 
     def _end_of_turn(self, tokens: list[int], start: int, end: int) -> int:

@@ -38,23 +38,38 @@ class Rendered:
         self.prompt = render(turns[:-1], True)
         self.text = _whole(self.prompt, render(turns, False), turns[-1]["content"])
 
-    def asked(self, index: int) -> str | None:
-        """What is served before an earlier answer.
+    def asked(self, index: int) -> tuple[str, str] | None:
+        """What is served before an earlier answer, and the text up to its end.
 
         None where `text` does not begin so, as the template has rewritten what was before or the
-        answer itself (some drop old thoughts): the model would learn an answer to something that it
-        never gets to see.
+        answer itself (some drop old thoughts, or the blanks that it begins with): the model would
+        learn an answer to something that it never gets to see.
         """
+        answer = self._turns[index]["content"]
         try:
             asked = self._render(self._turns[:index], True)
-            fits = self.text.startswith(asked) and self.text.startswith(self.upto(index))
+            upto = self._render(self._turns[: index + 1], False)
         except TemplateError:  # of a part of the conversation, as nobody would send it
             return None
-        return asked if fits else None
+        # Some end a conversation by a token of its own, which is not there as long as it goes on.
+        upto = upto[: _common(upto, self.text)]
+        own = answer[: len(answer) - len(answer.lstrip())]
+        said = self.text[len(asked) :]
+        begin = said.find(answer.strip())
+        fits = (
+            self.text.startswith(asked)
+            and begin >= 0
+            and not said[:begin].strip()
+            and said[:begin].endswith(own)
+            and len(upto) >= len(asked) + begin + len(answer.strip())
+        )
+        return (asked, upto) if fits else None
 
-    def upto(self, index: int) -> str:
-        """The text that ends with turn `index`."""
-        return self._render(self._turns[: index + 1], False)
+
+def _common(left: str, right: str) -> int:
+    """How many characters two texts share from their start."""
+    pairs = zip(left, right, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
 def _whole(prompt: str, text: str, answer: str) -> str:
@@ -62,26 +77,25 @@ def _whole(prompt: str, text: str, answer: str) -> str:
     core = answer.strip()
     if text.startswith(prompt):
         return prompt + _with_own_blanks(text[len(prompt) :], answer, core)
-    common = next(at for at, each in enumerate(prompt) if text[at : at + 1] != each)
-    opened, body = prompt[common:], text[common:]
-    tag = _OPENED.search(opened)
-    if tag is None and opened.strip():
-        raise NoPlaceForAnswer(
-            f"the model's chat template ends the prompt with {opened[:60]!r}, which it does not "
-            "write before an answer"
-        )
-    if tag is None:
+    tag = _OPENED.search(prompt)
+    if tag is not None and text.startswith(prompt[: tag.start()]):
+        body = text[tag.start() :]
+        closing = f"</{tag.group(1)}>"
+        thought, closed, said = core.rpartition(closing)
+        if closed:  # the answer has its thought with it, of which the template keeps the rest alone
+            thought = thought.removeprefix(tag.group(0).strip()).lstrip("\n")
+            begin = _found(body, said.strip())
+            return f"{prompt}{thought}{closing}\n\n{body[begin:]}"
         begin = _found(body, core)
-        return prompt + _with_own_blanks(body[begin:], answer, core)
-    closing = f"</{tag.group(1)}>"
-    thought, closed, said = core.rpartition(closing)
-    if closed:  # the answer has its thought with it, of which the template has kept the rest alone
-        said = said.strip()
-        begin = _found(body, said)
-        thought = thought.removeprefix(tag.group(0).strip()).lstrip("\n")
-        return f"{prompt}{thought}{closing}\n\n{body[begin:]}"
-    begin = _found(body, core)
-    return f"{prompt}\n{closing}\n\n" + _with_own_blanks(body[begin:], answer, core)
+        return f"{prompt}\n{closing}\n\n" + _with_own_blanks(body[begin:], answer, core)
+    # The template writes the turns before in another way once they are answered.
+    begin = text.rfind(core) if core else -1
+    if begin < 0:
+        raise NoPlaceForAnswer("the model's chat template rewrites the answer")
+    blanks = text[len(text[:begin].rstrip()) : begin]
+    if "\n" in blanks or prompt.endswith(blanks):
+        blanks = ""  # the end of a turn's heading, or there already
+    return prompt + _with_own_blanks(blanks + text[begin:], answer, core)
 
 
 def _found(body: str, core: str) -> int:

@@ -138,11 +138,64 @@ def test_the_blanks_that_an_answer_begins_with_are_learnt(tokenizer: Any, templa
     assert "    return 1" in said
 
 
-def test_a_prompt_that_no_answer_follows_leaves_the_row_out(tokenizer: Any) -> None:
+def test_a_prompt_that_finished_turns_lack_is_put_before_the_answer(tokenizer: Any) -> None:
     tokenizer.chat_template = CHATML.replace("assistant\n' }}", "assistant\nSure: ' }}")
+    encoded = encode(tokenizer, row("hi", "hello"))
+    assert learnt(tokenizer, encoded) == "hello<|im_end|>"
+    assert tokenizer.decode(encoded.tokens).endswith("assistant\nSure: hello<|im_end|>")
+
+
+def test_an_answer_that_the_template_rewrites_leaves_the_row_out(tokenizer: Any) -> None:
+    tokenizer.chat_template = CHATML.replace("message['content'] +", "message['content'][::-1] +")
+    tokenizer.chat_template = tokenizer.chat_template.replace("assistant\n' }}", "model\n' }}")
     done = ChatEncoder(tokenizer, 512).encode_all([row("hi", "hello")], lambda: None)
-    assert not done.rows
-    assert "ends the prompt with 'Sure: '" in next(iter(done.dropped))
+    assert done.dropped == {"the model's chat template rewrites the answer": 1}
+
+
+@pytest.mark.parametrize(
+    "answer", ["<div>x</div>", "<", "<!DOCTYPE html>", "<think>\nhm\n</think>"]
+)
+def test_an_answer_that_begins_like_the_thought_follows_it(tokenizer: Any, answer: str) -> None:
+    tokenizer.chat_template = THINKING
+    encoded = encode(tokenizer, row("hi", answer))
+    expected = (
+        "hm\n</think>\n\n<|im_end|>" if "hm" in answer else f"\n</think>\n\n{answer}<|im_end|>"
+    )
+    assert learnt(tokenizer, encoded) == expected
+
+
+def test_a_system_message_that_moves_once_it_is_answered_stays_where_it_is_served(
+    tokenizer: Any,
+) -> None:
+    """Like Mistral's: the system message stands before the last message, if that is the user's."""
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' }}"
+        "{% if loop.last and messages[0]['role'] == 'system' %}{{ messages[0]['content'] + '\n\n' }}"
+        "{% endif %}{{ m['content'] + '[/INST]' }}{% elif m['role'] == 'assistant' %}"
+        "{{ ' ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
+    )
+    encoded = encode(tokenizer, row("hi", "hello", system="Be."))
+    text = tokenizer.decode(encoded.tokens)
+    assert text == "[INST] Be.\n\nhi[/INST] hello<|im_end|>"
+
+
+def test_a_token_at_the_end_of_all_turns_keeps_no_earlier_answer_from_being_learnt(
+    tokenizer: Any,
+) -> None:
+    """Like Phi-3's, whose conversations end with a token that is no turn's."""
+    last = "{% else %}{{ '<|endoftext|>' }}{% endif %}"
+    tokenizer.chat_template = CHATML.removesuffix("{% endif %}") + last
+    encoded = encode(tokenizer, row("hi", "one", "more", "two"))
+    assert learnt(tokenizer, encoded).startswith("one<|im_end|>two<|im_end|>")
+    assert encoded.unlearnt == 0
+
+
+def test_blanks_of_an_earlier_answer_that_the_template_strips_are_not_learnt_without_them(
+    tokenizer: Any,
+) -> None:
+    tokenizer.chat_template = TRIMMING
+    encoded = encode(tokenizer, row("a", "    one", "b", "    two"))
+    assert (learnt(tokenizer, encoded), encoded.unlearnt) == ("    two<|im_end|>", 1)
 
 
 def test_an_earlier_answer_that_is_empty_teaches_nothing_and_is_counted(tokenizer: Any) -> None:
