@@ -7,6 +7,7 @@ quarter of a gigabyte.
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -19,7 +20,11 @@ from academy.basemodels.conversation import text_of
 from academy.curation.sources import Row, comparable, fingerprint, opening_of
 
 _FIELDS: tuple[str, ...] = tuple(each.name for each in fields(Row))
-_TELLING_WORDS_AT_FIRST, _TELLING_WORDS = 6, 12
+_TELLING_WORDS_AT_FIRST, _TELLING_WORDS = 6, 8
+#: Words, or characters of scripts that put no blanks between them.
+_WORDS = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]|\w+?(?=[^\w]|$|[\u3040-\u9fff])"
+)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SOURCES: tuple[str, ...] = ("lesson", "task", "run", "upload", "git")
 
@@ -107,7 +112,7 @@ def turns_of(source: str, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         if answer["role"] != "assistant":
             continue
         said = f"{text_of(before)}\0{text_of(answer)}"
-        if len(said.split()) >= telling:
+        if len(_WORDS.findall(said)) >= telling:
             found.append(hash64(f"turn:{fingerprint(said)}"))
         telling = _TELLING_WORDS
     return found

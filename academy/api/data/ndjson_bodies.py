@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, TypeVar
 
 from flask import Response, request
@@ -36,19 +36,25 @@ def takes_rows(model: type[Sent]) -> Callable[[View], View]:
 
 
 def record(
-    model: type[Sent], add: Callable[[Session, Sequence[dict[str, Any]]], int], noun: str
+    model: type[Sent],
+    add: Callable[[Session, Sequence[dict[str, Any]], Set[str]], int],
+    noun: str,
 ) -> Response:
-    """Record the rows of the body, `noun`s, by `add`, which returns how many were new."""
+    """Record the rows of the body, `noun`s, by `add`, which returns how many were new; it is told
+    which ids were made of the rows' content.
+    """
     breath = Breath()
-    rows = []
+    rows, made = [], set()
     for each in _read(model, breath):
         rows.append(each.row())
+        if each.id is None:
+            made.add(rows[-1]["id"])
         breath()
 
     def work(session: Session) -> Answer:
         added = 0
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            added += add(session, rows[start : start + _ROWS_AT_ONCE])
+            added += add(session, rows[start : start + _ROWS_AT_ONCE], made)
             breath()
         many = "" if added == 1 else "s"
         return Answer(

@@ -117,8 +117,9 @@ def held_out(
         sides.setdefault(block, row.index in wanted)
         for side in earlier(row):
             before[block] = before.get(block, False) or side
-    # What most of the rows belong to is learnt from: held out, it would leave next to nothing.
-    main = [block for block, size in Counter(blocks).most_common(1) if 2 * size > len(rows)]
+    # What a large part of the rows belongs to is learnt from: held out, it would leave too little.
+    most = min(0.5, max(0.1, 2 * fraction)) * len(rows)
+    main = [block for block, size in Counter(blocks).items() if size > most]
     sides.update(dict.fromkeys(main, False))
     # A block goes where its rows went before; having been held out once outweighs all else.
     sides.update(before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from sqlalchemy import delete, func, select, true
@@ -14,16 +14,20 @@ from academy.store.data.tables import Lesson, Task
 from academy.store.paging import newest_first
 
 
-def add_lessons(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+def add_lessons(
+    session: Session, rows: Sequence[dict[str, Any]], made: Set[str] = frozenset()
+) -> int:
     """Insert lessons; how many were new. Raises `RecordedDifferently`."""
     content = ("situation", "solution", "tags", "source", "quality")
-    return record_rows(session, Lesson, rows, noun="lesson", content=content)
+    return record_rows(session, Lesson, rows, noun="lesson", content=content, made=made)
 
 
-def add_tasks(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+def add_tasks(
+    session: Session, rows: Sequence[dict[str, Any]], made: Set[str] = frozenset()
+) -> int:
     """Insert finished conversations; how many were new. Raises `RecordedDifferently`."""
     content = ("messages", "outcome", "tags")
-    return record_rows(session, Task, rows, noun="task", content=content)
+    return record_rows(session, Task, rows, noun="task", content=content, made=made)
 
 
 def delete_lesson(session: Session, lesson_id: str) -> None:

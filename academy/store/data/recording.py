@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from sqlalchemy import select
@@ -32,12 +31,13 @@ def record_rows(
     *,
     noun: str,
     content: Sequence[str],
+    made: Set[str] = frozenset(),
 ) -> int:
     """Insert the rows whose ids are new; how many there were.
 
     Raises `RecordedDifferently` where an id that is known, or comes twice, stands for something
-    else: for other values in the columns `content`. The transaction is then to be given up. An id
-    that Academy made of what a row says always stands for the same.
+    else: for other values in the columns `content`. The transaction is then to be given up. Ids
+    that were `made` of what the rows say stand for the same anyway.
     """
     if not rows:
         return 0
@@ -48,8 +48,7 @@ def record_rows(
     first: dict[str, dict[str, Any]] = {}
     again = [row for row in rows if first.setdefault(row["id"], row) is not row]
     again += [row for id, row in first.items() if id not in added]
-    made = re.compile(rf"{noun}_[0-9a-f]{{24}}")
-    again = [row for row in again if not made.fullmatch(row["id"])]
+    again = [row for row in again if row["id"] not in made]
     if again:
         _compare(session, table, again, noun, content)
     return len(added)
@@ -68,6 +67,12 @@ def _compare(
     )
     stored = {id: dict(zip(content, values, strict=True)) for id, *values in found}
     for row in rows:
-        other = [name for name in content if stored[row["id"]][name] != row[name]]
+        known = stored[row["id"]]
+        other = [name for name in content if _plain(name, known[name]) != _plain(name, row[name])]
         if other:
             raise RecordedDifferently(noun=noun, id=row["id"], fields=", ".join(other))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A column's value without what means nothing: tags are a set."""
+    return sorted(set(value)) if name == "tags" else value

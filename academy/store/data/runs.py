@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from sqlalchemy import update
@@ -16,12 +16,13 @@ from academy.store.data.tables import Run
 from academy.store.paging import newest_first
 
 
-def add_runs(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+def add_runs(session: Session, rows: Sequence[dict[str, Any]], made: Set[str] = frozenset()) -> int:
     """Insert runs; how many were new. Raises `RecordedDifferently`.
 
     Reward and signals come later, too (`add_signals`), so they may be others by now.
     """
-    return record_rows(session, Run, rows, noun="run", content=("messages", "source", "task_id"))
+    content = ("messages", "source", "task_id")
+    return record_rows(session, Run, rows, noun="run", content=content, made=made)
 
 
 def add_signals(

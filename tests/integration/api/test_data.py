@@ -88,6 +88,14 @@ def test_something_else_under_an_id_that_is_taken_is_refused_and_nothing_is_reco
     assert admin.post(path, json=other).json["added"] == 1
 
 
+def test_an_id_that_only_looks_made_is_the_client_s_own(admin) -> None:
+    lesson = {"id": f"lesson_{'a' * 24}", "situation": "a", "solution": "b", "tags": ["x", "y"]}
+    assert admin.post("/lessons", json=lesson).json["added"] == 1
+    assert admin.post("/lessons", json={**lesson, "tags": ["y", "x", "y"]}).json["known"] == 1
+    answer = admin.post("/lessons", json={**lesson, "solution": "c"})
+    assert (answer.status_code, answer.json["code"]) == (409, "recorded_differently")
+
+
 @pytest.mark.parametrize(
     ("path", "sent"),
     [

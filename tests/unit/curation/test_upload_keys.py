@@ -177,3 +177,85 @@ def test_names_and_ids_are_read_as_strictly_as_texts(
 ) -> None:
     (problem,) = validate_upload(upload(tmp_path, line)).problems
     assert (problem.pointer, problem.code) == (pointer, code)
+
+
+def _calling(arguments: str) -> dict[str, Any]:
+    call = {"function": {"name": "f", "arguments": arguments}}
+    return {"messages": [TURNS[0], {"role": "assistant", "content": None, "tool_calls": [call]}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (r'{"a": "\ud800"}', "invalid_encoding"),
+        (r'{"\udc00": 1}', "invalid_encoding"),
+        ('{"a":' * 900 + "1" + "}" * 900, "invalid_json"),
+        ('{"a":' * 150 + "1" + "}" * 150, "invalid_json"),
+        ('{"a": NaN}', "invalid_json"),
+        ('{"a": 1, "a": 2}', "invalid_json"),
+    ],
+)
+def test_json_inside_of_a_text_is_read_as_strictly(text: str, code: str) -> None:
+    turns = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]
+    tools = f'[{{"name": "f", "parameters": {text}}}]'
+    for row, format in (
+        (_calling(text), "openai"),
+        ({"messages": TURNS, "tools": tools}, "openai"),
+        ({"conversations": turns, "tools": tools}, "sharegpt"),
+    ):
+        assert [each.code for each in check(row, format, 1)] == [code]
+
+
+def test_a_prompt_that_both_conversations_begin_with_is_read_once(tmp_path: Path) -> None:
+    other = [TURNS[0], {"role": "assistant", "content": "No."}]
+    for prompt in ("Why?", TURNS[:1]):
+        row = {"prompt": prompt, "chosen": TURNS, "rejected": other, "messages": TURNS}
+        (read,) = read_upload(upload(tmp_path, row), pairs=True)
+        assert (list(read.messages), read.rejected) == (TURNS, "No.")
+    canonical = {"id": "a", "messages": TURNS[:1], "chosen": "Because.", "rejected": "No."}
+    (read,) = read_upload(upload(tmp_path, canonical), pairs=True)
+    assert (list(read.messages), read.rejected) == (TURNS, "No.")
+
+
+def test_what_stands_beside_what_is_used_is_counted(tmp_path: Path) -> None:
+    function = {"name": "f", "arguments": "{}", "extra": 1}
+    call = {"function": function, "index": 0}
+    answer = {"role": "assistant", "tool_calls": [call], "function_call": function}
+    row = {
+        "messages": [{**TURNS[0], "tool_calls": [call]}, answer],
+        "tools": [{"function": {"name": "f"}, "strict": True}],
+        "functions": [{"name": "g"}],
+    }
+    report = validate_upload(upload(tmp_path, row))
+    assert report.ignored == {
+        "/functions": 1,
+        "/messages/*/function_call": 1,
+        "/messages/*/tool_calls": 1,
+        "/messages/*/tool_calls/*/extra": 1,
+        "/messages/*/tool_calls/*/index": 1,
+        "/tools/*/strict": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "format", "pointer"),
+    [
+        ({"messages": TURNS, "tools": 0}, "openai", "/tools"),
+        ({"messages": TURNS, "tools": {}}, "openai", "/tools"),
+        ({"messages": TURNS, "tools": [{"function": {"name": " "}}]}, "openai", "/tools/0/name"),
+        ({**GOOD["alpaca"], "history": {}}, "alpaca", "/history"),
+        ({**GOOD["alpaca"], "history": ""}, "alpaca", "/history"),
+        ({**GOOD["alpaca"], "system": 0}, "alpaca", "/system"),
+    ],
+)
+def test_a_wrong_type_is_refused_also_where_it_is_empty(
+    row: dict[str, Any], format: str, pointer: str
+) -> None:
+    assert [each.pointer for each in check(row, format, 1)] == [pointer]
+
+
+def test_nothing_that_is_learnt_or_shown_holds_a_nul(tmp_path: Path) -> None:
+    call = {"function": {"name": "f\0g", "arguments": {"a\0": "b\0"}}}
+    row = {"messages": [TURNS[0], {"role": "assistant", "tool_calls": [call]}]}
+    (read,) = read_upload(upload(tmp_path, row))
+    assert "\\u0000" not in json.dumps(read.messages)

@@ -170,7 +170,8 @@ def test_a_system_message_that_moves_once_it_is_answered_stays_where_it_is_serve
     """Like Mistral's: the system message stands before the last message, if that is the user's."""
     tokenizer.chat_template = (
         "{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' }}"
-        "{% if loop.last and messages[0]['role'] == 'system' %}{{ messages[0]['content'] + '\n\n' }}"
+        "{% if loop.last and messages[0]['role'] == 'system' %}"
+        "{{ messages[0]['content'] + '\\n\\n' }}"
         "{% endif %}{{ m['content'] + '[/INST]' }}{% elif m['role'] == 'assistant' %}"
         "{{ ' ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
     )
