@@ -13,7 +13,8 @@ from collections import Counter
 
 _PLACEHOLDER = re.compile(
     r"(?i)x{4,}|\*{3,}|\.{3}|example|placeholder|changeme|change[_-]me|your[_-]|my[_-]?(?:secret|pass|token)"
-    r"|dummy|redacted|<[^>]*>|\$\{|\{\{|%\(|^(?:none|null|true|false|undefined|default|password|secret)$"
+    r"|dummy|redacted|abcdefgh|0123456789|qwertyuiop|<[^>]*>|\$\{|\{\{|%\(\w+\)"
+    r"|^(?:none|null|true|false|undefined|default|password|secret)$"
     r"|^(?:test|fake|mock|sample|foo|bar)[a-z_-]*$|^[a-z_.]+\(|process\.env|os\.environ|getenv"
 )
 _CODE_NAME = re.compile(r"^[A-Za-z_]+(?:[._/-][A-Za-z_]+)*[0-9]{0,2}$")
@@ -28,12 +29,17 @@ _DIGEST = re.compile(
     r"|[0-9a-f]{96}|[0-9a-f]{128})"
 )
 _MARKED_DIGEST = re.compile(r"(?i)(?:sha\d+|md5|blake\w+)[-:_=][0-9a-z+/]{16,}={0,2}")
+#: Numbers, and the addresses of contracts and accounts.
+_NO_TOKEN = re.compile(r"[-+]?[\d.,_]+|0x[0-9A-Fa-f]{1,16}|0x[0-9A-Fa-f]{40}")
 _PATH = re.compile(r"(?:[A-Za-z]:|~|\.{1,2})?[/\\]")
 
 
 def looks_like_token(value: bytes, before: bytes) -> bool:
     """Random characters, and neither a digest nor words put together as code puts them."""
-    return looks_random(value) and not (_is_digest(value, before) or _is_words(_text(value)))
+    text = _text(value)
+    if _NO_TOKEN.fullmatch(text):
+        return False
+    return looks_random(value) and not (_is_digest(value, before) or _is_words(text))
 
 
 def looks_like_password(value: bytes, before: bytes) -> bool:
@@ -90,8 +96,10 @@ def looks_random(value: bytes) -> bool:
 def _is_jumbled(text: str) -> bool:
     """Whether letters of both cases change places too often for words put together."""
     atoms = _ATOMS.findall(text)
-    shortest = 2.8 if len(text) < 30 else 3.4
-    return len(text) >= 20 and sum(map(len, atoms)) < shortest * len(atoms)
+    dumb = [each for each in atoms if len(each) >= 3 and not re.search("[aeiouyAEIOUY]", each)]
+    shortest = 3.2 if len(text) < 30 else 3.4
+    is_short = sum(map(len, atoms)) < shortest * len(atoms)
+    return len(text) >= 20 and (is_short or sum(map(len, dumb)) > 0.3 * len(text))
 
 
 def _is_digest(value: bytes, before: bytes) -> bool:
@@ -114,7 +122,8 @@ def _is_words(text: str) -> bool:
         numbers = [each for each in atoms if each.isdigit()]
         if len(numbers) > (1 if len(part) > 6 else 2) or any(len(each) > 8 for each in numbers):
             return False
-        if _is_jumbled(part):
+        letters = [each for each in atoms if not each.isdigit()]
+        if _is_jumbled(part) or (len(part) >= 12 and sum(map(len, letters)) < 3.6 * len(letters)):
             return False
         for each in atoms:
             if each.isdigit():
@@ -123,7 +132,7 @@ def _is_words(text: str) -> bool:
                 words += len(each)
             else:
                 noise += len(each)
-    return words > 0 and words >= 0.4 * (words + noise) and noise <= 0.35 * len(text)
+    return words > 0 and words >= 0.4 * (words + noise) and noise <= 0.4 * len(text)
 
 
 def _text(value: bytes) -> str:

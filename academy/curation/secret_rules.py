@@ -41,8 +41,12 @@ def _prefixed(kind: str, body: str, check: Check | None = None) -> SecretRule:
 
 _QUOTE = r"""["'`]"""
 _KEY = r"[A-Za-z0-9_.\-]{0,40}"
-#: `name = "value"`, `name: value`, `name => value`, `--name value`, also with the name quoted.
-_ASSIGN = rf"{_QUOTE}?\]?\s{{0,3}}(?::=|=>|==?|:|,)\s{{0,3}}"
+#: `name = "value"`, `name: value`, `name => value`, also with the name quoted, aligned or typed;
+#: `setName("value")`, `<name>value`, `env.NAME || "value"`.
+_ASSIGN = (
+    rf"{_QUOTE}?\]?\s{{0,24}}(?::\s?[&\w\[\]?*]{{1,20}}\s{{0,3}}=|\s[&*]?(?:string|String)\s{{0,3}}=|:=|=>|==?"
+    r"|:|,|>|\(|\|\||\?\?)\s{0,24}"
+)
 
 
 def _named(kind: str, names: str, value: str, check: Check | None = None) -> SecretRule:
@@ -160,6 +164,23 @@ RULES: tuple[SecretRule, ...] = (
     _named("okta_token", r"okta|ssws", r"00[A-Za-z0-9_\-]{40}"),
     _prefixed("jwt", r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{10,}"),
     SecretRule(
+        "django_secret_key",
+        r"(?i)secret_?key[\"']?\]?\s{0,24}[=:,]\s{0,24}[\"']([^\s\"']{32,120})[\"']",
+        looks_like_token,
+    ),
+    SecretRule(
+        "option",
+        r"(?i)--(?:api[_\-]?key|access[_\-]?token|auth[_\-]?token|token|secret|password)[ =]\s{0,3}"
+        r"[\"']?([^\s\"'`<>{}$]{12,500})",
+        looks_like_token,
+    ),
+    SecretRule(
+        "named_value",
+        r"(?i)name[\"']?:\s{0,3}[\"']?\w{0,40}(?:api_?key|token|secret|password)\w{0,20}[\"']?,?"
+        r"\s{0,4}\n[ \t+\-]{0,40}[\"']?value[\"']?:\s{0,3}[\"']?([^\s\"'`<>{}$]{8,500})",
+        looks_like_token,
+    ),
+    SecretRule(
         "authorization_header",
         rf"(?i)\b(?:bearer|token|basic|apikey)\s{{1,3}}{_QUOTE}?([A-Za-z0-9+/_\-.~]{{16,1000}}={{0,2}})",
         check=looks_like_token,
@@ -179,15 +200,16 @@ RULES: tuple[SecretRule, ...] = (
     ),
     SecretRule(
         "password",
-        r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass)[\"']?\s{0,2}(?:=|:)\s{0,2}"
-        r"([^\s\"'`,;(){}\[\]<>$&|]{8,200})(?:[\s\"'`,;&]|$)",
+        r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass)[\"']?\s{0,2}(?:=|:|>)\s{0,2}"
+        r"([^\s\"'`,;(){}\[\]<>$&|]{8,200})(?:[\s\"'`,;&<]|$)",
         check=looks_like_password,
     ),
     SecretRule(
         "api_key",
         rf"(?i)(?:api[_\-. ]?key|apikey|access[_\-]?key|auth[_\-]?token|access[_\-]?token|secret"
-        rf"|token|credential|private[_\-]?key|encryption[_\-]?key|signing[_\-]?key)"
-        rf"{_KEY}{_ASSIGN}[bru]?{_QUOTE}?([A-Za-z0-9+/_\-.=~!@#^*]{{16,500}})(?:[\s\"'`,;)}}\]]|$)",
+        rf"|token|credential|(?:private|encryption|signing|auth|master|license|hmac|aes|account)"
+        rf"[_\-]?key){_KEY}{_ASSIGN}[bruf@]?(?:{_QUOTE}|\\\"){{0,3}}(?:base64:)?"
+        rf"([A-Za-z0-9+/_\-.=~!@#^*]{{16,500}})(?:[\s\"'`,;)}}\]&|<\\]|$)",
         check=looks_like_token,
     ),
 )

@@ -23,9 +23,15 @@ MIN_SUBJECT_WORDS = 3
 MessageFilter = Callable[[Commit, CurationRequest], str | None]
 ChangeFilter = Callable[[Commit, Change, CurationRequest], str | None]
 
-#: A name or a mailbox that says it: ``renovate[bot]``, ``miss-islington (bot)``, ``rust-bot``.
-_BOT = re.compile(
-    r"\[bot\]$|\(bot\)$|[-_](?:ro)?bot(?:$|[-_])|^(?:ro)?bot(?:$|[-_])", re.IGNORECASE
+#: A mailbox, or a name of one word, that says it: ``rust-bot``, ``k8s-ci-robot``, ``JenkinsBot``.
+_BOT = re.compile(r"\[bot\]$|(?:^|[-_])(?:ro)?bot(?:$|[-_])", re.IGNORECASE)
+_CAMEL_BOT = re.compile(r"^[A-Z]\w*[a-z]Bot$")
+#: A name of several words that says it, by what stands beside the word.
+_NAMED_BOT = re.compile(
+    r"\[bot\]|\(bot\)$|^(?:\w+[ ])*(?:release|ci|cd|build|deploy|merge|git\w*|auto\w*|test|lint"
+    r"|sync|renovate|dependabot|snyk|security|update|version|docs|robot|jenkins|travis)"
+    r"[ ](?:ro)?bot$",
+    re.IGNORECASE,
 )
 #: Whole names, and whole mailboxes, of programs that commit.
 _BOTS = frozenset((Path(__file__).parent / "bots.txt").read_text().splitlines())
@@ -39,25 +45,28 @@ _HASH = r"[0-9a-f]{7,64}"
 #: git's own form, the conventional one, and those that name commits, revisions or requests.
 _REVERT = re.compile(
     rf"""
-    (?:[a-z]+(?:\([^)]*\))?!?:[ ]*)?           # fix(parser):
-    (?:re)*(?:revert(?:s|ed|ing)?|reapply)
-    (?: [ ]*["'“‘`«]
+    (?:(?:[\w./-]+(?:\([^)]*\))?!?:|\[[^\]]*\])[ ]*)?       # fix(parser): drm/i915: [lib]
+    (?:partial(?:ly)?[ ]|re-?)*(?:revert(?:s|ed|ing)?|reapply|reland|backed[ ]out|back[ ]out)
+    (?: [ ]*(?:"[^"]*.*["]|[“‘`«'].*["”’`»'])(?:[ ]*\(.*\))?\W*$
       | (?:\([^)]*\))?!?:
-      | [ ]+(?:this|the)?[ ]*(?:last|latest|previous|recent)?[ ]*(?:\w+[ ]+)?
-        (?:commits?|changesets?|prs?|mrs?|(?:pull|merge)[ ]requests?|merge[ ](?:of|branch|commit))\b
-      | [ ]+(?:{_HASH}\b|r\d+\b|[#!]\d+\b|\d{{3,}}\b)
-      | $
+      | [ ]+(?:this|the|a)?[ ]*(?:(?:last|latest|previous|recent)[ ])?(?:\w+[ ])?
+        (?:commits?|changes?|changesets?|prs?|mrs?|(?:pull|merge)[ ]requests?|merge)
+        (?:[ ](?:of|from|in))?(?:[ ]*(?:{_HASH}\b|[#!]?\d).*|\W*)$
+      | [ ]+(?:{_HASH}\b|r\d+\b|[#!]\d+\b)
+      | \W*$
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
 #: git's sentence right below the subject; further below, squashed commits tell what they were.
 _REVERTED = re.compile(rf"\s*[^\n]*(?:\n[^\n]+)*\n\s*This reverts commit {_HASH}\b")
-_DRAFT = r"(?:wip|work[ -]in[ -]progress|do not merge|don'?t merge|dnm)"
 _WIP = re.compile(
-    rf"^\W*(?:{_DRAFT}|tmp|temp|checkpoint|save ?point)"
-    r"(?:\W*\d*\W*$|[ ]*[:;/\])}>|]|[ ]+[-–—]+[ ])"
-    rf"|[\[({{<|]{_DRAFT}[\])}}>|]|[-–—:;,][ ]*{_DRAFT}\W*$"
-    r"|^(?:squash|fixup|amend)!|^(?:WIP|index) on \S+: ",
+    r"^(?:[a-z]+(?:\([^)]*\))?!?:[ ]*)?"  # feat(parser):
+    r"(?:\W*(?:wip|work[ -]in[ -]progress)(?:\([^)]*\))?"
+    r"(?:[ ]*[:;,.\])>|*]|[ ]+[-–—]+[ ]|\W*\d*\W*$)"
+    r"|\W*draft[ ]*[:\])]|🚧|(?:tmp|temp)[ ]*:|(?:tmp|temp|checkpoint|save ?point)\W*\d*\W*$"
+    r"|(?-i:\W*(?:DO NOT MERGE|DNM)\b)|\[do not merge\])"
+    r"|\[[^\]]*\bwip\b[^\]]{0,8}\]\W*$|\(wip\)\W*$|[-–—:;,][ ]*wip\W*$|(?-i:[ ]WIP)$"
+    rf"|^(?:squash|fixup|amend)!|^(?:WIP|index) on \S+: {_HASH}\b|^(?:tmp|temp|wip)[ ]commit\b",
     re.IGNORECASE,
 )
 _VERSION = re.compile(r"[\[(]?v?\d[\w.+-]{0,40}[\])]?", re.IGNORECASE)
@@ -97,14 +106,17 @@ def bot(commit: Commit, request: CurationRequest) -> str | None:
     """
     name = " ".join(commit.author_name.split())
     address = commit.author_email.strip().casefold()
-    mailbox = address.partition("@")[0].rpartition("+")[2]
-    for each in (name, mailbox):
-        found = _BOT.search(each)
-        if found:
-            return f"author matches {each!r}"
+    # GitHub's private addresses are 1234+login@users.noreply.github.com.
+    mailbox = re.sub(r"^\d+\+", "", address.partition("@")[0])
+    is_word = " " not in name
+    if _NAMED_BOT.search(name) or (is_word and (_BOT.search(name) or _CAMEL_BOT.search(name))):
+        return f"author is {name!r}"
+    if _BOT.search(mailbox):
+        return f"author matches {mailbox!r}"
     known = name.casefold().replace("_", "-")
     known = known if known in _BOTS else known.replace(" ", "-")
-    is_bot = known in _BOTS and (known not in _NAMESAKES or _MACHINE.search(address) is not None)
+    machine = address.removesuffix("@users.noreply.github.com")
+    is_bot = known in _BOTS and (known not in _NAMESAKES or _MACHINE.search(machine) is not None)
     if is_bot or address in _BOTS or (mailbox in _BOTS and mailbox not in _NAMESAKES):
         return f"author is {name!r} <{address}>"
     return None
