@@ -25,7 +25,8 @@ from academy.host.filelock import FileLock
 
 #: What decides a verdict besides the commit itself.
 _FIELDS = ("git_example", "commit_message", "max_diff_chars", "max_files", "disabled_filters")
-_SCHEMA = 1
+#: Raised whenever the rules for commits change.
+_SCHEMA = 2
 
 
 class CommitCache:
