@@ -92,7 +92,7 @@ class LiteralText:
 
 
 def _markers(tokenizer: Any) -> dict[str, int]:
-    added = backend_of(tokenizer).get_added_tokens_decoder()
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     around = _around_messages(tokenizer)
     return {
         each.content: number
@@ -114,11 +114,6 @@ def _around_messages(tokenizer: Any) -> str:
     return "".join(texts)
 
 
-def backend_of(tokenizer: Any) -> Any:
-    """The `tokenizers.Tokenizer` behind a tokenizer."""
-    return tokenizer.backend_tokenizer
-
-
 class _Seamed:
     """A copy of the tokenizer that knows the seam.
 
@@ -130,7 +125,7 @@ class _Seamed:
     def __init__(self, tokenizer: Any) -> None:
         from tokenizers import AddedToken, Tokenizer
 
-        backend = backend_of(tokenizer)
+        backend = tokenizer.backend_tokenizer
         body = json.loads(backend.to_str())
         self._blank, body["normalizer"] = _without_prepend(body.get("normalizer"))
         self._copy = Tokenizer.from_str(json.dumps(body))

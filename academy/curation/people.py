@@ -51,6 +51,7 @@ _FORGES = frozenset({"github.com", "gitlab.com", "bitbucket.org", "codeberg.org"
 #: Scripts that put no blanks between words, so that a word may touch an address.
 _NO_BLANKS = "\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOUCHING = re.compile(rf"[{_NO_BLANKS}]([A-Za-z0-9][A-Za-z0-9.%+_-]*)$")
+_TOUCHED = re.compile(rf"(?<=[A-Za-z])[{_NO_BLANKS}]")
 _ESCAPE = re.compile(r"(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0])(?=[^\W_])")
 _FORMATTED = re.compile(r"%\(\w{1,40}\)$")
 #: Top-level domains that are, behind an ``@``, the ending of a file.
@@ -60,11 +61,10 @@ _KEYWORDS = frozenset({"this", "super", "return", "break", "continue", "self", "
 #: ``%s`` and its kind: the address is made by the program.
 _FORMAT = re.compile(r"%[-+0 #]?\d*(?:\.\d+)?[sdiruxf](?![0-9A-Fa-f])|%\(")
 
-_CAPITALISED = r"[^\W\d_a-z][\w.'’-]{0,40}[ \t]{1,4}"
 # Bounded, as the text may be hostile and this runs without RE2's guarantee of linear time.
-_NAMED_EMAIL = re.compile(rf"(?:{_CAPITALISED}){{2,4}}(?=[(\[]?{EMAIL_MASK})")
-_PARTICLE = r"(?:van|von|der|den|de|la|le|du|di|da|del|dos|das|do|bin|ibn|al|ter|ten|zu|zum|af|av)"
 _WORD = r"[^\W\d_a-z][\w.'’-]{0,40}"
+_NAMED_EMAIL = re.compile(rf"(?:{_WORD}[ \t]{{1,4}}){{2,4}}(?=[(\[]?{EMAIL_MASK})")
+_PARTICLE = r"(?:van|von|der|den|de|la|le|du|di|da|del|dos|das|do|bin|ibn|al|ter|ten|zu|zum|af|av)"
 _FULL_NAME = rf"{_WORD}(?:,?[ \t]{{1,4}}(?:{_WORD}|{_PARTICLE})){{0,5}}"
 #: Ada Lovelace <…>, "Lovelace, Ada" <…>, Ada de la Cruz<…>
 _BEFORE_BRACKETS = re.compile(rf"""(["'])?{_FULL_NAME}(?(1)\1)[ \t]{{0,4}}(?=<{EMAIL_MASK}>)""")
@@ -150,7 +150,7 @@ def _end_of_address(text: str, begin: int, found: re.Match[str]) -> int | None:
     if _FORMAT.search(local):
         return None
     labels, dots = _DOTS.split(rest), [each.group(0) for each in _DOTS.finditer(rest)]
-    if touched := re.search(rf"(?<=[A-Za-z])[{_NO_BLANKS}]", labels[-1]):
+    if touched := _TOUCHED.search(labels[-1]):
         labels[-1] = labels[-1][: touched.start()]  # ada@gmail.comまで
     while dots:
         end = found.start(2) + sum(map(len, labels)) + sum(map(len, dots))

@@ -12,6 +12,7 @@ import math
 import sys
 from typing import Any, NoReturn
 
+from academy.errors import shortened
 from academy.wire.json_rules import DEEPEST, is_whole, repeated_name
 
 #: How much of a name or a number is repeated to whom it came from.
@@ -91,8 +92,9 @@ def _finite(text: str) -> float:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if (twice := repeated_name(pairs)) is not None:
-        shown = twice if len(twice) <= _SHOWN else f"{twice[: _SHOWN - 1]}…"
-        raise JsonFault("syntax", f"the name {shown!r} is there twice in one object")
+        raise JsonFault(
+            "syntax", f"the name {shortened(twice, _SHOWN)!r} is there twice in one object"
+        )
     return dict(pairs)
 
 

@@ -27,19 +27,20 @@ def previews(
     preview. What the trainer would leave out has ``left_out`` with the reason instead.
     Raises `NoChatTokenizer`.
     """
-    from academy.trainer.data.encoding import ChatEncoder  # numpy, which only this needs here
-
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise NoChatTokenizer(name=folder.name, why="it has no tokenizer.json")
-    tokenizer = _tokenizer(folder, file.stat().st_mtime_ns)
-    encoder = ChatEncoder(tokenizer, max_length or _NO_LIMIT)
+    tokenizer, encoder = _encoder(folder, file.stat().st_mtime_ns, max_length or _NO_LIMIT)
     return [_preview(row, encoder, tokenizer) for row in rows]
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(folder: Path, _changed_ns: int) -> ChatTokenizer:
-    return ChatTokenizer(folder)
+def _encoder(folder: Path, _changed_ns: int, max_length: int) -> tuple[ChatTokenizer, Any]:
+    """A model's tokenizer and encoder, which may have to copy the tokenizer once, for seconds."""
+    from academy.trainer.data.encoding import ChatEncoder  # numpy, which only this needs here
+
+    tokenizer = ChatTokenizer(folder)
+    return tokenizer, ChatEncoder(tokenizer, max_length)
 
 
 def _preview(row: dict[str, Any], encoder: Any, tokenizer: ChatTokenizer) -> dict[str, Any]:

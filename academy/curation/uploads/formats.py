@@ -88,12 +88,6 @@ def detect(value: Any) -> str | None:
     return None
 
 
-def check(value: Any, format: str | None, line: int) -> list[Problem]:
-    """What is wrong with a row of a file in `format`; empty when nothing is."""
-    found = read_row(value, format, line)
-    return [found] if isinstance(found, Problem) else []
-
-
 def read_row(value: Any, format: str | None, line: int) -> Conversation | Problem:
     """The conversation in a row of a file in `format`, or what is wrong with it."""
     try:

@@ -21,7 +21,7 @@ from typing import Any
 from academy.curation.errors import UploadRefused
 from academy.curation.sources import Row, clean, fingerprint, opening_of
 from academy.curation.spool import hash64
-from academy.curation.uploads.formats import Problem, detect, read_row
+from academy.curation.uploads.formats import Conversation, Problem, detect, read_row
 from academy.curation.uploads.kinds_of_files import what_it_is
 from academy.validation.reading import pointer_of
 from academy.wire.strict_json import JsonFault, read_json
@@ -72,22 +72,19 @@ def validate_upload(
     format: str | None = None
     ignored: Counter[str] = Counter()
     rows = bad = 0
-    for line, value, problem in _rows(path, max_bytes):
+    for numbered in _rows(path, max_bytes):
         rows += 1
         if rows % _POLL_ROWS == 0:
             tick()
         if rows > MAX_ROWS:
             raise UploadRefused(path=path.name, why=f"it has more than {MAX_ROWS:,} rows")
-        if problem is None:
-            format = format or detect(value)
-            found = read_row(value, format, line)
-            if not isinstance(found, Problem):
-                _count(ignored, found.ignored)
-                continue
-            problem = found
+        format, found = _read(numbered, format)
+        if not isinstance(found, Problem):
+            _count(ignored, found.ignored)
+            continue
         bad += 1
         if len(problems) < MAX_PROBLEMS:
-            problems.append(problem)
+            problems.append(found)
     if rows == 0:
         raise UploadRefused(path=path.name, why="it holds no row")
     return UploadReport(format, rows, bad, tuple(problems), bad, dict(sorted(ignored.items())))
@@ -108,18 +105,16 @@ def read_upload(
     """
     format: str | None = None
     seen = Seen() if seen is None else seen
-    for line, value, problem in _rows(path, max_bytes):
-        if problem is None:
-            format = format or detect(value)
-            found = read_row(value, format, line)
-            problem = found if isinstance(found, Problem) else None
-        if problem is not None or isinstance(found, Problem) or format is None:
-            why = problem.reason if problem else "of no known format"
-            raise UploadRefused(path=path.name, why=f"line {line}: {why}")
+    for numbered in _rows(path, max_bytes):
+        line, value, _ = numbered
+        format, found = _read(numbered, format)
+        if isinstance(found, Problem):
+            raise UploadRefused(path=path.name, why=f"line {line}: {found.reason}")
+        assert format is not None  # or no conversation would have been found
         if pairs and format != "preference":
             raise UploadRefused(path=path.name, why=f"it is {format}, which has no rejected answer")
         messages = tuple(
-            {**_without_nul(each), "content": clean(each["content"])} for each in found.messages
+            {**_free_of_nul(each), "content": clean(each["content"])} for each in found.messages
         )
         rejected = clean(found.rejected) if pairs and found.rejected is not None else None
         yield Row(
@@ -130,17 +125,26 @@ def read_upload(
             time=line,
             provenance=_provenance(value, line, format),
             rejected=rejected,
-            tools=tuple(map(_without_nul, found.tools)),
+            tools=tuple(map(_free_of_nul, found.tools)),
         )
 
 
-def _without_nul(value: Any) -> Any:
+def _read(numbered: Numbered, format: str | None) -> tuple[str | None, Conversation | Problem]:
+    """The file's format, which its first good line tells, and the line's conversation."""
+    line, value, problem = numbered
+    if problem is not None:
+        return format, problem
+    format = format or detect(value)
+    return format, read_row(value, format, line)
+
+
+def _free_of_nul(value: Any) -> Any:
     """A value without the NULs in its texts, which contents lose, too."""
     if isinstance(value, str):
         return value.replace("\0", "")
     if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(each) for name, each in value.items()}
-    return [_without_nul(each) for each in value] if isinstance(value, list) else value
+        return {_free_of_nul(name): _free_of_nul(each) for name, each in value.items()}
+    return [_free_of_nul(each) for each in value] if isinstance(value, list) else value
 
 
 def _count(ignored: Counter[str], more: Counter[str]) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from academy.basemodels.conversation import as_texts, knows_tools, says_all, text_of, uses_tools
 from academy.basemodels.literal_text import SEAM, LiteralText
-from academy.trainer.data.rendering import NoPlaceForAnswer, Rendered
+from academy.trainer.data.rendering import NoPlaceForAnswer, Rendered, common
 from academy.trainer.data.rows import AnyRow, PreferenceRow, Row
 from academy.trainer.spec import BadSpec
 
@@ -286,7 +286,7 @@ class ChatEncoder:
         start = self._literal.tokens(found[0])
         if tokens[: len(start)] != start:
             return None
-        end = _common(tokens, self._literal.tokens(found[1]))
+        end = common(tokens, self._literal.tokens(found[1]))
         return slice(len(start), self._end_of_turn(tokens, len(start), end))
 
     def _end_of_turn(self, tokens: list[int], start: int, end: int) -> int:
@@ -338,12 +338,3 @@ class ChatEncoder:
             add_generation_prompt=asks,
         )
         return text
-
-
-def _common(left: list[int], right: list[int]) -> int:
-    """How many tokens two sequences share from their start."""
-    length = min(len(left), len(right))
-    for place in range(length):
-        if left[place] != right[place]:
-            return place
-    return length

@@ -52,22 +52,21 @@ class Rendered:
         except TemplateError:  # of a part of the conversation, as nobody would send it
             return None
         # Some end a conversation by a token of its own, which is not there as long as it goes on.
-        upto = upto[: _common(upto, self.text)]
-        own = answer[: len(answer) - len(answer.lstrip())]
+        upto = upto[: common(upto, self.text)]
         said = self.text[len(asked) :]
         begin = said.find(answer.strip())
         fits = (
             self.text.startswith(asked)
             and begin >= 0
             and not said[:begin].strip()
-            and said[:begin].endswith(own)
+            and said[:begin].endswith(_first_blanks(answer))
             and len(upto) >= len(asked) + begin + len(answer.strip())
         )
         return (asked, upto) if fits else None
 
 
-def _common(left: str, right: str) -> int:
-    """How many characters two texts share from their start."""
+def common(left: Sequence[Any], right: Sequence[Any]) -> int:
+    """How many characters two texts, or tokens two lists of them, share from their start."""
     pairs = zip(left, right, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
@@ -107,9 +106,13 @@ def _found(body: str, core: str) -> int:
 
 def _with_own_blanks(body: str, answer: str, core: str) -> str:
     """The body with the blanks that the answer begins with, where the template stripped them."""
-    own = answer[: len(answer) - len(answer.lstrip())]
+    own = _first_blanks(answer)
     begin = body.find(core)
     before = body[: max(begin, 0)]
     if not own or begin < 0 or before.strip() or before.endswith(own):
         return body
     return before + own + body[begin:]
+
+
+def _first_blanks(answer: str) -> str:
+    return answer[: len(answer) - len(answer.lstrip())]

@@ -20,6 +20,11 @@ from academy.store.jobs.transitions import Claim, Failure
 from tests.waiting import until
 
 NDJSON = "application/x-ndjson"
+TASK = {
+    "id": "mine",
+    "messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}],
+    "outcome": "success",
+}
 
 
 def lines(*rows: dict[str, Any]) -> str:
@@ -56,14 +61,7 @@ def test_a_lesson_is_recorded_once_however_often_it_is_sent(admin) -> None:
         ),
         (
             "/tasks",
-            {
-                "id": "mine",
-                "messages": [
-                    {"role": "user", "content": "2+2?"},
-                    {"role": "assistant", "content": "4"},
-                ],
-                "outcome": "success",
-            },
+            TASK,
             {"outcome": "failed"},
             "outcome",
         ),
@@ -102,14 +100,7 @@ def test_an_id_that_only_looks_made_is_the_client_s_own(admin) -> None:
         ("/lessons", {"id": "mine", "situation": "How to moor?", "solution": "With one rope."}),
         (
             "/tasks",
-            {
-                "id": "mine",
-                "messages": [
-                    {"role": "user", "content": "2+2?"},
-                    {"role": "assistant", "content": "4"},
-                ],
-                "outcome": "success",
-            },
+            TASK,
         ),
     ],
 )

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from academy.curation.uploads.formats import check
 from academy.curation.uploads.rows import read_upload, validate_upload
-from tests.unit.curation.upload_files import GOOD, TURNS, upload
+from tests.unit.curation.upload_files import GOOD, TURNS, check, upload
 
 
 def test_tools_calls_and_results_are_kept_in_one_form(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from academy.curation.errors import UploadRefused
-from academy.curation.uploads.formats import check, detect
+from academy.curation.uploads.formats import detect
 from academy.curation.uploads.rows import read_upload, validate_upload
-from tests.unit.curation.upload_files import GOOD, TURNS, upload
+from tests.unit.curation.upload_files import GOOD, TURNS, check, upload
 
 
 @pytest.mark.parametrize("format", GOOD)
