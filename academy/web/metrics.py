@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import socket
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -13,6 +16,9 @@ from academy.store.engine import Sessions
 from academy.store.jobs import jobs, workers
 from academy.web.watchers import Watchers
 
+log = logging.getLogger(__name__)
+
+_LONGEST_TALLY = 4096
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -53,6 +59,7 @@ class Figures:
     """What is counted and timed in this process, beside what the database says."""
 
     def __init__(self, stock: Stock) -> None:
+        self._other: socket.socket | None = None
         self.registry = CollectorRegistry()
         self.registry.register(stock)
         self._answers = Counter(
@@ -69,7 +76,22 @@ class Figures:
             registry=self.registry,
         )
 
+    def report_to(self, other: socket.socket) -> None:
+        """Have another process count what is counted here; it reads `other` by `collect_from`."""
+        self._other = other
+
+    def collect_from(self, other: socket.socket) -> None:
+        """Count what another process reports, for as long as `other` is open."""
+        while tally := other.recv(_LONGEST_TALLY):
+            self.count(*json.loads(tally))
+
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer. By its route and not its path: ids would make a series each."""
+        if self._other is not None:
+            try:
+                self._other.send(json.dumps([method, route, status, seconds]).encode())
+            except OSError as error:
+                log.warning("An answer is not counted: %s", error)
+            return
         self._answers.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import redis
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, g, has_app_context, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import WebsocketMismatch
 
@@ -35,6 +35,7 @@ MEDIA_TYPE = "application/problem+json"
 _HTTP_CODES = {
     400: "invalid_request",
     413: "body_too_large",
+    414: "uri_too_long",
     416: "range_not_satisfiable",
     422: "invalid_request",
     500: AcademyError.code,
@@ -124,7 +125,7 @@ def _of_http(error: HTTPException) -> Response:
     """The answer for what Werkzeug and Flask found wrong."""
     status = error.code or 500
     detail = f"{error.description}"
-    code = _HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
+    code = code_of(status)
     if status in {301, 302, 307, 308}:
         return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
@@ -174,6 +175,11 @@ def _of_anything(error: Exception) -> Response:
     )
 
 
+def code_of(status: int) -> str:
+    """The code of what the web server itself finds wrong."""
+    return _HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
+
+
 def title_of(status: int) -> str:
     """HTTP's own words for a status."""
     try:
@@ -187,4 +193,4 @@ def _path() -> str:
 
 
 def _request_id() -> str | None:
-    return getattr(g, "request_id", None)
+    return getattr(g, "request_id", None) if has_app_context() else None

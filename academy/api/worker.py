@@ -1,0 +1,193 @@
+"""gunicorn's gevent worker, as this API needs it; two of them make an API.
+
+One worker answers everybody and holds every watcher. The other has no port: it answers requests
+with large bodies, which are handed to it, so that none of them keeps everybody waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    ForbiddenProxyRequest,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.util import close_graceful
+from gunicorn.workers.ggevent import GeventWorker
+
+from academy.api.handover import Handover, Resumed, has_large_body
+from academy.api.request_bodies import Body
+from academy.errors import MOST_SENT_CHARACTERS, AcademyError, Unavailable, shortened
+from academy.host.parent import die_with_parent
+from academy.web.problems import MEDIA_TYPE, code_of, problem_body, title_of
+
+logger = logging.getLogger(__name__)
+
+#: How much less of a busy processor large bodies get than everybody else (nice(2)).
+_NICENESS = 5
+#: How long the sender of what is no request may take for the answer.
+_ANSWER_SECONDS = 5.0
+#: HTTP's status for what gunicorn finds wrong; 400 for everything else.
+_STATUSES = {
+    LimitRequestLine: 414,
+    LimitRequestHeaders: 431,
+    ExpectationFailed: 417,
+    UnsupportedTransferCoding: 501,
+    ForbiddenProxyRequest: 403,
+}
+
+
+class Busy(Exception):
+    """The other process takes no more requests."""
+
+
+class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
+    """One of the two workers; `prepare` decides which."""
+
+    #: Shared by both, and by those that are started in their place.
+    handover: Handover
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.idle: set[Any] = set()
+        self.has_port = True
+        self.sockets: list[Any]
+
+    def init_process(self) -> None:
+        """Become what `prepare` said, then serve."""
+        die_with_parent(self.ppid)
+        if not self.has_port:
+            os.nice(_NICENESS)
+            for each in self.sockets:
+                each.sock.close()
+            self.sockets = []
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve until a signal."""
+        if self.has_port:
+            super().run()
+            return
+        answering = Pool(self.worker_connections)
+        taking = gevent.spawn(self._take, answering)
+        while self.alive:
+            self.notify()
+            gevent.sleep(1.0)
+        taking.kill()
+        answering.join(timeout=self.cfg.graceful_timeout)
+        answering.kill(timeout=1.0)
+
+    def load_wsgi(self) -> None:
+        """Make the application, and have the worker with the port count for both."""
+        super().load_wsgi()
+        figures = self.wsgi.extensions["academy"].figures
+        if self.has_port:
+            gevent.spawn(figures.collect_from, self.handover.tallies(reading=True))
+        else:
+            figures.report_to(self.handover.tallies(reading=False))
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """Answer a request or hand it over; then take in what it left of the body."""
+        if self.has_port and has_large_body(req):
+            try:
+                self.handover.give(sock, req)
+            except OSError as error:
+                logger.warning("A request with a large body was refused: %s", error)
+                raise Busy from error
+            raise StopIteration  # which closes our end of the connection
+        body = req.body = Body(req.body)
+        if not self.has_port:
+            req.force_close()  # the next request on this connection may be a small one
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        finally:
+            if not body.take_in():
+                req.force_close()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what is no HTTP request, or what failed before its answer began, as a problem."""
+        if isinstance(exc, Busy):
+            error = Unavailable(what="The process for large bodies", why="it has too many of them")
+            status, code, detail, next_step = error.status, error.code, str(error), error.next_step
+        elif isinstance(exc, ParseException):
+            status = next((each for kind, each in _STATUSES.items() if isinstance(exc, kind)), 400)
+            code, next_step = code_of(status), "Correct the request and send it again."
+            detail = shortened(f"This is no request: {exc}.", MOST_SENT_CHARACTERS)
+        else:
+            logger.error("A request met an error that nobody foresaw.", exc_info=exc)
+            status, code, next_step = 500, code_of(500), AcademyError.next_step
+            detail = "The server met an error that nobody foresaw."
+        body = json.dumps(problem_body(status, code, detail, next_step=next_step)).encode()
+        head = (
+            f"HTTP/1.1 {status} {title_of(status)}\r\nConnection: close\r\n"
+            f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        )
+        if status == 503:
+            head += "Retry-After: 2\r\n"
+        try:
+            with gevent.Timeout(_ANSWER_SECONDS, OSError("it takes no answer")):
+                client.sendall(f"{head}\r\n".encode("latin-1") + body)
+        except OSError as error:
+            logger.debug("Nobody took the answer to what was no request: %s", error)
+        close_graceful(client)
+
+    def timeout_ctx(self) -> Idle:
+        """Around the wait for a connection's next request."""
+        return Idle(self.idle, self.cfg.keepalive)
+
+    def _take(self, answering: Pool) -> None:
+        while True:
+            connection = self.handover.take()
+            answering.spawn(self._answer, connection)
+
+    def _answer(self, connection: Resumed) -> None:
+        try:
+            peer, listener = connection.getpeername(), _Listener(connection.getsockname())
+        except OSError:
+            connection.close()  # the sender is gone
+        else:
+            self.handle(listener, connection, peer)
+
+    def close_idle(self) -> None:
+        """Close the connections on which no request is."""
+        for greenlet in list(self.idle):
+            # This is how gunicorn itself ends a connection.
+            greenlet.kill(StopIteration, block=False)
+
+
+class Idle:
+    """A connection that waits for its next request, for at most `seconds`."""
+
+    def __init__(self, idle: set[Any], seconds: float) -> None:
+        self._idle = idle
+        # False: the time-out ends the wait without an exception, which gevent's types do not know.
+        self._timeout = gevent.Timeout(seconds, False)  # type: ignore[arg-type]
+
+    def __enter__(self) -> None:
+        self._idle.add(gevent.getcurrent())
+        self._timeout.__enter__()
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        self._idle.discard(gevent.getcurrent())
+        return self._timeout.__exit__(kind, error, trace)
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Where a connection that was handed over came in, as gunicorn asks for it."""
+
+    address: Any
+
+    def getsockname(self) -> Any:
+        """The address of this end."""
+        return self.address
