@@ -18,6 +18,7 @@ from academy.api.jobs import jobs, logs, sockets
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
 from academy.api.ops import probes, schedules, shares, status, workers
+from academy.api.ops.surroundings import look_around
 from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
@@ -30,6 +31,7 @@ from academy.store.engine import make_sessions
 from academy.web import metrics, problems
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
+from academy.web.lookout import Lookout
 from academy.web.sockets import Texts
 from academy.web.state import State, state
 from academy.web.watchers import Watchers
@@ -114,6 +116,7 @@ def open_state(app: APIFlask, settings: Settings) -> None:
         watchers=watchers,
         texts=Texts(),
         figures=metrics.Figures(metrics.Stock(settings, sessions, watchers)),
+        lookout=Lookout(lambda: look_around(settings, servers)),
     )
 
 

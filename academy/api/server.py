@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 #: What an open answer may still take after a stop was asked for.
 GRACEFUL_SECONDS = 6
 #: A worker that does nothing for so long is ended, and another one started.
-HEARTBEAT_SECONDS = 30
+HEARTBEAT_SECONDS = 20
 
 
 def main() -> int:

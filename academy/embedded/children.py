@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from academy.embedded.program import log_tail
+from academy.embedded.watchdog import Watched
 from academy.errors import AcademyError
 from academy.host import processes
 
@@ -26,6 +27,8 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _YOUNG_SECONDS = 30.0
 _YOUNG_DEATHS = 5
+#: One step of a process with a beat may take so long.
+_BEAT_SECONDS = 120.0
 
 
 class ChildFailed(AcademyError):
@@ -46,6 +49,9 @@ class Program:
     log: Path
     grace_seconds: float = 10.0  # between SIGTERM and SIGKILL
     health: str = ""  # host:port/path that answers 200 when it is ready; empty: ready at once
+    alive: str = ""  # host:port/path that answers anything while it does not hang
+    beat: Path | None = None  # a file that it touches while it does not hang
+    patience_seconds: float = 60.0  # for how long it may stand still before it counts as hung
     essential: bool = False  # without it nothing works: giving it up ends the stack
     may_end: bool = False  # status 0 means that somebody asked it to end, so it is left alone
 
@@ -108,17 +114,29 @@ class Child:
         if not self.program.health:
             self.was_ready = True
             return True
-        address, _, path = self.program.health.partition("/")
-        connection = http.client.HTTPConnection(address, timeout=2)
-        try:
-            connection.request("GET", f"/{path}")
-            is_well = connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False  # not listening yet, or busy
-        finally:
-            connection.close()
+        is_well = _status_of(self.program.health, timeout_seconds=2) == 200
         self.was_ready = self.was_ready or is_well
         return is_well
+
+    @property
+    def watched(self) -> Watched:
+        """How a watchdog tells whether it hangs."""
+        program = self.program
+        asks = program.alive or program.beat
+        return Watched(
+            name=program.name,
+            pid=lambda: self.process.pid if self.process is not None else None,
+            answers=self._answers if asks else None,
+            patience_seconds=program.patience_seconds,
+        )
+
+    def _answers(self) -> bool:
+        program = self.program
+        if program.alive and _status_of(program.alive, timeout_seconds=5) is None:
+            return False
+        if program.beat is None or not program.beat.exists():
+            return program.beat is None
+        return time.time() - program.beat.stat().st_mtime < _BEAT_SECONDS
 
     @property
     def grace_seconds(self) -> float:
@@ -170,3 +188,16 @@ class Child:
             },
         )
         return self.given_up
+
+
+def _status_of(health: str, timeout_seconds: float) -> int | None:
+    """The HTTP status that ``host:port/path`` answers with; None if it does not answer in time."""
+    address, _, path = health.partition("/")
+    connection = http.client.HTTPConnection(address, timeout=timeout_seconds)
+    try:
+        connection.request("GET", f"/{path}")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None  # not listening yet, or busy
+    finally:
+        connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,6 +10,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from academy.embedded.account import own, server_account
 from academy.embedded.program import (
@@ -30,6 +34,7 @@ from academy.host.processes import Account
 
 _START_SECONDS = 60.0
 _LEFTOVER_SECONDS = 20.0
+_PROBE_SECONDS = 5
 
 
 class WrongDataVersion(AcademyError):
@@ -78,6 +83,30 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
+
+    def responds(self) -> bool:
+        """Whether it says anything to a client that connects, within some seconds."""
+        url = _url((self.folder / "password").read_text().strip(), self.port)
+        try:
+            psycopg.connect(url, connect_timeout=_PROBE_SECONDS).close()
+        except psycopg.errors.ConnectionTimeout:
+            return False
+        except psycopg.Error:
+            return True  # it refuses: it starts, stops or has too many clients; or it is gone
+        return True
+
+    def kill(self) -> None:
+        """End it at once with all its processes, also those that were stopped."""
+        import psutil  # as below
+
+        if self.process is None:
+            return
+        pids = self._pids(psutil)
+        self.process.kill()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # it has ended with its parent
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
 
     def stop(self) -> None:
         """A fast shutdown (SIGINT), then an immediate one (SIGQUIT), then SIGKILL."""
@@ -187,18 +216,17 @@ class EmbeddedPostgres:
         import psutil  # costs 20 ms, which only a start has to pay
 
         deadline = time.monotonic() + _LEFTOVER_SECONDS
-        while True:
-            pids = []
-            for each in psutil.process_iter(["cwd"]):
-                # PostgreSQL's processes all have the data folder as their working directory.
-                if each.info["cwd"] == str(self._data):
-                    pids.append(each.pid)
-            if not pids:
-                break
+        while pids := self._pids(psutil):
             if time.monotonic() > deadline:
                 raise FolderInUse(name=f"PostgreSQL (process {min(pids)})", folder=self._data)
             time.sleep(0.1)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _pids(self, psutil: Any) -> list[int]:
+        """PostgreSQL's processes all have the data folder as their working directory."""
+        return [
+            each.pid for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(self._data)
+        ]
 
     def _launch(self, account: Account | None) -> str | None:
         options = {

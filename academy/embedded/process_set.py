@@ -12,6 +12,7 @@ from typing import Self
 from academy.embedded.children import Change, Child, Program
 from academy.embedded.program import limit_log
 from academy.errors import AcademyError
+from academy.host.processes import signal_group
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.1
@@ -124,8 +125,8 @@ class ProcessSet:
             time.sleep(_TICK_SECONDS)
         return True
 
-    def tend(self) -> bool:
-        """Restart what died; True if anything was. Raises `ChildFailed` for an essential child."""
+    def tend(self) -> list[str]:
+        """Restart what died; its names. Raises `ChildFailed` for an essential child."""
         changes = [(child, child.tend()) for child in self.children]
         for child, change in changes:
             if change is Change.GIVEN_UP:
@@ -139,10 +140,10 @@ class ProcessSet:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for log in {*self.other_logs, *(child.program.log for child in self.children)}:
                 limit_log(log)
-        return any(change is Change.RESTARTED for _, change in changes)
+        return [child.program.name for child, change in changes if change is Change.RESTARTED]
 
-    def watch(self, each_time: Callable[[bool], None] = lambda restarted: None) -> None:
-        """Tend the children until a stop signal; `each_time` hears whether one was restarted.
+    def watch(self, each_time: Callable[[list[str]], None] = lambda restarted: None) -> None:
+        """Tend the children until a stop signal; `each_time` hears which were restarted.
 
         It is over as well when none of them is left: each has ended in good order or was given up.
         Raises `ChildFailed` then if one was.
@@ -155,6 +156,14 @@ class ProcessSet:
         for child in self.children:
             if child.given_up:
                 raise child.failure("keeps dying and was given up")
+
+    def end_hung(self, name: str, pid: int) -> bool:
+        """Kill a child that hangs, so that it is started again; False if it is another by now."""
+        for child in self.children:
+            process = child.process
+            if child.program.name == name and process is not None and process.pid == pid:
+                return signal_group(pid, signal.SIGKILL)
+        return False
 
     def stop(self) -> None:
         """Ask all of them, last first, and give each its grace; another signal cuts the graces."""

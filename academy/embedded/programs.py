@@ -49,10 +49,15 @@ def environment(settings: Settings, environ: Mapping[str, str] | None = None) ->
 
 def app_programs(settings: Settings, *, gpu_slots: int | None) -> list[Program]:
     """API, keeper and the workers, in the order in which they are started."""
-    health = f"{local_address(settings.api.host, settings.api.port)}/readyz"
+    address = local_address(settings.api.host, settings.api.port)
+    api = _program(
+        settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=f"{address}/readyz"
+    )
+    beat = log_folder(settings) / "keeper.beat"
+    keeper = _program(settings, "keeper", "workers.keeper", str(beat))
     return [
-        _program(settings, "api", "academy.api", grace=_API_GRACE_SECONDS, health=health),
-        _program(settings, "keeper", "workers.keeper"),
+        dataclasses.replace(api, alive=f"{address}/healthz"),
+        dataclasses.replace(keeper, beat=beat),
         *worker_programs(settings, CURATION, 1),
         *worker_programs(settings, GPU, gpu_slots),
     ]
@@ -76,13 +81,17 @@ def worker_programs(settings: Settings, queue: str, slots: int | None = None) ->
         env = dict(program.env)
         if devices:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(devices[index::slots])
-        programs.append(dataclasses.replace(program, env=env, may_end=True))
+        # A worker that stands still loses its job with its lease, and not before.
+        patience = max(settings.host.hang_seconds, settings.jobs.lease_seconds)
+        programs.append(
+            dataclasses.replace(program, env=env, may_end=True, patience_seconds=patience)
+        )
     return programs
 
 
 def runtime_program(settings: Settings, model: ModelFolder, port: int) -> Program:
     """The embedded model server on loopback."""
-    return _program(
+    program = _program(
         settings,
         "runtime",
         "academy.runtime",
@@ -91,6 +100,7 @@ def runtime_program(settings: Settings, model: ModelFolder, port: int) -> Progra
         grace=_RUNTIME_DRAIN_SECONDS + 5,
         health=f"127.0.0.1:{port}/health",
     )
+    return dataclasses.replace(program, alive=program.health)
 
 
 def runtime_arguments(
@@ -121,6 +131,7 @@ def _program(
         log=log_folder(settings) / f"{name}.log",
         grace_seconds=grace,
         health=health,
+        patience_seconds=settings.host.hang_seconds,
         essential=name == "api",
     )
 

@@ -25,6 +25,16 @@ class Run:
     port: int
     ports: dict[str, int] = field(default_factory=dict)  # of the other servers, by name
     children: dict[str, int] = field(default_factory=dict)  # process ids by name
+    restarts: list[dict[str, Any]] = field(default_factory=list)  # the latest, each a `Restart`
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A process that had to be started again: which, why, and when (seconds since the epoch)."""
+
+    name: str
+    why: str
+    at: float
 
 
 def home_lock(home: Path) -> FileLock:

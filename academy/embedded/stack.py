@@ -6,10 +6,11 @@ thread that started it ends: even a SIGKILL leaves nothing behind.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from academy.artifacts.store import require_store
@@ -34,14 +35,25 @@ from academy.embedded.programs import (
     module,
     runtime_program,
 )
-from academy.embedded.runfile import Run, home_lock, remove_run, running, started_at, write_run
+from academy.embedded.runfile import (
+    Restart,
+    Run,
+    home_lock,
+    remove_run,
+    running,
+    started_at,
+    write_run,
+)
 from academy.embedded.valkey import EmbeddedValkey
+from academy.embedded.watchdog import Watchdog, Watched
 from academy.errors import AcademyError, BaseModelUnavailable
 from academy.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _READY_SECONDS = 180.0
+#: So many restarts are kept, the latest ones.
+_RESTARTS = 20
 
 Server = EmbeddedPostgres | EmbeddedValkey
 
@@ -91,6 +103,9 @@ class Stack:
         self._servers: dict[str, Server] = {}
         self._ports: dict[str, int] = {}
         self._skipped: list[str] = []
+        self._watchdog = Watchdog()
+        self._restarts: list[Restart] = []
+        self._killed: set[str] = set()  # children that hung, until they are started again
 
     def run(self, on_ready: Callable[[Ready], None]) -> None:
         """Start everything, call `on_ready`, watch until a stop signal, stop everything.
@@ -110,7 +125,9 @@ class Stack:
             try:
                 self._start()
                 on_ready(Ready(self._url, str(home), os.getpid(), dict(self._ports), self._skipped))
-                self._processes.watch(self._look_around)
+                with self._watchdog:
+                    self._watch_all()
+                    self._processes.watch(self._look_around)
             finally:
                 self._stop()
                 remove_run(home)
@@ -214,20 +231,55 @@ class Stack:
         self.say(line)
         return []
 
-    def _look_around(self, restarted: bool) -> None:
-        """Bring a server that died back on the same port: every process knows that address."""
+    def _watch_all(self) -> None:
+        for child in self._processes.children:
+            self._watchdog.watch(child.watched)
         for name, server in self._servers.items():
-            if server.process is None or server.process.poll() is None:
-                continue
-            status = server.process.returncode
-            logger.error("A server died.", extra={"server": name, "status": status})
-            self.say(f"{name} died (status {status}) and is started again")
-            server.asked_port = server.port
-            server.stop()
-            server.start()
-            restarted = True
-        if restarted:
-            self._note("ready")
+            self._watchdog.watch(self._watched(name, server))
+
+    def _watched(self, name: str, server: Server) -> Watched:
+        return Watched(
+            name=name,
+            pid=lambda: server.process.pid if server.process is not None else None,
+            answers=server.responds,
+            patience_seconds=self.settings.host.hang_seconds,
+        )
+
+    def _look_around(self, restarted: Sequence[str]) -> None:
+        """Start again what hangs, and bring back a server on the port that every process knows."""
+        for name in restarted:
+            if name in self._killed:
+                self._killed.remove(name)
+                self._note("ready")
+            else:
+                self._tell(name, "died")
+        for each in self._watchdog.hung():
+            server = self._servers.get(each.name)
+            if server is None:
+                if self._processes.end_hung(each.name, each.pid):
+                    self._killed.add(each.name)
+                    self._tell(each.name, each.why)
+            elif server.process is not None and server.process.pid == each.pid:
+                self._tell(each.name, each.why)
+                server.kill()
+                self._start_again(server)
+        for name, server in self._servers.items():
+            if server.process is not None and server.process.poll() is not None:
+                self._tell(name, f"died (status {server.process.returncode})")
+                self._start_again(server)
+
+    def _start_again(self, server: Server) -> None:
+        server.asked_port = server.port
+        server.stop()
+        server.start()
+        self._note("ready")
+
+    def _tell(self, name: str, why: str) -> None:
+        """Say that a process is started again, and why; ``/status`` tells it too."""
+        logger.error("A process is started again.", extra={"child": name, "why": why})
+        self.say(f"{name} {why} and is started again")
+        self._restarts = [*self._restarts, Restart(name, why, time.time())][-_RESTARTS:]
+        self._note("ready")
 
     def _stop(self) -> None:
         """The processes in reverse order, then the servers that they need to wind up."""
@@ -256,6 +308,7 @@ class Stack:
             port=self.settings.api.port,
             ports=self._ports,
             children=pids,
+            restarts=[dataclasses.asdict(each) for each in self._restarts],
         )
         write_run(self.settings.home, run)
 

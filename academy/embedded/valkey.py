@@ -66,6 +66,21 @@ class EmbeddedValkey:
             self.stop()
             raise
 
+    def responds(self) -> bool:
+        """Whether it says anything to a client that connects, within some seconds."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=5) as connection:
+                connection.sendall(b"PING\r\n")
+                return bool(connection.recv(256))  # it wants its password; that will do
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it at once, also if it was stopped."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=30)
+
     def stop(self) -> None:
         """SIGTERM writes out the append-only file and ends it; SIGKILL if that takes too long."""
         self._end_process()

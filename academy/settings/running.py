@@ -109,6 +109,12 @@ class Host:
         "false: workers started here use no GPU and train on CPUs",
         also=("ENABLE_GPU",),
     )
+    hang_seconds: float = setting(
+        "ACADEMY_HANG_SECONDS",
+        20.0,
+        "time after which `academy up` starts a process again that does not answer",
+        low=0.5,
+    )
     wide_wait_seconds: float = setting(
         "ACADEMY_WIDE_WAIT_SECONDS",
         300.0,

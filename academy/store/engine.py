@@ -152,7 +152,8 @@ def make_engine(
         if idle_since is None or time.monotonic() - idle_since < _TRUSTED_SECONDS:
             return
         try:
-            engine.dialect.do_ping(connection)
+            with connection.waiting(timeout):
+                engine.dialect.do_ping(connection)
         except psycopg.Error as error:
             # The server is another one by now, so the pool drops all that it has and connects anew.
             raise InvalidatePoolError from error
@@ -179,6 +180,15 @@ class _Bounded(psycopg.Connection[Any]):
 
     #: Seconds; the server's own limit for a statement comes first.
     longest_wait: float = 60.0
+
+    @contextlib.contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Wait for no answer longer than this for a while."""
+        usual, self.longest_wait = self.longest_wait, seconds
+        try:
+            yield
+        finally:
+            self.longest_wait = usual
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's, with an end; the connection is closed then, for its state is unknown."""

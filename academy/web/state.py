@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from flask import current_app
@@ -14,6 +15,7 @@ from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Sessions, close_sessions
 from academy.web.key_cache import KeyCache
+from academy.web.lookout import Lookout
 from academy.web.metrics import Figures
 from academy.web.sockets import Texts
 from academy.web.watchers import Watchers
@@ -34,9 +36,12 @@ class State:
     watchers: Watchers
     texts: Texts
     figures: Figures
+    #: Of `academy.api.ops.surroundings.Surroundings`.
+    lookout: Lookout[Any]
 
     def close(self) -> None:
         """Give back every connection."""
+        self.lookout.close()
         self.hub.close()
         self.hints.close()
         self.model_servers.close()

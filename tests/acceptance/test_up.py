@@ -32,6 +32,7 @@ class Up:
         self.commands = commands
         self.env = {**os.environ, "ACADEMY_HOME": str(home)}
         self.env["ACADEMY_MODELS"] = str(home / "no-models")
+        self.env["ACADEMY_HANG_SECONDS"] = "1"
         self.log = (home.parent / f"{home.name}.err").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "academy.cli", "up", "--json", *arguments],
@@ -142,6 +143,34 @@ def test_a_stack_survives_a_sigkill_repairs_itself_and_stops(up: Callable[..., U
         60,
         "the API finds the database again",
     )
+
+    # What hangs is started again, the servers on the same ports.
+    run = stack.run_file()
+    hanging = ("api", "keeper", "postgres", "valkey")
+    for name in hanging:
+        os.kill(run["children"][name], signal.SIGSTOP)
+    until(
+        lambda: all(stack.run_file()["children"].get(n) != run["children"][n] for n in hanging),
+        90,
+        "a new process of each",
+    )
+    assert stack.run_file()["ports"] == run["ports"]
+
+    def told() -> dict[str, str]:
+        key = (stack.home / "admin.key").read_text().strip()
+        try:
+            status = httpx.get(
+                f"{ready['url']}/api/v1/academy/status", headers={"X-API-Key": key}, timeout=30
+            )
+        except httpx.TransportError:
+            return {}
+        if status.status_code != 200 or all(each["late"] for each in status.json()["keepers"]):
+            return {}
+        return {each["name"]: each["why"] for each in status.json()["restarts"]}
+
+    until(lambda: told() == dict.fromkeys(hanging, "is stopped"), 60, lambda: f"{told()}")
+    checks = httpx.get(f"{ready['url']}/readyz", timeout=30).json()["checks"]
+    assert checks["keeper"] == "ok" and "valkey is stopped" in checks["processes"]
 
     down = stack.academy("down")
     assert down.returncode == 0, down.stderr

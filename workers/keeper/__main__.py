@@ -1,10 +1,15 @@
-"""``python -m workers.keeper``: keep until SIGTERM or SIGINT. Run one, two or more."""
+"""``python -m workers.keeper [BEAT]``: keep until SIGTERM or SIGINT. Run one, two or more.
+
+The file BEAT is touched before every duty.
+"""
 
 from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
+from pathlib import Path
 
 from academy import logs
 from academy.ops.ready import require_ready
@@ -23,6 +28,7 @@ def main() -> None:
         settings = Settings.from_env()
         logs.setup("keeper", settings.log_level)
         require_ready(settings)
+    beat = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     stopping = threading.Event()
 
     stop = once(lambda *_: stopping.set())
@@ -30,7 +36,7 @@ def main() -> None:
         signal.signal(number, stop)
     with open_sessions(settings, pool_size=2) as sessions:
         log.info("keeper started")
-        Keeper(settings, sessions).run(stopping)
+        Keeper(settings, sessions, beat).run(stopping)
     log.info("keeper stopped")
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import socket
 import threading
+import time
+from pathlib import Path
 
 import redis
 
 from academy.errors import AcademyError
 from academy.settings import Settings
 from academy.store.engine import Sessions, StoreError
+from academy.store.jobs import keepers
 from workers.keeper.advance_sweeps import AdvanceSweeps
 from workers.keeper.close_events import CloseEvents
 from workers.keeper.collect_garbage import CollectGarbage
@@ -39,29 +45,52 @@ DUTIES: tuple[type[Duty], ...] = (
 )
 
 
-class Keeper:
-    """One keeper. `sweep` does everything once; `run` does it until told to stop."""
+#: How often a keeper notes at most that it sweeps.
+_NOTE_SECONDS = 1.0
 
-    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+
+class Keeper:
+    """One keeper. `sweep` does everything once; `run` does it until told to stop.
+
+    It touches the file `beat`, if there is one, before every duty: whoever started it knows by its
+    age whether it hangs.
+    """
+
+    def __init__(self, settings: Settings, sessions: Sessions, beat: Path | None = None) -> None:
+        self._host = settings.host.name or socket.gethostname()
+        self._id = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._seconds = settings.jobs.keeper_seconds
         self._context = Context.of(settings, sessions)
         self._duties = [duty(self._context) for duty in DUTIES]
+        self._beat = beat
+        self._noted = 0.0
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep every ``keeper_seconds`` until `stopping` is set."""
         while not stopping.is_set():
-            self.sweep()
+            if self.sweep():
+                self._note()
             stopping.wait(self._seconds)
+        try:
+            with self._context.sessions.begin() as session:
+                keepers.stopped(session, self._id)
+        except StoreError as error:
+            log.warning("Postgres was not told that this keeper ended: %s", type(error).__name__)
 
-    def sweep(self) -> None:
-        """Every duty once; one that fails does not keep the others from being done."""
+    def sweep(self) -> bool:
+        """Every duty once; one that fails does not keep the others from being done.
+
+        Returns whether all were tried: without Postgres there is nothing to try.
+        """
         for duty in self._duties:
+            if self._beat is not None:
+                self._beat.touch()
             try:
                 duty.do()
             except StoreError as error:
                 self._context.steadiness.end()
                 log.warning("Postgres failed %s: %s", duty.name, type(error).__name__)
-                return
+                return False
             except (redis.RedisError, OSError) as error:
                 log.warning("Redis failed %s: %s", duty.name, error)
             except AcademyError as error:
@@ -69,3 +98,21 @@ class Keeper:
             except Exception:
                 # One damaged row or event must not keep a keeper from its other duties.
                 log.exception("%s failed", duty.name)
+        return True
+
+    def _note(self) -> None:
+        """Tell that it sweeps, for ``/status``."""
+        if time.monotonic() - self._noted < _NOTE_SECONDS:
+            return
+        self._noted = time.monotonic()
+        try:
+            with self._context.sessions.begin() as session:
+                keepers.swept(
+                    session,
+                    self._id,
+                    host=self._host,
+                    pid=os.getpid(),
+                    interval_seconds=self._seconds,
+                )
+        except StoreError as error:
+            log.warning("Postgres failed to note a sweep: %s", type(error).__name__)

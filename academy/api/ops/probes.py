@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import redis
 from apiflask import APIBlueprint
 from flask import Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 
 from academy.access.keys import Role
+from academy.api.ops.keepers import is_late
+from academy.api.ops.surroundings import Surroundings
 from academy.store.engine import StoreError
+from academy.store.jobs import keepers
 from academy.store.schema import KindsMissing, SchemaMismatch, require_in_order
 from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
 from academy.web.shapes import Shown
 from academy.web.state import State, state
+
+#: For so long ``/readyz`` tells that a process was started again.
+_LATELY_SECONDS = 120.0
 
 blueprint = APIBlueprint("probes", __name__, tag="Probes")
 
@@ -29,8 +37,11 @@ class Alive(Shown):
 class Ready(Shown):
     """Whether each thing that requests need is there."""
 
-    ready: bool
-    checks: dict[str, str]
+    ready: bool = Field(description="whether PostgreSQL, its schema and Redis are in order")
+    checks: dict[str, str] = Field(
+        description="'ok' or what is wrong, also of what works in the background: 'keeper', "
+        "'runtime' and, under `academy up`, 'processes'"
+    )
 
 
 @blueprint.get("/healthz")
@@ -48,6 +59,7 @@ def readyz() -> Response:
     """Whether PostgreSQL, its schema and Redis are in order; 503 if one is not."""
     checks = {**_database(state()), "redis": _redis(state())}
     ready = all(each == "ok" for each in checks.values())
+    checks |= {"keeper": _keeper(state()) if ready else "unknown", **_around(state())}
     answer = jsonify({"ready": ready, "checks": checks})
     answer.status_code = 200 if ready else 503
     return answer
@@ -78,3 +90,25 @@ def _redis(current: State) -> str:
     except redis.RedisError as error:
         return f"away ({type(error).__name__})"
     return "ok"
+
+
+def _keeper(current: State) -> str:
+    with current.sessions() as session:
+        found = keepers.every(session)
+    if not found:
+        return "none was seen"
+    keeper, silent_seconds = found[0]
+    return f"no sweep for {silent_seconds:.0f} s" if is_late(keeper, silent_seconds) else "ok"
+
+
+def _around(current: State) -> dict[str, str]:
+    around: Surroundings = current.lookout.seen()
+    states = [each["state"] for each in around.runtimes if not each["ready"]]
+    checks = {"runtime": states[0] if len(states) == len(around.runtimes) and states else "ok"}
+    if around.stack is not None:
+        lately = time.time() - _LATELY_SECONDS
+        told = [
+            f"{each['name']} {each['why']}" for each in around.stack.restarts if each["at"] > lately
+        ]
+        checks["processes"] = f"started again: {', '.join(told)}" if told else "ok"
+    return checks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -11,16 +10,17 @@ from apiflask import APIBlueprint
 import academy
 from academy.access.keys import Role
 from academy.api.jobs.jobs_shapes import kind_body
-from academy.api.ops.gpus import local_gpus
+from academy.api.ops.keepers import keeper_body
 from academy.api.ops.status_shapes import SystemStatus
+from academy.api.ops.surroundings import Surroundings
 from academy.api.ops.workers import live_workers
 from academy.jobs import kinds
 from academy.lifecycle import JobKind, Status
 from academy.queues import CURATION, GPU, QUEUES
 from academy.store.data import lessons
-from academy.store.jobs import jobs
+from academy.store.jobs import jobs, keepers
 from academy.web.permissions import allows
-from academy.web.state import State, state
+from academy.web.state import state
 
 blueprint = APIBlueprint("status", __name__, tag="Status")
 
@@ -37,14 +37,15 @@ def system_status() -> dict[str, Any]:
         depths = jobs.queue_depths(session)
         total_lessons = lessons.count(session)
         workers = live_workers(session, settings)
-    runtimes = _runtimes(current)
+        kept_by = [keeper_body(*each) for each in keepers.every(session)]
+    around: Surroundings = current.lookout.seen()
     queues_served = {each["queue"] for each in workers}
     worker_gpus = [
         {**gpu, "worker": each["id"], "host": each["host"]}
         for each in workers
         for gpu in each["gpus"]
     ]
-    devices = _distinct([*local_gpus(), *worker_gpus])
+    devices = _distinct([*around.devices, *worker_gpus])
     return {
         "enabled": settings.enabled,
         "components": {
@@ -52,7 +53,7 @@ def system_status() -> dict[str, Any]:
             "dataset_curator": CURATION in queues_served,
             "gpu_habitat": GPU in queues_served,
             "lessons_store": True,  # the count above came from it
-            "model_manager": any(each["ready"] for each in runtimes),
+            "model_manager": any(each["ready"] for each in around.runtimes),
         },
         "gpu": {
             "available": bool(devices),
@@ -84,17 +85,12 @@ def system_status() -> dict[str, Any]:
             for kind in kinds.every()
         ],
         "queues": {queue: depths.get(queue, 0) for queue in QUEUES},
-        "runtimes": runtimes,
+        "runtimes": around.runtimes,
+        "keepers": kept_by,
+        "restarts": around.stack.restarts if around.stack else [],
         "watchers": len(current.watchers),
         "versions": {"academy": academy.__version__, "python": platform.python_version()},
     }
-
-
-def _runtimes(current: State) -> list[dict[str, Any]]:
-    return [
-        {"url": server.url, "kind": server.kind, **asdict(health)}
-        for server, health in current.model_servers.health()
-    ]
 
 
 def _by_status(counts: dict[str, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -39,6 +40,25 @@ class Runtime(Shown):
     detail: str
 
 
+class KeeperShown(Shown):
+    """A keeper, which did not end in good order."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: datetime
+    last_sweep_at: datetime
+    late: bool = Field(description="no sweep for longer than its interval and 15 s")
+
+
+class RestartShown(Shown):
+    """A process that `academy up` started again."""
+
+    name: str
+    why: str = Field(description="'died', 'does not answer' or 'is stopped'")
+    at: datetime
+
+
 class KindStatus(KindShown):
     """A kind of job, and how its jobs stand."""
 
@@ -59,5 +79,7 @@ class SystemStatus(Shown):
     kinds: list[KindStatus]
     queues: dict[str, int] = Field(description="jobs that wait in each queue")
     runtimes: list[Runtime]
+    keepers: list[KeeperShown] = Field(description="the last to sweep first")
+    restarts: list[RestartShown] = Field(description="of processes of `academy up`, the latest 20")
     watchers: int = Field(description="open event streams of this process")
     versions: dict[str, str]

@@ -229,3 +229,17 @@ class Worker(Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     drain_requested_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
+
+
+class Keeper(Base):
+    """A keeper process, and when it last swept."""
+
+    __tablename__ = "keepers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    #: The pause between two of its sweeps, by which a late one is known.
+    interval_seconds: Mapped[float]
+    started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    swept_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

@@ -14,6 +14,7 @@ import pytest
 from academy.cli.checks import State, check_model_servers
 from academy.settings import Settings
 from tests.integration.serving.conftest import KEY, Vllm
+from tests.waiting import until
 
 CHAT: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -125,7 +126,11 @@ def test_a_server_that_goes_away_is_503_and_the_alias_stays(
     assert [(each["adapter_id"], each["generation"]) for each in aliases["aliases"]] == [
         (adapter, 1)
     ]
-    assert [each["state"] for each in status_of(served)["runtimes"]] == ["unreachable"] * 2
+    until(
+        lambda: [each["state"] for each in status_of(served)["runtimes"]] == ["unreachable"] * 2,
+        20,
+        "the next look finds both away",
+    )
     ready = httpx.get(f"http://{served.host}/readyz", timeout=20)
     assert ready.status_code == 200, "trainings go on without a model server"
     vllm.start()
