@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from academy.cli.checks import State, check_model_servers
+from academy.cli.doctor.checks import State, check_model_servers
 from academy.settings import Settings
 from tests.integration.serving.conftest import KEY, Vllm
 

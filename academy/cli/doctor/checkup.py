@@ -9,8 +9,8 @@ import time
 
 import typer
 
-from academy.cli.checks import CHECKS, Check
-from academy.cli.findings import Finding, State
+from academy.cli.doctor.checks import CHECKS, Check
+from academy.cli.doctor.findings import Finding, State
 from academy.logs import cause_chain
 from academy.settings import Settings
 

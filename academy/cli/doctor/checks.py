@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from academy.cli.findings import Finding, State
-from academy.cli.variables import check_settings
+from academy.cli.doctor.findings import Finding, State
+from academy.cli.doctor.variables import check_settings
 from academy.errors import AcademyError, BaseModelUnavailable
 from academy.logs import cause_chain
 from academy.settings import Settings

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from academy.cli import checkup
-from academy.cli.checks import CHECKS
-from academy.cli.findings import Finding, State
-from academy.cli.variables import doubts_about
+from academy.cli.doctor import checkup
+from academy.cli.doctor.checks import CHECKS
+from academy.cli.doctor.findings import Finding, State
+from academy.cli.doctor.variables import doubts_about
 from academy.settings import Settings
 from tests.warm.python import WarmPython
 
