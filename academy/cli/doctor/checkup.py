@@ -1,4 +1,4 @@
-"""`academy doctor`: all checks at once, each with a time-out, as a table or as JSON."""
+"""`academy doctor`: all checks at once, each with a time-out, as a report or as JSON."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import time
 
 import typer
 
-from academy.cli.doctor.checks import CHECKS, Check
-from academy.cli.doctor.findings import Finding, State
+from academy.cli.doctor.checks import CHECKS
+from academy.cli.doctor.findings import Check, Finding, State
 from academy.logs import cause_chain
 from academy.settings import Settings
 
 _CHECK_SECONDS = 15.0
-_PIPE_WIDTH = 1 << 16
 _COLOURS = {State.OK: "green", State.MISSING: "yellow", State.BROKEN: "red"}
 
 
@@ -27,24 +26,30 @@ def print_report(settings: Settings, *, as_json: bool) -> bool:
         lines = [dataclasses.asdict(each) for each in findings]
         typer.echo(json.dumps({"healthy": healthy, "checks": lines}, indent=2))
     else:
-        _print_table(findings, healthy)
+        from academy.cli.output import terminal_width
+
+        for line in report(findings, terminal_width()):
+            typer.echo(line)
     return healthy
 
 
 def examine(settings: Settings, timeout_seconds: float = _CHECK_SECONDS) -> list[Finding]:
-    """Every check's finding, in order. One that hangs or fails is itself a finding."""
-    found: dict[str, Finding] = {}
+    """Every check's findings, in order. One that hangs or fails is itself a finding."""
+    found: dict[str, tuple[Finding, ...]] = {}
 
-    def look(name: str, check: Check) -> None:
+    def look(check: Check) -> None:
         try:
-            found[name] = check(settings)
+            found[check.name] = check.look(settings)
         except Exception as error:
-            detail = cause_chain(error)
-            found[name] = Finding(name, State.BROKEN, detail, "See the message.", necessary=True)
+            found[check.name] = (failed(check, cause_chain(error), "See the message."),)
+
+    def failed(check: Check, detail: str, todo: str) -> Finding:
+        needed = check.necessary(settings)
+        return Finding(check.name, State.BROKEN, detail, todo, necessary=needed)
 
     threads = [
         # A thread cannot be ended; as daemons, hanging ones do not keep the command from ending.
-        threading.Thread(target=look, args=each, daemon=True)
+        threading.Thread(target=look, args=[each], daemon=True)
         for each in CHECKS
     ]
     for thread in threads:
@@ -55,27 +60,45 @@ def examine(settings: Settings, timeout_seconds: float = _CHECK_SECONDS) -> list
     silent = f"no answer within {timeout_seconds:g} s"
     todo = "Find out why it hangs; a network file system or a firewall are usual."
     return [
-        found.get(name) or Finding(name, State.BROKEN, silent, todo, necessary=True)
-        for name, _ in CHECKS
+        finding
+        for check in CHECKS
+        for finding in found.get(check.name) or (failed(check, silent, todo),)
     ]
 
 
-def _print_table(findings: list[Finding], healthy: bool) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def report(findings: list[Finding], width: int | None) -> list[str]:
+    """The findings and the verdict: a block each for a terminal of `width` cells, else a line."""
+    from academy.cli.tables import laid_out
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("check", "state", "found", "what to do"):
-        table.add_column(title, overflow="fold")
-    for each in findings:
-        colour = _COLOURS[each.state]
-        state = f"[{colour}]{each.state}[/{colour}]"
-        table.add_row(each.name, state, escape(each.detail), escape(each.todo))
-    console = Console()
-    if not console.is_terminal:
-        # Programs that read it want a row on one line, however long a sentence in it is.
-        console = Console(width=_PIPE_WIDTH)
-    console.print(table)
-    if not healthy:
-        console.print("[red]Something that Academy needs is not in order.[/red]")
+    if width is None:
+        columns = ("check", "state", "found", "what to do")
+        rows = [(each.name, _state(each), each.detail, each.todo) for each in findings]
+        return [*laid_out(columns, rows, None, columns[2:]), *_verdict(findings)]
+    lines = [line for each in findings for line in _block(each, width)]
+    return [*lines, "", *_verdict(findings)]
+
+
+def _block(finding: Finding, width: int) -> list[str]:
+    """What was looked at and its state, then what was found and what to do, indented."""
+    from academy.cli.tables import printable, wrapped
+
+    state = typer.style(_state(finding), fg=_COLOURS[finding.state])
+    texts = [printable(" ".join(text.split())) for text in (finding.detail, finding.todo) if text]
+    lines = [line for text in texts for line in wrapped(text, width - 4)]
+    return [f"{printable(finding.name)}: {state}", *(f"    {line}" for line in lines)]
+
+
+def _state(finding: Finding) -> str:
+    is_optional = not finding.necessary and finding.state is not State.OK
+    return f"{finding.state} (optional)" if is_optional else finding.state
+
+
+def _verdict(findings: list[Finding]) -> list[str]:
+    wrong = [each for each in findings if each.state is not State.OK]
+    needed = ", ".join(each.name for each in wrong if each.necessary)
+    optional = ", ".join(each.name for each in wrong if not each.necessary)
+    if needed:
+        text = f"Something that Academy needs is not in order: {needed}."
+        return [typer.style(text, fg="red")]
+    said = [typer.style("Everything that Academy needs is in order.", fg="green")]
+    return [*said, f"Optional, and not in order: {optional}."] if optional else said
