@@ -84,7 +84,7 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         # Typer itself tells people what is wrong with a command line; programs are told below.
-        status = app(standalone_mode=not wants_json(words))
+        status = app(prog_name="academy", standalone_mode=not wants_json(words))
     except TyperException as error:
         context = getattr(error, "ctx", None)
         tell_usage(error.format_message(), context.command_path if context else "academy")

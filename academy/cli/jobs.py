@@ -30,6 +30,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune an adapter; prints the job's id. Exit status 1 if it is followed and fails."""
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
 
     body = request_body(
@@ -43,8 +44,10 @@ def train(
         max_seq_length=max_seq_length,
         max_steps=max_steps,
     )
-    with connect() as client:
-        _tell(client, client.post("/train", body), follow, as_json)
+    with connect() as client, watching() as job:
+        answer = client.post("/train", body)
+        job.is_queued(answer["job_id"])
+        _tell(client, answer, follow, as_json)
 
 
 def submit(
@@ -54,10 +57,12 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Queue a job of any kind; --set gives the fields of its request. Prints the job's id."""
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
 
-    with connect() as client:
+    with connect() as client, watching() as job:
         answer = client.post("/jobs", {"kind": kind, "request": request_body(more)})
+        job.is_queued(answer["job_id"])
         _tell(client, answer, follow, as_json)
 
 
@@ -100,13 +105,11 @@ def _tell(client: Client, answer: dict[str, Any], follow: bool, as_json: bool) -
 def _follow(
     client: Client, job: str, *, as_json: bool, after: str = "", containing: str = ""
 ) -> str:
-    """Show a job's events to its end; its last status. Raises `StoppedWatching`."""
-    from academy.cli.failures import watching
+    """Show a job's events to its end; its last status."""
     from academy.cli.watch import view
 
-    with watching(job):
-        events = client.follow(job, after)
-        return view.print_events(events) if as_json else view.show(events, containing=containing)
+    events = client.follow(job, after)
+    return view.print_events(events) if as_json else view.show(events, containing=containing)
 
 
 def logs(
@@ -125,20 +128,23 @@ def logs(
 
     With -f follow it live. A progress bar is one line, its last state.
     """
+    from academy.cli.failures import watching
     from academy.cli.output import connect, print_json
-    from academy.cli.watch.bars import folded
-    from academy.cli.watch.sentences import line
-    from academy.cli.watch.view import is_wanted
     from academy.wire.sending import require_sendable
 
     require_sendable({"q": search}, "")
     containing = search or ""
+    if follow:
+        with watching(job), connect() as client:
+            status = _follow(client, job, as_json=as_json, after=after, containing=containing)
+        if status == "failed":
+            raise typer.Exit(1)
+        return
+    from academy.cli.watch.bars import folded
+    from academy.cli.watch.sentences import line
+    from academy.cli.watch.view import is_wanted
+
     with connect() as client:
-        if follow:
-            followed = _follow(client, job, as_json=as_json, after=after, containing=containing)
-            if followed == "failed":
-                raise typer.Exit(1)
-            return
         events = client.history(job, after)
         if as_json:
             found = [each.data for each in events if is_wanted(each, containing)]
