@@ -69,13 +69,15 @@ def _show_plain(events: Iterable[Event], containing: str) -> str:
 
 def _show_live(events: Iterable[Event], containing: str) -> str:
     from rich.live import Live
+    from rich.text import Text
 
     status, folding, view = _Status(), Folding(), _View()
 
     def tell(lines: Iterable[Event]) -> None:
         for each in lines:
             if each.type != "metrics" and is_wanted(each, containing) and (said := line(each)):
-                live.console.print(said, markup=False, highlight=False, soft_wrap=True)
+                # The terminal wraps it, so that it can be copied whole.
+                live.console.print(Text(said, no_wrap=True, overflow="ignore"), crop=False)
 
     with Live(view, refresh_per_second=8) as live:
         try:
@@ -97,8 +99,9 @@ class _View:
         from rich.spinner import Spinner
 
         columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
-        self._progress = Progress(*columns, TextColumn("{task.description}"), auto_refresh=False)
+        self._progress = Progress(*columns, auto_refresh=False)
         self._bar: TaskID | None = None
+        self._figures = ""
         self._spinner: Spinner | None = Spinner("dots", text="waiting for a worker")
         self.states: list[str] = []
 
@@ -126,7 +129,8 @@ class _View:
         if self._spinner is not None:
             parts.append(self._spinner)
         if self._bar is not None:
-            parts.append(self._progress)
+            # Below the bar and not beside it: a narrow terminal would cut the loss off.
+            parts += [self._progress, Text(self._figures)]
         return Group(*parts)
 
     def _move(self, metrics: dict[str, Any]) -> None:
@@ -135,4 +139,5 @@ class _View:
         done = metrics.get("progress")
         if done is None and metrics.get("total_steps"):
             done = metrics.get("step", 0) / metrics["total_steps"]
-        self._progress.update(self._bar, completed=done or 0.0, description=summary(metrics))
+        self._progress.update(self._bar, completed=done or 0.0)
+        self._figures = summary(metrics)
