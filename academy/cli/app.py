@@ -24,7 +24,7 @@ from academy.cli import (
     sweeps,
     workers,
 )
-from academy.cli.failures import StoppedWaiting, StoppedWatching, tell, tell_usage, wants_json
+from academy.cli.failures import StoppedWaiting, StoppedWatching, tell, tell_usage
 
 app = typer.Typer(
     name="academy",
@@ -83,12 +83,15 @@ def main() -> None:
     """
     words = sys.argv[1:]
     try:
-        # Typer itself tells people what is wrong with a command line; programs are told below.
-        status = app(prog_name="academy", standalone_mode=not wants_json(words))
+        # Typer itself would tell what is wrong with a command line in a box, and break paths in it.
+        status = app(prog_name="academy", standalone_mode=False)
     except TyperException as error:
         context = getattr(error, "ctx", None)
-        tell_usage(error.format_message(), context.command_path if context else "academy")
+        if message := error.format_message():  # none where help is shown instead
+            tell_usage(message, context.command_path if context else "academy", words)
         sys.exit(error.exit_code)
+    except typer.Abort:  # the input ended where an answer was wanted
+        sys.exit(1)
     except (StoppedWatching, StoppedWaiting) as stop:
         tell(stop, words)
         sys.exit(130)

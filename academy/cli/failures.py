@@ -85,11 +85,15 @@ def tell(error: Exception, words: Sequence[str]) -> None:
         typer.echo(_next_step(error), err=True)
 
 
-def tell_usage(message: str, command: str) -> None:
-    """Say as JSON that a command line cannot be read."""
+def tell_usage(message: str, command: str, words: Sequence[str]) -> None:
+    """Say that a command line cannot be read, as `tell` says an error."""
     next_step = f"Run `{command} --help` for what it takes."
-    body = _body(_USAGE, "Usage", message, next_step)
-    typer.echo(json.dumps(body, indent=2, ensure_ascii=False), err=True)
+    if wants_json(words):
+        body = _body(_USAGE, "Usage", message, next_step)
+        typer.echo(json.dumps(body, indent=2, ensure_ascii=False), err=True)
+    else:
+        typer.secho(f"academy: {message}", fg="red", err=True)
+        typer.echo(next_step, err=True)
 
 
 def _problem(error: Exception) -> dict[str, Any]:
