@@ -6,11 +6,9 @@ the server are raised as `ApiError` with the server's own words.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -19,6 +17,7 @@ import httpx
 
 from academy.errors import AcademyError, NotFound, Unavailable
 from academy.wire.sending import BadProxy, quoted, require_address, require_key, require_sendable
+from academy.wire.sse_reading import Event, read_events
 
 BASE = "/api/v1/academy"
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
@@ -26,6 +25,8 @@ _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 #: The server sends a ping every 20 s; a stream that is silent for longer is a dead connection.
 _STREAM_TIMEOUT = httpx.Timeout(30.0, connect=5.0, read=60.0)
 _MOST_RECONNECTS = 30
+#: An event that is there is sent at once, so one that does not come for so long will not come.
+_SILENT_SECONDS = 30.0
 #: Errors of one answer that an `ApiError` names.
 _MOST_ERRORS = 20
 
@@ -33,11 +34,21 @@ _MOST_ERRORS = 20
 class ApiError(AcademyError):
     """{detail}"""
 
-    def __init__(self, *, detail: str, code: str, status: int, next_step: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        detail: str,
+        code: str,
+        status: int,
+        next_step: str = "",
+        problem: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail=detail, code=code, status=status, next_step=next_step)
+        self.fields["problem"] = problem
         self.problem_code = code
         self.problem_status = status
         self.problem_next_step = next_step
+        self.problem = problem or {}  # as the server sent it
 
 
 class WaitedTooLong(AcademyError):
@@ -45,15 +56,6 @@ class WaitedTooLong(AcademyError):
 
     code = "waited_too_long"
     next_step = "It goes on; watch it with `academy logs -f JOB`."
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event of a job: ``connected``, ``log``, ``metrics``, ``status``, ``error``, …"""
-
-    id: str  # attempt-seq; empty for events that are not part of the record
-    type: str
-    data: dict[str, Any]
 
 
 class Client:
@@ -166,15 +168,25 @@ class Client:
                 raise WaitedTooLong(job_id=job_id, status=status, seconds=seconds)
             time.sleep(0.3)
 
-    def curate(self, body: dict[str, Any], timeout_seconds: float = 900.0) -> dict[str, Any]:
-        """``POST /dataset`` and wait for its end, however long the server lets us wait at once."""
+    def curate(
+        self,
+        body: dict[str, Any],
+        timeout_seconds: float = 900.0,
+        on_queued: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """``POST /dataset`` and wait for its end; `on_queued` is told the id of its job."""
         answer = self.request(
-            "POST", "/dataset", body=body, headers={"Prefer": "wait=25"}, timeout_seconds=60
+            "POST", "/dataset", body=body, headers=_waiting(on_queued), timeout_seconds=60
         )
-        return self._curated(answer, timeout_seconds)
+        return self._curated(answer, timeout_seconds, on_queued)
 
     def upload_dataset(
-        self, path: Path, timeout_seconds: float = 1800.0, /, **options: Any
+        self,
+        path: Path,
+        timeout_seconds: float = 1800.0,
+        on_queued: Callable[[str], None] | None = None,
+        /,
+        **options: Any,
     ) -> dict[str, Any]:
         """``POST /datasets/upload``: make a dataset of a JSONL or Parquet file, and wait for it.
 
@@ -189,10 +201,10 @@ class Client:
                 "/datasets/upload",
                 files={"file": (name, stream)},
                 params=options,
-                headers={"Prefer": "wait=25"},
+                headers=_waiting(on_queued),
                 timeout_seconds=timeout_seconds,
             )
-        found = self._curated(answer, timeout_seconds)
+        found = self._curated(answer, timeout_seconds, on_queued)
         return {**answer.json(), **found}
 
     def diff_datasets(self, a: str, b: str, **options: Any) -> dict[str, Any]:
@@ -219,19 +231,19 @@ class Client:
             raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
         return written
 
-    def follow(self, job_id: str, after: str = "") -> Iterator[Event]:
+    def follow(self, job_id: str, after: str = "", *, pings: bool = False) -> Iterator[Event]:
         """A job's events from `after` on (an event's id) until its terminal status.
 
         A broken connection is taken up again where it broke, so every event comes once; an event
-        ``reconnecting`` of our own tells of it. Raises `Unavailable` after 30 attempts in a row
-        that brought nothing.
+        ``reconnecting`` of our own tells of it, and with `pings` one tells that nothing is new.
+        Raises `Unavailable` after 30 attempts in a row that brought nothing.
         """
         if not (after.isascii() and after.isprintable()):  # a header cannot carry it
             raise NotFound(noun="event", id=after)
         failures = 0
         while True:
             try:
-                for event in self._events(job_id, after):
+                for event in self._events(job_id, after, pings):
                     # "connected" alone is no progress: a stream that ends at once brought nothing.
                     failures = 0 if event.id else failures
                     after = event.id or after
@@ -247,6 +259,24 @@ class Client:
             if failures > _MOST_RECONNECTS:
                 raise Unavailable(what=f"the log of {job_id}", why=why)
             time.sleep(min(5.0, 0.1 * 2 ** min(failures, 6)))
+
+    def history(self, job_id: str, after: str = "") -> Iterator[Event]:
+        """A job's events from `after` on (an event's id) until the last that there is now.
+
+        Raises `Unavailable` if the server names an event that it then does not send.
+        """
+        last = self.job(job_id)["last_event_id"]
+        if last is None or _place(after) >= _place(last):
+            return
+        heard_at = time.monotonic()
+        for event in self.follow(job_id, after, pings=True):
+            if event.id:
+                heard_at = time.monotonic()
+                yield event
+                if _place(event.id) >= _place(last):
+                    return
+            elif time.monotonic() - heard_at > _SILENT_SECONDS:
+                raise Unavailable(what=f"the log of {job_id}", why=f"its event {last} is not sent")
 
     def chat(self, model: str, messages: list[dict[str, str]], **more: Any) -> Iterator[str]:
         """The pieces of an answer of ``/v1/chat/completions``, as they come."""
@@ -265,16 +295,23 @@ class Client:
         except httpx.TransportError as error:
             raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
 
-    def _curated(self, answer: httpx.Response, timeout_seconds: float) -> dict[str, Any]:
+    def _curated(
+        self,
+        answer: httpx.Response,
+        timeout_seconds: float,
+        on_queued: Callable[[str], None] | None,
+    ) -> dict[str, Any]:
         """The dataset of a curation's answer, waited for if it is not there yet."""
         found: dict[str, Any] = answer.json()
         if answer.status_code == 202:
+            if on_queued is not None:
+                on_queued(found["job_id"])
             self.wait(found["job_id"], timeout_seconds)
             location = answer.headers["Location"]
             found = self.request("GET", location.removeprefix(self.url).removeprefix(BASE)).json()
         return found
 
-    def _events(self, job_id: str, after: str) -> Iterator[Event]:
+    def _events(self, job_id: str, after: str, pings: bool) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"}
         if after:
             headers["Last-Event-ID"] = after
@@ -285,34 +322,12 @@ class Client:
             if answer.is_error:
                 answer.read()
                 raise _problem(answer)
-            yield from read_events(answer.iter_lines())
+            yield from read_events(answer.iter_lines(), pings=pings)
 
 
-def read_events(lines: Iterator[str]) -> Iterator[Event]:
-    """Server-sent events whose data is a JSON object (WHATWG HTML, section 9.2.6).
-
-    ``data: [DONE]``, which OpenAI's streams end with, ends this one; comments are skipped.
-    """
-    name, identity, data = "", "", []
-    for line in lines:
-        if line.startswith(":"):
-            continue
-        if line:
-            field, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if field == "event":
-                name = value
-            elif field == "id":
-                identity = value
-            elif field == "data":
-                data.append(value)
-            continue
-        if data == ["[DONE]"]:
-            return
-        if data:
-            found = json.loads("\n".join(data))
-            yield Event(identity, name or str(found.get("type", "message")), found)
-        name, identity, data = "", "", []
+def _waiting(on_queued: Callable[[str], None] | None) -> dict[str, str]:
+    """How long the server waits for a dataset: not long where the job's id is waited for."""
+    return {"Prefer": "wait=25" if on_queued is None else "wait=1"}
 
 
 def _piece(event: Event) -> str:
@@ -344,4 +359,18 @@ def _problem(answer: httpx.Response) -> ApiError:
         code=str(found.get("code", "http_error")),
         status=answer.status_code,
         next_step=str(found.get("next_step", "")),
+        problem=found,
     )
+
+
+def _place(event_id: str) -> tuple[int, int]:
+    """An event's place among those of its job: its attempt and number; before all for none.
+
+    Raises `NotFound` for what is no event's id.
+    """
+    attempt, _, number = (event_id or "0-0").partition("-")
+    if not all(
+        each.isascii() and each.isdecimal() and len(each) < 20 for each in (attempt, number)
+    ):
+        raise NotFound(noun="event", id=event_id)
+    return int(attempt), int(number)

@@ -46,7 +46,7 @@ class AcademyError(Exception):
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    next_step: ClassVar[str] = "Look into the server's log for the request id."
+    next_step: ClassVar[str] = "Look for the request id in the server's log (HOME/logs/api.log)."
 
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
@@ -93,12 +93,30 @@ class InvalidRequest(AcademyError):
         self.fields = {"detail": detail, "errors": self.errors}
 
 
+#: How those of a noun are listed, for the nouns that a command lists.
+_LIST_NEXT_STEPS = {
+    "adapter": "`academy adapters` lists them; use one of those ids.",
+    "dataset": "`academy dataset list` lists them; use one of those ids.",
+    "job": "`academy jobs` lists them; use one of those ids.",
+    "key": "`academy keys list` lists them; use one of those ids.",
+    "lesson": "`academy lessons list` lists them; use one of those ids.",
+    "schedule": "`academy schedules list` lists them; use one of those names.",
+    "share": "`academy shares` lists them; use one of those names.",
+    "sweep": "`academy sweep list` lists them; use one of those ids.",
+    "worker": "`academy workers` lists them; use one of those ids.",
+}
+
+
 class NotFound(AcademyError):
     """There is no {noun} {id!r}."""
 
     code = "not_found"
     status = 404
     next_step = "List what there is and use one of those ids."
+
+    def __init__(self, *, noun: str, id: Any) -> None:
+        super().__init__(noun=noun, id=id)
+        self.next_step = _LIST_NEXT_STEPS.get(noun, self.next_step)  # type: ignore[misc]  # its noun's
 
 
 class Conflict(AcademyError):

@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from academy.cli import watch
+from academy.cli.watch import view
 from academy.client import Client
 from academy.errors import AcademyError
 from academy.host.processes import end_group, spawn
@@ -154,7 +154,7 @@ def show(client: Client, repository: Path, began: float) -> int:
         before = ask(client, questions)
     with stages.stage("4 · train, watched live"):
         job = client.post("/train", {**TRAINING, "dataset_id": dataset["dataset_id"]})
-        status = watch.show(client.follow(job["job_id"]))
+        status = view.show(client.follow(job["job_id"]))
         if status != "finished":
             console.print(f"[red]The training ended as {status!r}.")
             return 1

@@ -76,8 +76,7 @@ class SessionEnded(AcademyError):
 
     code = "session_ended"
     status = 401
-    next_step = "Open a new link: 'academy up' prints one, and POST /api/v1/academy/tickets makes \
-the ticket for one."
+    next_step = "Open a new link: `academy ticket` prints one, as `academy up` does at its start."
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from academy import __version__
 from academy.cli import (
@@ -20,11 +20,11 @@ from academy.cli import (
     preflight,
     schedules,
     single,
+    status,
     sweeps,
     workers,
 )
-from academy.errors import AcademyError
-from academy.logs import cause_chain
+from academy.cli.failures import StoppedWaiting, StoppedWatching, tell, tell_usage
 
 app = typer.Typer(
     name="academy",
@@ -43,7 +43,7 @@ for command, panel in (
     (local.up, _HERE),
     (local.down, _HERE),
     (local.doctor, _HERE),
-    (jobs.status, _HERE),
+    (status.status, _HERE),
     (workers.workers, _HERE),
     (workers.drain, _HERE),
     (workers.shares, _HERE),
@@ -76,9 +76,25 @@ app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
 
 
 def main() -> None:
-    """Run the command line. Errors print what happened and the way out, and exit with 1."""
+    """Run the command line. Errors print what happened and the way out, and exit with 1.
+
+    With ``--json`` they are problems in JSON. A command line that cannot be read exits with 2, a
+    command that Ctrl-C ended with 130.
+    """
+    words = sys.argv[1:]
     try:
-        app()
+        # Typer itself would tell what is wrong with a command line in a box, and break paths in it.
+        status = app(prog_name="academy", standalone_mode=False)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        if message := error.format_message():  # none where help is shown instead
+            tell_usage(message, context.command_path if context else "academy", words)
+        sys.exit(error.exit_code)
+    except typer.Abort:  # the input ended where an answer was wanted
+        sys.exit(1)
+    except (StoppedWatching, StoppedWaiting) as stop:
+        tell(stop, words)
+        sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -86,23 +102,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        _tell(error)
+        tell(error, words)
         sys.exit(1)
-
-
-def _tell(error: Exception) -> None:
-    typer.secho(f"academy: {cause_chain(error)}", fg="red", err=True)
-    if isinstance(error, AcademyError):
-        # The server's own advice, if the error came from there, is nearer to the cause.
-        typer.echo(getattr(error, "problem_next_step", "") or error.next_step, err=True)
-    if _wants_traceback():
-        traceback.print_exception(error)
-    elif not isinstance(error, AcademyError):
-        typer.echo("Run it again with --debug for the traceback.", err=True)
-
-
-def _wants_traceback() -> bool:
-    return "--debug" in sys.argv[1:] or os.environ.get("ACADEMY_LOG_LEVEL", "").upper() == "DEBUG"
+    sys.exit(status)
 
 
 def _show_version(wanted: bool) -> None:

@@ -38,6 +38,7 @@ def curate(
     """Curate a dataset from lessons and git history, and show what it holds."""
     if context.invoked_subcommand is not None:
         return
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
     from academy.curation.git.repository import is_remote  # only a request with paths needs it
 
@@ -52,8 +53,9 @@ def curate(
         else None,
         format=format,
     )
-    with connect() as client:
-        _show_made(client.curate(body), as_json)
+    with connect() as client, watching() as job:
+        answer = client.curate(body, on_queued=job.is_queued)
+    _show_made(answer, as_json)
 
 
 @dataset.command("upload")
@@ -70,11 +72,13 @@ def upload(
     as_json: AsJson = False,
 ) -> None:
     """Make a dataset of a file. A file with bad lines is refused, and the lines are named."""
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
 
     options = request_body(more, format=format, base_model=base_model, split=split)
-    with connect() as client:
-        _show_made(client.upload_dataset(file, **options), as_json)
+    with connect() as client, watching() as job:
+        answer = client.upload_dataset(file, 1800.0, job.is_queued, **options)
+    _show_made(answer, as_json)
 
 
 @dataset.command("list")
@@ -101,15 +105,22 @@ def list_datasets(
         for each in answer["datasets"]
     ]
     columns = ("dataset", "made", "format", "train", "held out")
-    print_table(columns, rows, "There are no datasets yet.")
+    print_table(columns, rows, "There are no datasets yet.", prose={"made"})
 
 
 @dataset.command("card")
-def card(dataset_id: DatasetId) -> None:
+def card(dataset_id: DatasetId, as_json: AsJson = False) -> None:
     """Print a dataset's card: what is in it, where it comes from, what was left out."""
+    from academy.cli.output import connect, print_json
     from academy.wire.sending import quoted
 
-    _download(f"/datasets/{quoted('dataset', dataset_id)}/card", None)
+    path = f"/datasets/{quoted('dataset', dataset_id)}/card"
+    if not as_json:
+        _download(path, None)
+        return
+    with connect() as client:
+        text = client.request("GET", path).text
+    print_json({"dataset_id": dataset_id, "card": text})
 
 
 @dataset.command("download")
@@ -120,12 +131,17 @@ def download(
     ] = None,
     format: Format = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A file to write to.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Tell as JSON what was written to --out.")
+    ] = False,
 ) -> None:
     """Download a dataset's rows in any format, or one of its files."""
     from academy.wire.sending import quoted
 
+    if as_json and out is None:
+        raise typer.BadParameter("--json tells what was written, so it needs --out")
     path = f"/datasets/{quoted('dataset', dataset_id)}/download"
-    _download(path, out, file=file, format=format)
+    _download(path, out, as_json, file=file, format=format)
 
 
 @dataset.command("diff")
@@ -150,7 +166,8 @@ def diff(
     print_table(("rows", "number"), answer["counts"].items(), "They have no rows.")
     for noun in ("request", "statistics"):
         rows = [(name, each["a"], each["b"]) for name, each in answer[noun].items()]
-        print_table((noun, "before", "after"), rows, f"The {noun} is the same.")
+        columns = (noun, "before", "after")
+        print_table(columns, rows, f"The {noun} is the same.", prose=columns[1:])
     for row in answer["rows"]:
         for sign, each in (("-", row["a"]), ("+", row["b"])):
             if each is not None:
@@ -169,7 +186,7 @@ def _show_made(answer: dict[str, Any], as_json: bool) -> None:
     rows = _dataset_rows(answer)
     for place, times in answer.get("report", {}).get("ignored", {}).items():
         rows.append((f"not used: {place}", times))
-    print_table(("what", "value"), rows, "It has no statistics.")
+    print_table(("what", "value"), rows, "It has no statistics.", prose={"what", "value"})
     for line in answer["statistics"].get("advice", []):
         typer.echo(line)
 
@@ -196,9 +213,9 @@ def _last_words(row: dict[str, Any]) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _download(path: str, out: Path | None, **params: Any) -> None:
+def _download(path: str, out: Path | None, as_json: bool = False, **params: Any) -> None:
     """To the file, which shows when it is whole, or to standard output."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_json
 
     with connect() as client:
         if out is None:
@@ -212,4 +229,7 @@ def _download(path: str, out: Path | None, **params: Any) -> None:
             temporary.replace(out)
         finally:
             temporary.unlink(missing_ok=True)
-    typer.echo(f"{out}: {written} bytes")
+    if as_json:
+        print_json({"path": str(out), "bytes": written})
+    else:
+        typer.echo(f"{out}: {written} bytes")

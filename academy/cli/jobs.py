@@ -1,7 +1,8 @@
-"""`academy status`, `train`, `submit`, `kinds`, `logs`, `jobs`, `cancel`, `pause`, `resume`."""
+"""`academy train`, `submit`, `kinds`, `logs`, `jobs`, `cancel`, `pause` and `resume`."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,35 +14,6 @@ if TYPE_CHECKING:
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Watch it to its end.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `academy jobs` shows.")]
-
-
-def status(as_json: AsJson = False) -> None:
-    """Show components, devices, lessons, jobs and configuration."""
-    from academy.cli.output import connect, print_json, print_table
-
-    with connect() as client:
-        answer = client.get("/status")
-    if as_json:
-        print_json(answer)
-        return
-    rows: list[tuple[str, Any]] = [("address", client.url)]
-    for name, value in answer.items():
-        if isinstance(value, dict):
-            rows += [(f"{name}.{inner}", each) for inner, each in value.items() if each != []]
-        elif name == "workers":
-            rows += [(f"worker {each['queue']}", f"{each['id']} {_seen(each)}") for each in value]
-        elif name == "runtimes":
-            rows += [
-                (f"runtime {each['url']}", f"{each['state']} ({each['kind']})") for each in value
-            ]
-        else:
-            rows.append((name, value))
-    print_table(("what", "value"), rows, "The server said nothing.")
-
-
-def _seen(worker: dict[str, Any]) -> str:
-    doing = worker["obstacle"] or worker["job_id"] or ""
-    return f"{worker['state']} {doing}".strip() + f", last seen {worker['last_seen_at'][11:19]} UTC"
 
 
 def train(
@@ -58,6 +30,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune an adapter; prints the job's id. Exit status 1 if it is followed and fails."""
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
 
     body = request_body(
@@ -71,8 +44,10 @@ def train(
         max_seq_length=max_seq_length,
         max_steps=max_steps,
     )
-    with connect() as client:
-        _tell(client, client.post("/train", body), follow, as_json)
+    with connect() as client, watching() as job:
+        answer = client.post("/train", body)
+        job.is_queued(answer["job_id"])
+        _tell(client, answer, follow, as_json)
 
 
 def submit(
@@ -82,10 +57,12 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Queue a job of any kind; --set gives the fields of its request. Prints the job's id."""
+    from academy.cli.failures import watching
     from academy.cli.output import connect, request_body
 
-    with connect() as client:
+    with connect() as client, watching() as job:
         answer = client.post("/jobs", {"kind": kind, "request": request_body(more)})
+        job.is_queued(answer["job_id"])
         _tell(client, answer, follow, as_json)
 
 
@@ -107,22 +84,32 @@ def kinds(as_json: AsJson = False) -> None:
         )
         for each in answer["kinds"]
     ]
-    print_table(("kind", "queue", "pauses", "what it does"), rows, "There are none.")
+    columns = ("kind", "queue", "pauses", "what it does")
+    print_table(columns, rows, "There are none.", prose=columns[3:])
 
 
 def _tell(client: Client, answer: dict[str, Any], follow: bool, as_json: bool) -> None:
     """Print what was queued; with `follow` watch it, and exit with 1 unless it finishes."""
-    from academy.cli.output import print_json
+    from academy.cli.output import print_json, print_line
 
-    if as_json:
-        print_json(answer)
-    else:
+    if not as_json:
         typer.echo(answer["job_id"])
-    if follow:
-        from academy.cli.watch import show
+    elif follow:
+        print_line(answer)
+    else:
+        print_json(answer)
+    if follow and _follow(client, answer["job_id"], as_json=as_json) != "finished":
+        raise typer.Exit(1)
 
-        if show(client.follow(answer["job_id"])) != "finished":
-            raise typer.Exit(1)
+
+def _follow(
+    client: Client, job: str, *, as_json: bool, after: str = "", containing: str = ""
+) -> str:
+    """Show a job's events to its end; its last status."""
+    from academy.cli.watch import view
+
+    events = client.follow(job, after)
+    return view.print_events(events) if as_json else view.show(events, containing=containing)
 
 
 def logs(
@@ -130,29 +117,44 @@ def logs(
     follow: Follow = False,
     after: Annotated[str, typer.Option(help="Only what came after this event id.")] = "",
     search: Annotated[str | None, typer.Option("-q", help="Only lines with this text.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="Lines a page.")] = 500,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the newest so many lines (not with -f).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the events as they are; with -f one a line.")
+    ] = False,
 ) -> None:
-    """Print a job's log; with -f follow it live, with progress, loss and ETA."""
-    from academy.cli.output import connect
-    from academy.wire.sending import quoted
+    """Print what a job said: its log, metrics, evaluations, checkpoints, attempts and times.
+
+    With -f follow it live. A progress bar is one line, its last state.
+    """
+    from academy.cli.failures import watching
+    from academy.cli.output import connect, print_json
+    from academy.wire.sending import require_sendable
+
+    require_sendable({"q": search}, "")
+    containing = search or ""
+    if follow:
+        with watching(job), connect() as client:
+            status = _follow(client, job, as_json=as_json, after=after, containing=containing)
+        if status == "failed":
+            raise typer.Exit(1)
+        return
+    from academy.cli.watch.bars import folded
+    from academy.cli.watch.sentences import line
+    from academy.cli.watch.view import is_wanted
 
     with connect() as client:
-        if follow:
-            from academy.cli.watch import show
-
-            if show(client.follow(job, after)) == "failed":
-                raise typer.Exit(1)
+        events = client.history(job, after)
+        if as_json:
+            found = [each.data for each in events if is_wanted(each, containing)]
+            newest = found[-limit:] if limit else found
+            print_json({"job_id": job, "count": len(newest), "events": newest})
             return
-        cursor: str | None = after or None
-        while True:
-            page = client.get(
-                f"/jobs/{quoted('job', job)}/logs", after=cursor, limit=limit, q=search
-            )
-            for line in page["lines"]:
-                typer.echo(line["message"])
-                cursor = line["id"]
-            if not page.get("has_more"):
-                return
+        said = (line(each) for each in folded(events) if is_wanted(each, containing))
+        lines = deque((each for each in said if each), limit) if limit else said
+        for text in filter(None, lines):
+            typer.echo(text)
 
 
 def jobs(
@@ -173,41 +175,45 @@ def jobs(
         (
             each["job_id"],
             each.get("kind"),
-            each["status"],
-            f"{each['progress']:.0%}" if each.get("progress") is not None else "",
+            f"{each['status']} {_share(each.get('progress'))}".rstrip(),
             short_time(each.get("started_at")),
             short_time(each.get("finished_at")),
         )
         for each in answer["jobs"]
     ]
-    columns = ("job", "kind", "status", "progress", "started", "finished")
-    print_table(columns, rows, "There are no such jobs.")
+    columns = ("job", "kind", "status", "started", "finished")
+    print_table(columns, rows, "There are no such jobs.", prose=columns[2:])
 
 
-def cancel(job: JobId) -> None:
+def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Cancel a job that has not ended."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/jobs/{quoted('job', job)}").json()
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
-def pause(job: JobId) -> None:
+def pause(job: JobId, as_json: AsJson = False) -> None:
     """Pause a job; a running one writes a checkpoint first and frees its place."""
-    _move(job, "pause")
+    _move(job, "pause", as_json)
 
 
-def resume(job: JobId) -> None:
+def resume(job: JobId, as_json: AsJson = False) -> None:
     """Let a paused job go on from its last checkpoint."""
-    _move(job, "resume")
+    _move(job, "resume", as_json)
 
 
-def _move(job: str, verb: str) -> None:
-    from academy.cli.output import connect
+def _move(job: str, verb: str, as_json: bool) -> None:
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.post(f"/jobs/{quoted('job', job)}/" + verb)
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
+
+
+def _share(progress: float | None) -> str:
+    """How far a job is; nothing where it does not tell, or where its status says it."""
+    return "" if progress is None or progress >= 1 else f"{progress:.0%}"

@@ -67,15 +67,21 @@ def list_keys(as_json: AsJson = False) -> None:
         )
         for each in answer["keys"]
     ]
-    print_table(("id", "name", "role", "made", ""), rows, "There are no keys.")
+    print_table(("id", "name", "role", "made", ""), rows, "There are no keys.", prose={"made"})
 
 
 @keys.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="A key's id.")]) -> None:
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="A key's id.")],
+    as_json: AsJson = False,
+) -> None:
     """Revoke a key at once."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_json
     from academy.wire.sending import quoted
 
     with connect() as client:
-        client.request("DELETE", f"/keys/{quoted('key', key_id)}")
-    typer.echo(f"{key_id} is revoked.")
+        answer = client.request("DELETE", f"/keys/{quoted('key', key_id)}").json()
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"{key_id} is revoked.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from academy.cli.arguments import AsJson
 from academy.errors import AcademyError
 from academy.settings import Settings
 
@@ -71,28 +72,30 @@ def up(
         stack.run(lambda ready: _announce(settings.home, ready, as_json))
 
 
-def down() -> None:
+def down(as_json: AsJson = False) -> None:
     """Stop what `academy up` started in this home, and wait until it is gone."""
     from academy.embedded.runfile import request_stop
 
     settings = Settings.from_env()
     run = request_stop(settings.home)
+    answer = {"home": str(settings.home), "stopped": run is not None, "pid": run and run.pid}
     if run is None:
-        typer.echo(f"Nothing runs in {settings.home}.")
+        typer.echo(json.dumps(answer) if as_json else f"Nothing runs in {settings.home}.")
         return
     from academy.host.processes import wait_until_gone
 
     began = time.monotonic()
     if not wait_until_gone(run.pid, _DOWN_SECONDS):
         raise DidNotStop(pid=run.pid, seconds=_DOWN_SECONDS)
-    typer.echo(f"Academy (process {run.pid}) stopped after {time.monotonic() - began:.1f} s.")
+    said = f"Academy (process {run.pid}) stopped after {time.monotonic() - began:.1f} s."
+    typer.echo(json.dumps(answer) if as_json else said)
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
     """Check what Academy needs on this machine, and say what to do about what is missing."""
-    from academy.cli.checkup import print_report
+    from academy.cli.doctor.checkup import print_report
 
     settings = Settings.from_env()
     if not print_report(settings, as_json=as_json):

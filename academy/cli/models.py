@@ -38,31 +38,32 @@ def adapters(
         for each in answer
     ]
     columns = ("", "adapter", "base model", "made", "path")
-    print_table(columns, rows, "There are no adapters yet.")
+    print_table(columns, rows, "There are no adapters yet.", prose={"made"})
 
 
 def activate(
     adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter's id.")],
     alias: Alias = "default",
+    as_json: AsJson = False,
 ) -> None:
     """Let an alias point at an adapter, without a restart."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
 
     with connect() as client:
         # Loading and probing an adapter on a busy CPU takes a while.
         answer = client.post(
             "/adapters/activate", {"adapter_id": adapter, "alias": alias}, timeout_seconds=120
         )
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
-def rollback(alias: Alias = "default") -> None:
+def rollback(alias: Alias = "default", as_json: AsJson = False) -> None:
     """Let an alias point at the base model again."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
 
     with connect() as client:
         answer = client.post("/adapters/deactivate", {"alias": alias}, timeout_seconds=120)
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 def chat(
@@ -78,6 +79,9 @@ def chat(
             min=0, max=2, help="0 is always the likeliest word; small models ramble at 1."
         ),
     ] = 0.2,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each answer as one JSON object a line.")
+    ] = False,
 ) -> None:
     """Talk to a model; without a question read one a line until the end of input."""
     from academy.cli.output import connect
@@ -86,24 +90,36 @@ def chat(
     options = {"max_tokens": max_tokens, "temperature": temperature}
     with connect() as client:
         if question is not None:
-            _answer(client, model, [*messages, {"role": "user", "content": question}], options)
+            messages.append({"role": "user", "content": question})
+            _answer(client, model, messages, options, as_json)
             return
         while line := _next_line():
             messages.append({"role": "user", "content": line})
-            said = _answer(client, model, messages, options)
+            said = _answer(client, model, messages, options, as_json)
             messages.append({"role": "assistant", "content": said})
 
 
 def _answer(
-    client: Client, model: str, messages: list[dict[str, str]], options: dict[str, Any]
+    client: Client,
+    model: str,
+    messages: list[dict[str, str]],
+    options: dict[str, Any],
+    as_json: bool,
 ) -> str:
+    from academy.cli.output import print_line
+
     pieces = []
     for piece in client.chat(model, messages, **options):
         pieces.append(piece)
-        typer.echo(piece, nl=False)
-        sys.stdout.flush()
-    typer.echo()
-    return "".join(pieces)
+        if not as_json:
+            typer.echo(piece, nl=False)
+            sys.stdout.flush()
+    said = "".join(pieces)
+    if as_json:
+        print_line({"model": model, "role": "assistant", "content": said})
+    else:
+        typer.echo()
+    return said
 
 
 def _next_line() -> str:

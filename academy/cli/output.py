@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import typer
 
+from academy.cli.times import local_time
 from academy.cli.values import GivenTwice, read_pairs
 from academy.client import Client
 from academy.embedded.home import client_of
 from academy.settings import Settings
-
-#: Programs that read a table want a row on one line.
-_PIPE_WIDTH = 400
 
 
 def connect() -> Client:
@@ -37,34 +37,53 @@ def request_body(more: Sequence[str] | None, **given: Any) -> dict[str, Any]:
 
 
 def print_json(answer: Any) -> None:
-    """The answer as it came, indented."""
+    """The answer as it came, indented: the one document on standard output."""
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+def print_line(answer: Any) -> None:
+    """The answer as one line of NDJSON, at once: for what goes on."""
+    typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+def print_message(answer: dict[str, Any], as_json: bool) -> None:
+    """What the server says in its `message`, or its whole answer as JSON."""
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(answer["message"])
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    empty: str,
+    prose: Collection[str] = (),
+) -> None:
     """A table of plain texts, or the sentence `empty` if there are no rows.
 
-    Only the last column is broken into lines: ids in the others are there to be copied.
+    Every column is kept whole, as ids, names and paths are there to be copied, but those named in
+    `prose`, which may be broken between words. In a pipe each row is one line.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from academy.cli.tables import laid_out
 
-    table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        is_last = index == len(columns) - 1
-        table.add_column(column, overflow="fold", no_wrap=not is_last)
-    for row in rows:
-        table.add_row(*("" if each is None else escape(str(each)) for each in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH)
-    if table.row_count:
-        console.print(table)
-    else:
+    found = list(rows)
+    if not found:
         typer.echo(empty)
+        return
+    for line in laid_out(columns, found, terminal_width(), prose, _heading):
+        typer.echo(line)
+
+
+def terminal_width() -> int | None:
+    """The cells of a line of the terminal; None where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def short_time(text: str | None) -> str:
-    """An ISO 8601 time to the second, without its zone (all times are UTC)."""
-    return (text or "")[:19].replace("T", " ")
+    """An ISO 8601 time to the minute, local and with its zone; empty for none."""
+    return local_time(text)
+
+
+def _heading(title: str, piece: str) -> str:
+    return piece if title else typer.style(piece, bold=True)

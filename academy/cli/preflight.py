@@ -17,6 +17,7 @@ def preflight(
 ) -> None:
     """Show a training's tokens, memory and time, and which worker could take it; queues nothing."""
     from academy.cli.output import connect, print_json, print_table, request_body
+    from academy.cli.times import clock
 
     body = request_body(more, dataset_id=dataset, base_model=base_model)
     with connect() as client:
@@ -38,13 +39,7 @@ def preflight(
         if kind["memory"] is not None:
             rows.append((f"{kind['device']}: memory", f"{kind['memory']['total'] / 2**30:.2f} GiB"))
         if kind["seconds"] is not None:
-            ends = f"{_clock(kind['seconds_low'])} to {_clock(kind['seconds_high'])}"
-            rows.append((f"{kind['device']}: time", f"{_clock(kind['seconds'])} ({ends})"))
+            ends = f"{clock(kind['seconds_low'])} to {clock(kind['seconds_high'])}"
+            rows.append((f"{kind['device']}: time", f"{clock(kind['seconds'])} ({ends})"))
         rows += [(f"{kind['device']}: why not", why) for why in kind["why_not"]]
-    print_table(("what", "value"), rows, "There is nothing to show.")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    print_table(("what", "value"), rows, "There is nothing to show.", prose={"what", "value"})

@@ -73,7 +73,7 @@ def add_schedule(
 
 @schedules.command("list")
 def list_schedules(as_json: AsJson = False) -> None:
-    """List the schedules with their next times (UTC) and what came of the latest ones."""
+    """List the schedules with their next times and what came of the latest ones."""
     from academy.cli.output import connect, print_json, print_table, short_time
 
     with connect() as client:
@@ -93,17 +93,30 @@ def list_schedules(as_json: AsJson = False) -> None:
         for each in answer["schedules"]
     ]
     columns = ("name", "kind", "when", "next", "last", "came of it")
-    print_table(columns, rows, "There are no schedules.")
+    print_table(columns, rows, "There are no schedules.", prose=columns[2:])
 
 
 @schedules.command("show")
-def show_schedule(name: Name) -> None:
-    """Show a schedule as JSON."""
-    from academy.cli.output import connect, print_json
+def show_schedule(name: Name, as_json: AsJson = False) -> None:
+    """Show a schedule: when it submits what, and what came of it."""
+    from academy.cli.output import connect, print_json, print_table, short_time
     from academy.wire.sending import quoted
 
     with connect() as client:
-        print_json(client.get(f"/schedules/{quoted('schedule', name)}"))
+        answer = client.get(f"/schedules/{quoted('schedule', name)}")
+    if as_json:
+        print_json(answer)
+        return
+    shown = {"every", "cron", "time_zone", "request", "last_outcome", "last_job_id"}
+    rows: list[tuple[str, Any]] = [("name", answer["name"]), ("when", _when(answer))]
+    for field, value in answer.items():
+        if field in shown or field == "name" or value is None or isinstance(value, dict):
+            continue
+        text = short_time(value) if field.endswith("_at") else value
+        rows.append((field.replace("_", " "), text))
+    rows += [(f"request: {field}", value) for field, value in answer["request"].items()]
+    rows.append(("came of it", _outcome(answer)))
+    print_table(("what", "value"), rows, "There is nothing to show.", prose={"value"})
 
 
 @schedules.command("set")
@@ -117,9 +130,10 @@ def set_schedule(
     only_if_new: Annotated[bool | None, typer.Option("--only-if-new/--always")] = None,
     more: More = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change what is given, keep the rest; --set changes single fields of the request."""
-    from academy.cli.output import connect, request_body
+    from academy.cli.output import connect, print_json, request_body
     from academy.wire.sending import quoted
 
     path = f"/schedules/{quoted('schedule', name)}"
@@ -138,18 +152,21 @@ def set_schedule(
             body |= {"every": _seconds_or_text(every), "cron": cron}
         body["request"] = body["request"] | request_body(more)
         answer = client.request("PUT", path, body=body).json()
-    typer.echo(_next(answer))
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(_next(answer))
 
 
 @schedules.command("remove")
-def remove_schedule(name: Name) -> None:
+def remove_schedule(name: Name, as_json: AsJson = False) -> None:
     """Delete a schedule; its jobs stay."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/schedules/{quoted('schedule', name)}").json()
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 def _seconds_or_text(every: str | None) -> Any:
@@ -166,7 +183,7 @@ def _when(schedule: dict[str, Any]) -> str:
 def _next(schedule: dict[str, Any]) -> str:
     from academy.cli.output import short_time
 
-    when = f"next at {short_time(schedule['next_at'])} UTC" if schedule["enabled"] else "disabled"
+    when = f"next at {short_time(schedule['next_at'])}" if schedule["enabled"] else "disabled"
     return f"{schedule['name']}: {_when(schedule)}, {when}"
 
 

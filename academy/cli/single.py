@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from enum import StrEnum
 from typing import Annotated, NoReturn
 
 import typer
 
+from academy.cli.arguments import AsJson, ErrorAsJson
 from academy.settings import Settings
 
 
@@ -16,7 +18,7 @@ class Queue(StrEnum):
     CURATION = "curation"
 
 
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database schema up to date, and make the first admin key."""
     from academy import logs
     from academy.access.keys import bootstrap_admin_key
@@ -29,11 +31,15 @@ def migrate() -> None:
         settings = settings.changed(database_url=url)
     logs.setup("migrate", settings.log_level)
     state = upgrade(settings.postgres.url)
-    typer.echo(f"The schema is at revision {state.current}.")
-    typer.echo(f"The admin key lies in {bootstrap_admin_key(settings)}.")
+    key = bootstrap_admin_key(settings)
+    if as_json:
+        typer.echo(json.dumps({"revision": state.current, "admin_key": str(key)}))
+    else:
+        typer.echo(f"The schema is at revision {state.current}.")
+        typer.echo(f"The admin key lies in {key}.")
 
 
-def api() -> None:
+def api(as_json: ErrorAsJson = False) -> None:
     """Serve the HTTP API, the dashboard and the gateway."""
     _become(_with_servers(Settings.from_env()), "academy.api")
 
@@ -49,6 +55,7 @@ def worker(
             "than GPUs deal them out.",
         ),
     ] = None,
+    as_json: ErrorAsJson = False,
 ) -> None:
     """Work on one queue: curation on CPUs, training on GPUs. Ends by SIGTERM or when drained."""
     settings = _with_servers(Settings.from_env())
@@ -71,7 +78,7 @@ def worker(
             processes.stop()
 
 
-def keeper() -> None:
+def keeper(as_json: ErrorAsJson = False) -> None:
     """Publish hints, end dead leases, run the schedule. Run as many as you like."""
     _become(_with_servers(Settings.from_env()), "workers.keeper")
 
@@ -82,6 +89,7 @@ def runtime(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8100,
+    as_json: ErrorAsJson = False,
 ) -> None:
     """Serve one base model and its adapters over OpenAI's chat API."""
     from academy.basemodels import folders

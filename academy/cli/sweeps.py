@@ -81,7 +81,8 @@ def show_sweep(sweep_id: SweepId, as_json: AsJson = False) -> None:
         )
         for each in trials
     ]
-    print_table(("trial", "job", "status", "loss", "values"), rows, "There are no trials.")
+    columns = ("trial", "job", "status", "loss", "values")
+    print_table(columns, rows, "There are no trials.", prose={"values"})
     if answer["note"]:
         typer.echo(answer["note"])
 
@@ -107,18 +108,18 @@ def list_sweeps(as_json: AsJson = False) -> None:
         for each in answer["sweeps"]
     ]
     columns = ("sweep", "status", "method", "created", "ended because")
-    print_table(columns, rows, "There are no sweeps.")
+    print_table(columns, rows, "There are no sweeps.", prose=columns[3:])
 
 
 @sweep.command("cancel")
-def cancel_sweep(sweep_id: SweepId) -> None:
+def cancel_sweep(sweep_id: SweepId, as_json: AsJson = False) -> None:
     """Cancel a sweep and all of its trials that are not over."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.request("DELETE", f"/train/sweep/{quoted('sweep', sweep_id)}").json()
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 def _knobs(texts: list[str]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from academy.cli.arguments import AsJson
 
 
 def workers(as_json: AsJson = False) -> None:
-    """List the live workers: last seen (UTC), current job, devices, their load, and obstacles."""
-    from academy.cli.output import connect, print_json, print_table, short_time
+    """List the live workers: last seen, current job, devices, their load, and obstacles."""
+    from academy.cli.output import connect, print_json, print_table
+    from academy.cli.times import local_time
 
     with connect() as client:
         answer = client.get("/workers")
@@ -24,13 +25,14 @@ def workers(as_json: AsJson = False) -> None:
             each["queue"],
             each["state"],
             each["job_id"] or "",
-            short_time(each["last_seen_at"]),
+            local_time(each["last_seen_at"], seconds=True),
             ", ".join(_device(gpu) for gpu in each["gpus"]),
         )
         for each in answer["workers"]
     ]
     columns = ("worker", "queue", "state", "job", "last seen", "devices")
-    print_table(columns, rows, "No worker was heard of lately; start one with `academy worker`.")
+    empty = "No worker was heard of lately; start one with `academy worker`."
+    print_table(columns, rows, empty, prose=columns[4:])
     for each in answer["workers"]:
         if each["obstacle"]:
             typer.echo(f"{each['id']} takes no jobs: {each['obstacle']}")
@@ -40,14 +42,15 @@ def drain(
     worker: Annotated[
         str, typer.Argument(metavar="WORKER", help="An id, as `academy workers` shows.")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Ask a worker to checkpoint its job, hand it back and stop; needs an admin key."""
-    from academy.cli.output import connect
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.post(f"/workers/{quoted('worker', worker)}/drain")
-    typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 def shares(

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import psycopg
 
 from academy.embedded.account import own, server_account
 from academy.embedded.program import (
@@ -34,7 +34,8 @@ from academy.host.processes import Account
 
 _START_SECONDS = 60.0
 _LEFTOVER_SECONDS = 20.0
-_PROBE_SECONDS = 5
+#: The question whether it speaks TLS, which it answers to anybody ("SSLRequest" in its manual).
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class WrongDataVersion(AcademyError):
@@ -86,14 +87,12 @@ class EmbeddedPostgres:
 
     def responds(self) -> bool:
         """Whether it says anything to a client that connects, within some seconds."""
-        url = _url((self.folder / "password").read_text().strip(), self.port)
         try:
-            psycopg.connect(url, connect_timeout=_PROBE_SECONDS).close()
-        except psycopg.errors.ConnectionTimeout:
+            with socket.create_connection((LOOPBACK, self.port), timeout=5) as connection:
+                connection.sendall(_SSL_REQUEST)
+                return bool(connection.recv(1))
+        except OSError:
             return False
-        except psycopg.Error:
-            return True  # it refuses: it starts, stops or has too many clients; or it is gone
-        return True
 
     def kill(self) -> None:
         """End it at once with all its processes, also those that were stopped."""

@@ -29,7 +29,7 @@ class ServerFailed(AcademyError):
     {tail}"""
 
     code = "embedded_server_failed"
-    next_step = "Read the log; `academy doctor` checks disk, memory and ports."
+    next_step = "Read the log; `academy doctor` checks disk and memory."
 
 
 class PortTaken(AcademyError):

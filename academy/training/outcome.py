@@ -26,7 +26,7 @@ def failure_of(ended: Ended, error: dict[str, Any] | None, last_lines: Sequence[
         return Failure(
             _code(error.get("code"), exit_status),
             str(error.get("message") or tail),
-            str(error.get("next_step") or "Look into the job's log."),
+            str(error.get("next_step") or "Look into its log (`academy logs JOB`)."),
         )
     if ended.out_of_memory:
         return Failure(
@@ -51,7 +51,7 @@ def failure_of(ended: Ended, error: dict[str, Any] | None, last_lines: Sequence[
     return Failure(
         FailureCode.TRAINER_CRASHED,
         f"The trainer ended with status {exit_status} and no result. Its last lines: {tail}",
-        "Look into the job's log; the last lines name the cause.",
+        "Look into its log (`academy logs JOB`); the last lines name the cause.",
     )
 
 

@@ -171,7 +171,7 @@ def _of_anything(error: Exception) -> Response:
         AcademyError.status,
         AcademyError.code,
         "The server met an error that nobody foresaw.",
-        next_step="Look into the server's log for the request id.",
+        next_step=AcademyError.next_step,
     )
 
 

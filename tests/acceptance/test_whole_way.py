@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from websockets.sync.client import connect
 
-from academy.client import read_events
+from academy.wire.sse_reading import read_events
 from tests.acceptance.answers import answered
 
 RECIPE = {

@@ -59,7 +59,7 @@ APIS = (
 #: What the command `academy` imports for one or another of its words.
 COMMANDS = (
     "academy.cli.app",
-    "academy.cli.checks",
+    "academy.cli.doctor.checks",
     "academy.cli.preflight",
     "academy.cli.sweeps",
     "academy.client",

@@ -30,10 +30,12 @@ def test_schedules_are_added_changed_listed_and_removed(run: Run) -> None:
     changed = run("schedules", "set", "nightly", "--every", "6h", "--set", "lora_rank=8")
     assert "every 21600 s" in changed
     run("schedules", "set", "nightly", "--only-if-new")
-    shown = json.loads(run("schedules", "show", "nightly"))
+    shown = json.loads(run("schedules", "show", "nightly", "--json"))
     assert shown["request"] == {"seed": 7, "lora_rank": 8} and shown["cron"] is None
     assert (shown["only_if_new"], shown["overlap"]) == (True, "allow")
-    assert json.loads(run("schedules", "show", "soon"))["overlap"] == "skip"
+    assert json.loads(run("schedules", "show", "soon", "--json"))["overlap"] == "skip"
+    told = run("schedules", "show", "nightly")
+    assert "every 21600 s" in told and "request: lora_rank" in told and "{" not in told
     assert "disabled" in run("schedules", "set", "nightly", "--disable")
     assert "deleted" in run("schedules", "remove", "nightly")
     with pytest.raises(AcademyError, match="cron"):
@@ -106,7 +108,7 @@ def test_an_id_that_looks_like_a_path_touches_nothing_else(run: Run) -> None:
         with pytest.raises(AcademyError) as refused:
             run("cancel", word)
         assert str(refused.value) == f"There is no job {word!r}."
-    assert json.loads(run("schedules", "show", "ok"))["enabled"] is True
+    assert json.loads(run("schedules", "show", "ok", "--json"))["enabled"] is True
 
 
 def test_a_file_of_lessons_may_hold_any_character_that_ends_a_line_elsewhere(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from academy.cli.checkup import examine
-from academy.cli.findings import Finding, State
+from academy.cli.doctor.checkup import examine
+from academy.cli.doctor.findings import Finding, State
 from academy.settings import Settings
 from academy.training.launchers.errors import DockerUnavailable, ImageMissing
 from tests.integration.launchers.trainings import IMAGE

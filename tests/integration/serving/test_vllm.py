@@ -11,7 +11,8 @@ import httpx
 import openai
 import pytest
 
-from academy.cli.checks import State, check_model_servers
+from academy.cli.doctor.checks import check_model_servers
+from academy.cli.doctor.findings import State
 from academy.settings import Settings
 from tests.integration.serving.conftest import KEY, Vllm
 from tests.waiting import until
@@ -91,11 +92,13 @@ def test_a_swap_moves_chats_to_the_adapter_and_a_rollback_moves_them_back(
         ("http://127.0.0.1:9", "embedded", "unreachable"),
         (vllm.url, "vllm", "ready"),
     ]
-    assert check_model_servers(settings).state is State.MISSING, "the first one is away"
-    found = check_model_servers(settings.changed(runtime_url=(f"vllm+{vllm.url}",)))
-    assert (found.state, found.todo) == (State.OK, "")
+    away, ready = check_model_servers(settings)
+    assert (away.name, away.state) == ("model server http://127.0.0.1:9", State.MISSING)
+    assert (ready.name, ready.state) == (f"model server {vllm.url}", State.OK)
+    assert (ready.detail, ready.todo) == ("vllm, ready", "")
     other = settings.changed(runtime_url=(f"vllm+{vllm.url}",), base_model="smollm2")
-    assert f"serves tiny, {adapter}, not smollm2" in check_model_servers(other).detail
+    (found,) = check_model_servers(other)
+    assert f"serves tiny, {adapter}, not smollm2" in found.detail
 
 
 def test_after_a_restart_many_chats_bring_the_adapter_back_and_none_is_lost(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import academy.client
 from academy.client import ApiError, Client
 from academy.embedded.home import NoKey, address_of, key_of_home
 from academy.errors import NotFound, Unavailable
@@ -34,6 +35,7 @@ def serve() -> Iterator[Callable[[Reply], str]]:
                 status, body = reply(self)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                self.send_header("Location", "/api/v1/academy/result")
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -80,6 +82,62 @@ def test_a_stream_that_breaks_is_taken_up_where_it_broke(serve: Callable[[Reply]
     assert asked == [None, "1-2", "1-2", "1-2"]
     assert events[-1].data["status"] == "finished"
     assert sum(each.type == "reconnecting" for each in events) == 1
+
+
+def test_a_history_ends_with_the_last_event_that_there_is(serve: Callable[[Reply], str]) -> None:
+    hello = 'data: {"type": "connected"}\n\n'
+
+    def reply(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        if request.path.endswith("/status"):
+            return 200, json.dumps({"last_event_id": "1-2"})
+        return 200, hello + event(1, message="a") + event(2, message="b") + event(3, message="c")
+
+    with Client(serve(reply), "k") as client:
+        assert [each.id for each in client.history("job")] == ["1-1", "1-2"]
+        assert list(client.history("job", "1-2")) == []
+        for bad in ("1-x", "x", "-1", "1-" + "9" * 30, "1-²"):
+            with pytest.raises(NotFound, match="no event"):
+                list(client.history("job", bad))
+
+
+def test_a_job_that_said_nothing_has_no_history(serve: Callable[[Reply], str]) -> None:
+    with Client(serve(lambda request: (200, '{"last_event_id": null}')), "k") as client:
+        assert list(client.history("job")) == []
+
+
+def test_an_event_that_is_named_and_never_sent_is_not_waited_for_forever(
+    serve: Callable[[Reply], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(academy.client, "_SILENT_SECONDS", 0.0)
+
+    def reply(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        if request.path.endswith("/status"):
+            return 200, json.dumps({"last_event_id": "1-9"})
+        return 200, event(1, message="a") + ": ping\n\n: ping\n\n"
+
+    with (
+        Client(serve(reply), "k") as client,
+        pytest.raises(Unavailable, match="its event 1-9 is not sent"),
+    ):
+        list(client.history("job"))
+
+
+def test_who_waits_for_a_dataset_can_be_told_its_job_at_once(serve: Callable[[Reply], str]) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def reply(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        asked.append((request.path.rpartition("/")[2], request.headers.get("Prefer")))
+        if request.path.endswith("/dataset"):
+            return 202, json.dumps({"job_id": "curation_1"})
+        if request.path.endswith("/status"):
+            return 200, json.dumps({"status": "finished"})
+        return 200, json.dumps({"dataset_id": "d"})
+
+    queued: list[str] = []
+    with Client(serve(reply), "k") as client:
+        assert client.curate({}, on_queued=queued.append) == {"dataset_id": "d"}
+    assert queued == ["curation_1"]
+    assert asked == [("dataset", "wait=1"), ("status", None), ("result", None)]
 
 
 def test_a_job_that_does_not_exist_is_not_asked_for_twice(serve: Callable[[Reply], str]) -> None:

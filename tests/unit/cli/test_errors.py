@@ -140,3 +140,19 @@ def test_no_process_runs_where_academy_is_switched_off(
     assert "Academy is switched off" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "admin.key").exists()
+
+
+def test_a_command_line_that_cannot_be_read_is_told_in_two_lines_with_its_path_whole(
+    academy: Academy, tmp_path: Path
+) -> None:
+    path = tmp_path / ("x" * 90 + ".jsonl")
+    done = academy("lessons", "import", str(path), COLUMNS="40")
+    said, next_step = done.stderr.splitlines()
+    assert done.returncode == 2 and said.startswith("academy: ") and str(path) in said
+    assert next_step == "Run `academy lessons import --help` for what it takes."
+
+
+def test_without_a_command_there_is_help_and_status_2(academy: Academy) -> None:
+    done = academy()
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "Usage: academy" in done.stdout

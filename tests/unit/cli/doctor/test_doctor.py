@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from academy.cli import checkup
-from academy.cli.checks import CHECKS
-from academy.cli.findings import Finding, State
-from academy.cli.variables import doubts_about
+from academy.cli.doctor import checkup
+from academy.cli.doctor.checks import CHECKS
+from academy.cli.doctor.findings import Check, Finding, State
+from academy.cli.doctor.variables import doubts_about
 from academy.settings import Settings
 from tests.warm.python import WarmPython
 
@@ -30,6 +31,14 @@ def doctor(warm_commands: WarmPython, tmp_path: Path) -> Doctor:
     return run
 
 
+def needed(name: str, look: Callable[[Settings], Finding]) -> Check:
+    return Check(name, lambda settings: (look(settings),), lambda settings: True)
+
+
+def optional(name: str, look: Callable[[Settings], Finding]) -> Check:
+    return Check(name, lambda settings: (look(settings),), lambda settings: False)
+
+
 def by_name(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
     return {each["name"]: each for each in json.loads(done.stdout)["checks"]}
 
@@ -40,7 +49,9 @@ def test_a_fresh_machine_is_healthy_and_nothing_is_left_behind(
     done = doctor(ACADEMY_MODELS=str(tmp_path / "models"))
     found = by_name(done)
     assert done.returncode == 0, done.stdout
-    assert list(found) == [name for name, _ in CHECKS]
+    *names, servers = [each.name for each in CHECKS]
+    assert list(found) == [*names, "model server http://127.0.0.1:8100"]
+    assert servers == "model servers"
     assert "PostgreSQL" in found["PostgreSQL"]["detail"]
     assert found["model cache"]["state"] == "missing"
     assert str(tmp_path / "models") in found["model cache"]["detail"]
@@ -91,11 +102,13 @@ def test_a_check_that_hangs_is_a_finding_after_its_time(
     def fail(settings: Settings) -> Finding:
         raise OSError("no such thing")
 
-    monkeypatch.setattr(checkup, "CHECKS", (("slow", hang), ("failing", fail)))
+    checks = (needed("slow", hang), optional("failing", fail))
+    monkeypatch.setattr(checkup, "CHECKS", checks)
     slow, failing = checkup.examine(Settings.from_env({}), timeout_seconds=0.2)
     release.set()
     assert (slow.state, slow.detail) == (State.BROKEN, "no answer within 0.2 s")
     assert failing.detail == "OSError: no such thing"
+    assert (slow.necessary, failing.necessary) == (True, False)
 
 
 def test_a_misspelt_setting_is_named_with_the_nearest_one(doctor: Doctor, tmp_path: Path) -> None:
@@ -149,14 +162,58 @@ def test_the_table_in_a_pipe_has_every_row_on_one_line(
 ) -> None:
     sentence = "a word and " * 90 + "the end"
     look = Finding("settings", State.BROKEN, sentence, "Correct it.", necessary=True)
-    monkeypatch.setattr(checkup, "CHECKS", (("settings", lambda settings: look),))
+    monkeypatch.setattr(checkup, "CHECKS", (needed("settings", lambda settings: look),))
     assert not checkup.print_report(Settings.from_env({}), as_json=False)
     _, row, said = capsys.readouterr().out.splitlines()
     assert row.split() == f"settings broken {sentence} Correct it.".split()
-    assert said.startswith("Something that Academy needs")
+    assert said == "Something that Academy needs is not in order: settings."
 
 
 def test_what_is_switched_off_is_said(doctor: Doctor) -> None:
     found = by_name(doctor(ENABLE_ACADEMY="false", ENABLE_GPU="false"))
     assert found["settings"]["detail"].startswith("Academy is switched off")
     assert "ACADEMY_ENABLE_GPU is false" in found["GPU and driver"]["detail"]
+
+
+def test_each_model_server_has_a_row_with_its_kind_and_state(
+    doctor: Doctor, free_port: int
+) -> None:
+    here, there = f"http://127.0.0.1:{free_port}", "http://127.0.0.1:9"
+    done = doctor(ACADEMY_RUNTIME_URL=f"{here},vllm+{there}")
+    found = by_name(done)
+    assert done.returncode == 0, "a model server is optional"
+    first, second = (found[f"model server {url}"] for url in (here, there))
+    assert first["detail"].startswith("embedded, unreachable")
+    assert second["detail"].startswith("vllm, unreachable")
+    assert first["state"] == second["state"] == "missing"
+    assert "ACADEMY_RUNTIME_URL" in first["todo"]
+
+
+def test_an_address_that_no_process_starts_with_makes_it_fail(doctor: Doctor) -> None:
+    done = doctor(ACADEMY_RUNTIME_URL="nonsense")
+    assert done.returncode == 1
+    assert "'nonsense'" in by_name(done)["model servers"]["detail"]
+
+
+def test_optional_things_are_called_so_and_the_verdict_is_good(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Finding("GPU", State.BROKEN, "no answer", "Restart it.")
+    disk = Finding("disk", State.OK, "5 GiB", necessary=True)
+    checks = (optional("GPU", lambda settings: gpu), needed("disk", lambda settings: disk))
+    monkeypatch.setattr(checkup, "CHECKS", checks)
+    assert checkup.print_report(Settings.from_env({}), as_json=False)
+    _, first, second, verdict, rest = capsys.readouterr().out.splitlines()
+    assert "broken (optional)" in first and "optional" not in second
+    assert verdict == "Everything that Academy needs is in order."
+    assert rest == "Optional, and not in order: GPU."
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_on_a_terminal_each_check_is_a_block_that_fits(width: int) -> None:
+    path = "/srv/" + "a" * 90
+    found = Finding("disk", State.BROKEN, f"no\nroom in {path}", "word " * 30, necessary=True)
+    lines = [re.sub(r"\x1b\[\d+m", "", each) for each in checkup.report([found], width)]
+    assert lines[0] == "disk: broken" and f"    {path}" in lines
+    assert " ".join(lines).split()[2:5] == ["no", "room", "in"]
+    assert max(len(line) for line in lines[:-1] if path not in line) <= width

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 
-from academy.cli.findings import Finding, State
+from academy.cli.doctor.findings import Finding, State
 from academy.settings import Settings, places
 from academy.settings.rules import PREFIX
 

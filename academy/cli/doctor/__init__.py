@@ -1,0 +1,1 @@
+"""`academy doctor`: what Academy needs on this machine, what is optional, and what is missing."""
