@@ -143,6 +143,14 @@ class Forbidden(AcademyError):
     next_step = "Use a key with that role, or ask an admin to make one."
 
 
+class StorageFull(AcademyError):
+    """{what} has no room to write: {why}."""
+
+    code = "storage"
+    status = 507
+    next_step = "Free some space (`academy doctor` shows how much there is) and send it again."
+
+
 class Unavailable(AcademyError):
     """{what} cannot be reached: {why}."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from academy.embedded.children import Change, Child, Program
 from academy.embedded.program import limit_log
 from academy.errors import AcademyError
 from academy.host.processes import signal_group
+
+logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS = 0.1
@@ -139,7 +142,10 @@ class ProcessSet:
         if time.monotonic() > self._next_log_check:
             self._next_log_check = time.monotonic() + _LOG_CHECK_SECONDS
             for log in {*self.other_logs, *(child.program.log for child in self.children)}:
-                limit_log(log)
+                try:
+                    limit_log(log)
+                except OSError as error:  # such as a full disk: there is no room for the copy
+                    logger.error("A log was not cut.", extra={"log": str(log), "why": str(error)})
         return [child.program.name for child, change in changes if change is Change.RESTARTED]
 
     def watch(self, each_time: Callable[[list[str]], None] = lambda restarted: None) -> None:

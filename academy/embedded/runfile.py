@@ -45,8 +45,11 @@ def home_lock(home: Path) -> FileLock:
 def write_run(home: Path, run: Run) -> None:
     """Replace ``run.json`` in one step, so that readers never see half of one."""
     half = home / f"run.json.{os.getpid()}"
-    half.write_text(json.dumps(dataclasses.asdict(run), indent=2) + "\n")
-    half.replace(home / "run.json")
+    try:
+        half.write_text(json.dumps(dataclasses.asdict(run), indent=2) + "\n")
+        half.replace(home / "run.json")
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def remove_run(home: Path) -> None:

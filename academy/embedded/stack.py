@@ -52,6 +52,8 @@ from academy.settings import Settings
 logger = logging.getLogger(__name__)
 
 _READY_SECONDS = 180.0
+#: The pause before a server is tried again that could not start.
+_PAUSE_SECONDS = 5.0
 #: So many restarts are kept, the latest ones.
 _RESTARTS = 20
 
@@ -105,6 +107,7 @@ class Stack:
         self._skipped: list[str] = []
         self._watchdog = Watchdog()
         self._restarts: list[Restart] = []
+        self._next_try = 0.0
         self._killed: set[str] = set()  # children that hung, until they are started again
 
     def run(self, on_ready: Callable[[Ready], None]) -> None:
@@ -267,11 +270,18 @@ class Stack:
             if server.process is not None and server.process.poll() is not None:
                 self._tell(name, f"died (status {server.process.returncode})")
                 self._start_again(server)
+            elif server.process is None and time.monotonic() > self._next_try:
+                self._start_again(server)
 
     def _start_again(self, server: Server) -> None:
+        """Start a server on its port. One that cannot start, as on a full disk, is tried later."""
         server.asked_port = server.port
         server.stop()
-        server.start()
+        try:
+            server.start()
+        except (AcademyError, OSError) as error:
+            self.say(f"{error}\nIt is tried again in {_PAUSE_SECONDS:g} s.")
+            self._next_try = time.monotonic() + _PAUSE_SECONDS
         self._note("ready")
 
     def _tell(self, name: str, why: str) -> None:
@@ -310,7 +320,12 @@ class Stack:
             children=pids,
             restarts=[dataclasses.asdict(each) for each in self._restarts],
         )
-        write_run(self.settings.home, run)
+        try:
+            write_run(self.settings.home, run)
+        except OSError as error:  # such as a full disk, which must not stop what still runs
+            if state == "starting":
+                raise
+            logger.error("The run file is not up to date.", extra={"why": str(error)})
 
     @property
     def _url(self) -> str:

@@ -6,7 +6,6 @@ Postgres is away, then the status as an event; the writer of the events archives
 
 from __future__ import annotations
 
-import errno
 import logging
 import random
 import threading
@@ -21,6 +20,7 @@ from academy.errors import AcademyError, StaleFence
 from academy.events.closing import failure_of
 from academy.events.emitter import Emitter
 from academy.events.sender import EventSender
+from academy.host.disks import NO_ROOM
 from academy.jobs.lease import Hold, Stop
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
@@ -234,7 +234,7 @@ def failure_from(error: Exception) -> Failure:
         known = error.code in set(FailureCode)
         code = FailureCode(error.code) if known else FailureCode.INTERNAL
         return Failure(code, str(error), error.next_step)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return Failure(
             FailureCode.STORAGE,
             f"{error.filename or 'A file'} could not be written: {error.strerror}.",

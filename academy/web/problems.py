@@ -8,6 +8,7 @@ to the log and never into an answer.
 from __future__ import annotations
 
 import logging
+import os
 from http import HTTPStatus
 from typing import Any
 
@@ -19,11 +20,13 @@ from werkzeug.routing import WebsocketMismatch
 from academy.errors import (
     MOST_SENT_CHARACTERS,
     AcademyError,
+    StorageFull,
     Unavailable,
     shortened,
     shown,
 )
-from academy.store.outage import is_outage
+from academy.host.disks import NO_ROOM
+from academy.store.outage import is_full, is_outage
 from academy.wire.openai_error import error_object
 
 logger = logging.getLogger(__name__)
@@ -155,6 +158,8 @@ def _of_http(error: HTTPException) -> Response:
 
 def _of_anything(error: Exception) -> Response:
     """The answer for what nobody foresaw: the log gets all, the client the request's id."""
+    if (full := _full(error)) is not None:
+        return of_academy(full)
     if is_outage(error):
         logger.warning(
             "PostgreSQL cannot be reached: %s", error, extra={"request_id": _request_id()}
@@ -173,6 +178,23 @@ def _of_anything(error: Exception) -> Response:
         "The server met an error that nobody foresaw.",
         next_step=AcademyError.next_step,
     )
+
+
+def _full(error: Exception) -> StorageFull | None:
+    """What to tell if the error says that there is no room to write.
+
+    The log has the rest; the name of a file is nobody else's business.
+    """
+    if is_full(error):
+        logger.warning("PostgreSQL has no room to write: %s", error)
+        return StorageFull(what="The database", why="its disk is full")
+    if isinstance(error, redis.ResponseError) and str(error).startswith("MISCONF"):
+        logger.warning("Redis has no room to write: %s", error)
+        return StorageFull(what="Redis", why="its disk is full")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        logger.warning("A file cannot be written: %s", error)
+        return StorageFull(what="The server", why=os.strerror(error.errno).lower())
+    return None
 
 
 def code_of(status: int) -> str:

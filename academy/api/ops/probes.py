@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -14,6 +15,7 @@ from pydantic import Field
 from academy.access.keys import Role
 from academy.api.ops.keepers import is_late
 from academy.api.ops.surroundings import Surroundings
+from academy.host.disks import FULL_BYTES, free_bytes
 from academy.store.engine import StoreError
 from academy.store.jobs import keepers
 from academy.store.schema import KindsMissing, SchemaMismatch, require_in_order
@@ -37,7 +39,7 @@ class Alive(Shown):
 class Ready(Shown):
     """Whether each thing that requests need is there."""
 
-    ready: bool = Field(description="whether PostgreSQL, its schema and Redis are in order")
+    ready: bool = Field(description="whether PostgreSQL, its schema, Redis and disks are in order")
     checks: dict[str, str] = Field(
         description="'ok' or what is wrong, also of what works in the background: 'keeper', "
         "'runtime' and, under `academy up`, 'processes'"
@@ -56,8 +58,8 @@ def healthz() -> dict[str, Any]:
 @allows(None)
 @blueprint.output(Ready)
 def readyz() -> Response:
-    """Whether PostgreSQL, its schema and Redis are in order; 503 if one is not."""
-    checks = {**_database(state()), "redis": _redis(state())}
+    """Whether PostgreSQL, its schema, Redis and the disk are in order; 503 if one is not."""
+    checks = {**_database(state()), "redis": _redis(state()), "storage": _storage(state())}
     ready = all(each == "ok" for each in checks.values())
     checks |= {"keeper": _keeper(state()) if ready else "unknown", **_around(state())}
     answer = jsonify({"ready": ready, "checks": checks})
@@ -90,6 +92,15 @@ def _redis(current: State) -> str:
     except redis.RedisError as error:
         return f"away ({type(error).__name__})"
     return "ok"
+
+
+def _storage(current: State) -> str:
+    settings = current.settings
+    places = [settings.home]
+    if "://" not in settings.artifacts_url:
+        places.append(Path(settings.artifacts_url))
+    free = min(free_bytes(each.absolute()) for each in places)
+    return "ok" if free >= FULL_BYTES else f"full ({free >> 10} KiB free)"
 
 
 def _keeper(current: State) -> str:

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from academy.cli.doctor.findings import Finding, State
+from academy.host.disks import FULL_BYTES, free_bytes
 from academy.settings import Settings
 
 _GIB = 1 << 30
@@ -22,11 +23,16 @@ def check_python(settings: Settings) -> Finding:
 
 
 def check_disk(settings: Settings) -> Finding:
-    place = nearest_folder(settings.home)
-    free = shutil.disk_usage(place).free
+    places = [settings.home]
+    if "://" not in settings.artifacts_url:
+        places.append(Path(settings.artifacts_url))
+    place = min((nearest_folder(each) for each in places), key=free_bytes)
+    free = free_bytes(place)
     detail = f"{free / _GIB:.1f} GiB free in {place}"
     if free >= _DISK_BYTES:
         return Finding("disk", State.OK, detail, necessary=True)
+    if free < FULL_BYTES:
+        detail = f"full: {detail}"
     todo = f"Free at least {_DISK_BYTES // _GIB} GiB, or set ACADEMY_HOME to a larger disk."
     return Finding("disk", State.BROKEN, detail, todo, necessary=True)
 

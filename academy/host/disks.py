@@ -1,0 +1,19 @@
+"""Disks: how an error says that one takes nothing any more, and how much room one has."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+#: What an `OSError` says of a disk that is full, or read only, and of one's share of it.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+#: With less than this, writing fails now or soon.
+FULL_BYTES = 16 << 20
+
+
+def free_bytes(path: Path) -> int:
+    """The room for files at `path`, or at the nearest folder above it that is there."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
