@@ -32,7 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 
 #: The codes of what the web server itself finds wrong, spelled as our own errors of that kind.
 #: Other statuses have HTTP's words, of which some differ from one release of Python to the next.
-_HTTP_CODES = {
+HTTP_CODES = {
     400: "invalid_request",
     413: "body_too_large",
     416: "range_not_satisfiable",
@@ -124,7 +124,7 @@ def _of_http(error: HTTPException) -> Response:
     """The answer for what Werkzeug and Flask found wrong."""
     status = error.code or 500
     detail = f"{error.description}"
-    code = _HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
+    code = HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
     if status in {301, 302, 307, 308}:
         return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
