@@ -96,7 +96,7 @@ function complain(form, error) {
   const fields = error.errors.map((each) => {
     const input = form.elements.namedItem((each.pointer ?? "").slice(1));
     if (!isField(input)) return null;
-    mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail);
+    mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail, "en");
     return input;
   });
   const first = fields.find((each) => each !== null);
@@ -106,10 +106,12 @@ function complain(form, error) {
 /**
  * @param {Field} input
  * @param {string} text
+ * @param {string} language  of the text, where it is not the page's
  */
-function mark(input, text) {
+function mark(input, text, language = document.documentElement.lang) {
   input.setAttribute("aria-invalid", "true");
   show(byId(`${input.id}-error`), text);
+  byId(`${input.id}-error`).lang = language;
 }
 
 /** @param {Field} input */

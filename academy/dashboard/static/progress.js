@@ -32,8 +32,9 @@ export function takeJob(job) {
   // An answer that was on its way while the job's end was told.
   if (before !== undefined && OVER.has(before.status) && !OVER.has(job.status)) return;
   const after = { status: job.status, code: job.failure?.code ?? null, attempt: job.attempt, share: job.progress, left: job };
-  const isOlder = before !== undefined && !OVER.has(job.status) && isBefore(after, before);
-  known.set(job.job_id, isOlder ? { ...before, status: job.status } : after);
+  // The row is written now and then, so the job's events may have told more of its work.
+  const isOlder = before !== undefined && job.status !== "finished" && isBefore(after, before);
+  known.set(job.job_id, isOlder ? { ...before, status: after.status, code: after.code } : after);
   paint(job.job_id);
 }
 
@@ -46,7 +47,7 @@ export function takeJob(job) {
  */
 export function takeFigures(jobId, attempt, share, left) {
   const before = known.get(jobId);
-  if (before === undefined || OVER.has(before.status)) return;
+  if (before === undefined || before.status === "finished") return;
   const after = { ...before, attempt, share, left };
   if (isBefore(after, before)) return;
   known.set(jobId, after);
@@ -92,9 +93,9 @@ export function timeLeftOf(jobId) {
  */
 export function estimate(seconds, low, high) {
   if (seconds === null || seconds === undefined) return "–";
-  const likely = t("estimate", { duration: duration(seconds) });
+  const likely = t("estimate", { duration: duration(Math.ceil(seconds)) });
   if (typeof low !== "number" || typeof high !== "number") return likely;
-  return `${likely} (${t("estimate.interval", { low: duration(low), high: duration(high) })})`;
+  return `${likely} (${t("estimate.interval", { low: duration(Math.floor(low)), high: duration(Math.ceil(high)) })})`;
 }
 
 /**
@@ -164,8 +165,9 @@ function barOf(look, share) {
  */
 function wordsOf(look, share) {
   if (share === null) return OVER.has(look) || look === "timed_out" ? t("progress.unknown") : "–";
-  if (look === "running" || look === "finished") return percent(share);
-  return t(`progress.${look}`, { percent: percent(share) });
+  // What is not done is never called 100 %, unless the job itself says that nothing is left.
+  const done = percent(Math.floor(share * 100 + 1e-9) / 100);
+  return look === "running" || look === "finished" ? done : t(`progress.${look}`, { percent: done });
 }
 
 /** @param {Standing} found */

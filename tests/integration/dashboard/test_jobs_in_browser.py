@@ -153,11 +153,12 @@ def test_a_job_that_does_not_exist_is_told_and_not_asked_for_again(
 
 
 def test_a_job_that_did_not_get_to_its_end_has_a_bar_of_its_own_and_says_how_far_it_came(
-    page: Page, enter, sessions: Sessions
+    page: Page, enter, settings: Settings, sessions: Sessions
 ) -> None:
     wanted = {
         ended(sessions, FailureCode.DIVERGED, 0.4): ("failed", "failed at 40%", "failed"),
         ended(sessions, FailureCode.INTERNAL, 1.0): ("failed", "failed at 100%", "failed"),
+        ended(sessions, FailureCode.STORAGE, 0.996): ("failed", "failed at 99%", "failed"),
         ended(sessions, FailureCode.TIMEOUT, 0.7): ("timed_out", "timed out at 70%", "timed out"),
         ended(sessions, None, 0.2): ("cancelled", "cancelled at 20%", "cancelled"),
     }
@@ -171,12 +172,17 @@ def test_a_job_that_did_not_get_to_its_end_has_a_bar_of_its_own_and_says_how_far
         # Drawn by the page, and so not the browser's bar in the colour of what goes on.
         style = f"getComputedStyle({row}.querySelector('progress'))"
         assert page.value(f"{style}.appearance") == "none"
-    # The part of the page that shows one job tells the same.
-    job_id, (look, words, _) = next(iter(wanted.items()))
+    # The part of the page that shows one job tells the same, also where the job's own events know
+    # of more than its row, which is written now and then.
+    job_id = next(iter(wanted))
+    with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
+        events.emit("metrics", step=9, total_steps=20, loss=2.5, progress=0.45, epoch=0.5)
+        events.emit("status", status="failed", failure=None)
     page.click(f'#jobs tr[data-key="{job_id}"] [data-action="watch"]')
-    page.wait_for("!document.getElementById('log').hidden")
-    assert page.value("document.querySelector('#log-progress progress').className") == look
-    assert page.value("document.getElementById('log-progress').textContent") == words
+    page.wait_for("document.getElementById('log-progress').textContent === 'failed at 45%'")
+    assert page.value("document.querySelector('#log-progress progress').className") == "failed"
+    row = f"document.querySelector('#jobs tr[data-key=\"{job_id}\"]')"
+    assert page.value(f"{row}.querySelector('.progress').textContent") == "failed at 45%"
 
 
 def test_one_job_has_one_estimate_on_the_whole_page_and_its_held_out_losses_on_its_curve(

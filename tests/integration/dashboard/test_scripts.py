@@ -103,7 +103,7 @@ def test_a_count_and_its_noun_agree(
     ("languages", "number", "moment", "share", "hours", "blink"),
     [
         ("en-US,en", "1,234.5", "02/01/2026, 03:04 PM", "42%", "1 hr 2 min", "0.25"),
-        ("en-GB,en", "1,234.5", "01/02/2026, 15:04", "42%", "1 hr 2 min", "0.25"),
+        ("en-GB,en", "1,234.5", "01/02/2026, 15:04", "42%", "1 hr 2 mins", "0.25"),
         ("de-DE,de", "1.234,5", "01.02.2026, 15:04", "42 %", "1 Std. 2 Min.", "0,25"),
         ("de-CH,de", "1'234.5", "01.02.2026, 15:04", "42%", "1 Std. 2 Min.", "0.25"),
         ("pl-PL,pl", "1234,5", "01.02.2026, 15:04", "42%", "1 godz. 2 min", "0,25"),
@@ -157,4 +157,7 @@ def test_a_duration_has_its_two_largest_units_and_an_estimate_its_interval(
     found = scripts.of("progress", "estimate(200, 180, 240)")
     assert found.replace("\u00a0", " ") == "about 3 min 20 sec (3 min – 4 min)"
     assert scripts.of("progress", "estimate(60, null, null)").endswith("1\u00a0min")
+    # Nobody knows the time left to a part of a second.
+    found = scripts.of("progress", "estimate(0.4, 0, 8.2)")
+    assert found.replace("\u00a0", " ") == "about 1 sec (0 sec – 9 sec)"
     assert scripts.of("progress", "estimate(null, null, null)") == "–"
