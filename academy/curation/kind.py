@@ -24,5 +24,5 @@ KIND = Kind(
     submit=submit_curation,
     work=_work,
     can_pause=True,  # it begins again
-    titles={"en": "Curation", "pl": "Kuracja", "de": "Kuratierung"},
+    titles={"en": "Curation", "pl": "Przygotowanie danych", "de": "Datenaufbereitung"},
 )

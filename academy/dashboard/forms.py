@@ -64,10 +64,11 @@ class Field:
         if self.kind not in {"integer", "number"}:
             return None
         low = f"> {self.above:g}" if self.above is not None else _plain(self.low)
-        high = _plain(self.high)
-        if low is not None and high is not None:
-            return f"{low} – {high}"
-        return f"≥ {low}" if low is not None else None
+        if low is None:
+            return None
+        if self.high is not None:
+            return f"{low} – {_plain(self.high)}"
+        return low if self.above is not None else f"≥ {low}"
 
 
 @dataclass(frozen=True)
@@ -126,5 +127,6 @@ def _field(name: str, schema: dict[str, Any], default: Any) -> Field:
 def _plain(value: float | None) -> str | None:
     if value is None:
         return None
-    # A narrow space between the thousands is right in every language.
+    # A narrow space between the thousands is right in every language; the page's script then
+    # writes the numbers as the browser's region does.
     return f"{value:,.15g}".replace(",", "\u202f")

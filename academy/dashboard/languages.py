@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Request
 
@@ -18,9 +19,23 @@ _FOLDER = Path(__file__).parent / "static" / "texts"
 
 
 @cache
-def texts(language: str) -> dict[str, str]:
-    """All texts of a language by their keys."""
-    found: dict[str, str] = json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
+def texts(language: str) -> dict[str, Any]:
+    """All texts of a language by their keys.
+
+    One that counts something is a dictionary of its plural forms by CLDR's names ("one", "few",
+    "many", "other"); the page's scripts choose among them, and no template has such a text.
+    """
+    return _read(_FOLDER / f"{language}.json")
+
+
+@cache
+def failures(language: str) -> dict[str, str]:
+    """What each code of a failure or refusal means, by ``failure.CODE``."""
+    return _read(_FOLDER / "failures" / f"{language}.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 

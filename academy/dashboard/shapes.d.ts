@@ -17,7 +17,11 @@ export interface JobShown {
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
+  attempt: number;
   progress: number | null;
+  eta_seconds: number | null;
+  eta_low: number | null;
+  eta_high: number | null;
   failure: Failure | null;
 }
 
@@ -27,6 +31,7 @@ export interface JobsPage {
 }
 
 export interface JobStatus extends JobShown {
+  obstacle: string | null;
   result: { summary?: { preflight?: Foreseen } } | null;
 }
 
@@ -46,6 +51,32 @@ export interface Foreseen {
   predicted_seconds: number | null;
   measured_seconds: number | null;
   tried?: { recipe: string; why?: string }[];
+}
+
+export interface PreflightShown {
+  verdict: "ready" | "no_worker" | "no_rows";
+  message: string;
+  total_steps: number;
+  tokens: TokensShown;
+  worker_types: ForecastShown[];
+}
+
+export interface TokensShown {
+  usable_rows: number;
+  truncated_rows: number;
+  tokens: number;
+  supervised_tokens: number;
+}
+
+export interface ForecastShown {
+  device: string;
+  could_take_it: boolean;
+  why_not: string[];
+  memory: Record<string, number> | null;
+  memory_available_bytes: number | null;
+  seconds: number | null;
+  seconds_low: number | null;
+  seconds_high: number | null;
 }
 
 export interface DatasetShown {
@@ -199,6 +230,7 @@ export interface WorkerShown {
   host: string;
   pid: number;
   state: string;
+  job_id: string | null;
   obstacle: string | null;
   gpus: Device[];
   last_seen_at: string;
@@ -242,7 +274,7 @@ export type JobEvent = { timestamp: string } & (
   | { type: "connected" }
   | { type: "log"; message: string; level?: string }
   | { type: "stage"; message: string }
-  | { type: "error"; message: string; next_step?: string | null }
+  | { type: "error"; code?: string; message: string; next_step?: string | null }
   | ({ type: "metrics" } & Figures)
   | { type: "evaluation"; name: string; step: number; loss: number | null; rows: number }
   | { type: "checkpoint"; step: number }

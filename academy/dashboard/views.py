@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from apiflask import APIBlueprint
 from flask import Response, make_response, redirect, render_template, request
@@ -19,6 +20,7 @@ from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import COOKIE, LANGUAGES, language_of, texts
 from academy.errors import AcademyError
 from academy.jobs import kinds
+from academy.lifecycle import Status
 from academy.web import session_cookie
 from academy.web.state import state
 
@@ -48,6 +50,8 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
+#: What the address says beside a ticket or a language: which job is shown, and which are listed.
+_PLACE = ("job", "status", "kind", "role")
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -111,15 +115,19 @@ def _open(ticket: str) -> Response:
     if session_cookie.is_from_elsewhere(request):
         # A redirect would still count as coming from the other site, and the browser would keep
         # a strict cookie back. This page's own reload is the dashboard's.
-        answer = _render("opened.html")
+        answer = _render("opened.html", title="opened.title")
     else:
-        answer = make_response(redirect(PAGE, 303))
+        answer = make_response(redirect(_here(), 303))
     session_cookie.give(request, answer, secret)
     return answer
 
 
 def _page() -> Response:
     secret = session_cookie.held(request)
+    if secret is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # A link on another site led here, for example to a job, so the browser kept a strict cookie
+        # back. Reloaded by this page itself, it sends the cookie, if it has one.
+        return _render("opened.html", title="opened.from_elsewhere")
     if secret is None:
         return _closed(None)
     try:
@@ -137,6 +145,7 @@ def _page() -> Response:
         curation=curation_form(state().settings),
         training=training_form(state().settings),
         base_model=state().settings.models.base,
+        statuses=list(Status),
         kind_titles={kind.name: kind.title(language_of(request)) for kind in kinds.every()},
     )
 
@@ -156,7 +165,7 @@ def _closed(error: AcademyError | None) -> Response:
 
 
 def _remember_language(chosen: str) -> Response:
-    answer = make_response(redirect(PAGE, 303))
+    answer = make_response(redirect(_here(), 303))
     if chosen in LANGUAGES:
         answer.set_cookie(
             COOKIE,
@@ -170,15 +179,28 @@ def _remember_language(chosen: str) -> Response:
     return answer
 
 
+def _here(**more: str) -> str:
+    """The address of this page with what it says of jobs, and without what was used up."""
+    kept = {name: value for name in _PLACE if (value := request.args.get(name))}
+    query = urlencode(kept | more)
+    return f"{PAGE}?{query}" if query else PAGE
+
+
 def _render(template: str, **values: Any) -> Response:
     language = language_of(request)
     known = texts(language)
 
     def text(key: str, **fields: Any) -> str:
-        return known[key].format(**fields)
+        return str(known[key]).format(**fields)
 
     return make_response(
         render_template(
-            template, text=text, language=language, languages=LANGUAGES, page=PAGE, **values
+            template,
+            text=text,
+            language=language,
+            languages=LANGUAGES,
+            page=PAGE,
+            here=_here,
+            **values,
         )
     )

@@ -35,7 +35,7 @@ MEDIA_TYPE = "application/problem+json"
 
 #: The codes of what the web server itself finds wrong, spelled as our own errors of that kind.
 #: Other statuses have HTTP's words, of which some differ from one release of Python to the next.
-_HTTP_CODES = {
+HTTP_CODES = {
     400: "invalid_request",
     413: "body_too_large",
     414: "uri_too_long",
@@ -199,7 +199,7 @@ def _full(error: Exception) -> StorageFull | None:
 
 def code_of(status: int) -> str:
     """The code of what the web server itself finds wrong."""
-    return _HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
+    return HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
 
 
 def title_of(status: int) -> str:

@@ -11,7 +11,7 @@ from academy.api.jobs.launches_shapes import LaunchShown, launch_body
 from academy.events.closing import failure_of
 from academy.jobs import kinds
 from academy.jobs.kinds import Kind
-from academy.lifecycle import JobKind, Status
+from academy.lifecycle import HELD, JobKind, Status
 from academy.settings import Settings
 from academy.store.jobs.tables import Job
 from academy.web.paging import PageQuery
@@ -62,6 +62,11 @@ class JobShown(Shown):
     attempt: int
     worker: str | None
     progress: float | None = Field(description="share of the work that is done, 0 to 1")
+    eta_seconds: float | None = Field(
+        description="time left; of a curation that of its stage. None unless a worker is at it"
+    )
+    eta_low: float | None = Field(description="the 95 % interval of eta_seconds begins there")
+    eta_high: float | None = Field(description="and ends there")
     can_pause: bool = Field(description="whether its kind can be paused")
     launch: LaunchShown | None = Field(description="how its trainer is launched")
     failure: Failure | None
@@ -90,7 +95,6 @@ class JobStatus(JobShown):
 
     logs: str = Field(description="the last lines of the log")
     stage: str | None
-    eta_seconds: float | None
     metrics: Metrics
     crashes: int
     obstacle: str | None = Field(description="why no live worker can take a job that waits")
@@ -231,10 +235,17 @@ def job_body(job: Job, settings: Settings) -> dict[str, Any]:
         "attempt": job.attempt,
         "worker": job.worker_id,
         "progress": 1.0 if job.status == Status.FINISHED else progress.get("progress"),
+        **_time_left(job),
         "can_pause": kinds.can_pause(job),
         "launch": launch_body(job, settings),
         "failure": failure_of(job),
     }
+
+
+def _time_left(job: Job) -> dict[str, Any]:
+    """The estimate that the job's worker told last; a job that waits or is over has none."""
+    told = (job.progress or {}) if job.status in HELD else {}
+    return {name: told.get(name) for name in ("eta_seconds", "eta_low", "eta_high")}
 
 
 def status_body(
@@ -251,7 +262,6 @@ def status_body(
         **job_body(job, settings),
         "logs": "\n".join(lines),
         "stage": progress.get("stage"),
-        "eta_seconds": None if job.finished_at is not None else progress.get("eta_seconds"),
         "metrics": {
             "latest": {name: each for name, each in progress.items() if name not in figures},
             "best_loss": progress.get("best_loss"),

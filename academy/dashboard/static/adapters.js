@@ -1,9 +1,11 @@
 // The panel “Adapters”: what was trained, what it proved, and which of it serves.
 
 import { get, post } from "./api.js";
+import { ask } from "./ask.js";
 import { badge, byId, element, keyed, may, pair } from "./dom.js";
 import { complain, repeat, say } from "./notices.js";
-import { duration, loss, moment, number, t } from "./texts.js";
+import { doubt, proof } from "./proof.js";
+import { duration, moment, t } from "./texts.js";
 
 /** @typedef {import("../shapes").AdapterShown} Adapter */
 
@@ -83,22 +85,6 @@ function card(adapter) {
   );
 }
 
-/**
- * The loss on held-out rows before and after, and how sure the gain is.
- * @param {import("../shapes").Proof} metrics
- */
-function proof(metrics) {
-  const { base_loss: base, adapter_loss: after, gain } = metrics;
-  if (typeof base !== "number" && typeof after !== "number") return [];
-  const rows = pair(t("adapters.base_loss"), `${loss(base)} → ${loss(after)}`);
-  if (!gain) return rows;
-  const sure =
-    typeof gain.low === "number" && typeof gain.high === "number"
-      ? t("adapters.interval", { low: loss(gain.low), high: loss(gain.high), rows: number(gain.n) })
-      : t("adapters.unproved");
-  return [...rows, ...pair(t("adapters.gain", { mean: loss(gain.mean) }), sure)];
-}
-
 /** @param {Adapter} adapter */
 function button(adapter) {
   if (!mayActivate || adapter.is_active) return null;
@@ -112,15 +98,18 @@ function button(adapter) {
 }
 
 /**
- * Let `default` mean this adapter, or the base model; one move at a time.
+ * Let `default` mean this adapter, or the base model; one move at a time. Whether an adapter is proved
+ * to be better is looked up first, and where it is not the person is asked.
  * @param {string | null} adapterId
  */
 async function move(adapterId) {
   const buttons = byId("adapters").querySelectorAll("button");
+  const wanted = { alias: ALIAS, expected_generation: seen.generation, reason: "dashboard" };
   buttons.forEach((each) => (each.disabled = true));
   try {
-    const wanted = { alias: ALIAS, expected_generation: seen.generation, reason: "dashboard" };
-    if (adapterId === null) {
+    if (adapterId !== null && !(await isMeant(adapterId))) {
+      say(t("adapters.left"));
+    } else if (adapterId === null) {
       await post("/adapters/deactivate", wanted);
       say(t("adapters.deactivated"));
     } else {
@@ -133,4 +122,22 @@ async function move(adapterId) {
   }
   buttons.forEach((each) => (each.disabled = false));
   refresh();
+}
+
+/**
+ * Whether the person wants this adapter, knowing what is not proved of it.
+ * @param {string} adapterId
+ */
+async function isMeant(adapterId) {
+  /** @type {Adapter} */
+  const { metrics } = await get(`/adapters/${encodeURIComponent(adapterId)}`);
+  const why = doubt(metrics);
+  if (why === null) return true;
+  return ask({
+    title: t("adapters.sure", { id: adapterId }),
+    paragraphs: [why],
+    facts: proof(metrics),
+    yes: t("adapters.sure_yes"),
+    no: t("adapters.sure_no"),
+  });
 }

@@ -10,9 +10,10 @@ export class Problem extends Error {
    * @param {Partial<import("../shapes").Problem>} body
    */
   constructor(status, body) {
-    super([body.detail, body.next_step].filter(Boolean).join(" "));
+    super(body.detail);
     this.status = status;
     this.code = body.code;
+    this.next_step = body.next_step;
     this.errors = body.errors ?? [];
   }
 }

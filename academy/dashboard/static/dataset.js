@@ -4,7 +4,7 @@ import { BASE, Problem, get, post } from "./api.js";
 import { byId, element, keyed, pair } from "./dom.js";
 import { onSubmit } from "./forms.js";
 import { repeat, say } from "./notices.js";
-import { moment, number, t } from "./texts.js";
+import { counted, moment, named, number, t } from "./texts.js";
 
 /** @typedef {import("../shapes").DatasetShown} Dataset */
 /** @typedef {import("../shapes").DatasetCurated} Curated */
@@ -36,7 +36,7 @@ export function startDataset() {
   onSubmit(byId("curation", HTMLFormElement), async (wanted) => {
     try {
       const made = await curate(wanted);
-      say(t("dataset.done", { id: made.dataset_id, rows: number(made.statistics.total_examples) }));
+      say(counted("dataset.done", made.statistics.total_examples, { id: made.dataset_id }));
       reveal(made);
     } finally {
       byId("curation-state").textContent = "";
@@ -91,7 +91,7 @@ async function again(path, before) {
 
 /** @param {Dataset} each */
 function row(each) {
-  const button = element("button", { type: "button", "data-action": "show", "aria-label": `${t("dataset.show")} ${each.dataset_id}` }, t("dataset.show"));
+  const button = element("button", { type: "button", "data-action": "show", "aria-label": t("dataset.show_one", { dataset: each.dataset_id }) }, t("dataset.show"));
   button.addEventListener("click", () => reveal(each));
   return element(
     "tr",
@@ -122,7 +122,7 @@ function reveal(dataset) {
         return typeof figure === "number" ? pair(t(`stat.${name}`), number(figure, 1)) : [];
       }),
       ...(dropped.length > 0
-        ? pair(t("stat.filters"), dropped.map(([name, count]) => `${name}: ${number(count)}`).join(" · "))
+        ? pair(t("stat.filters"), dropped.map(([name, count]) => `${named("drop", name)}: ${number(count)}`).join(" · "))
         : []),
       ...pair(t("dataset.path"), dataset.dataset_path),
     ),
@@ -140,7 +140,7 @@ function offer(datasets) {
   select.replaceChildren(
     ...[...select.options].slice(0, 1), // “the newest one”, which the template wrote
     ...datasets.map((each) =>
-      element("option", { value: each.dataset_id }, t("dataset.option", { id: each.dataset_id, rows: number(each.train_rows), format: t(`choice.${each.format}`) })),
+      element("option", { value: each.dataset_id }, counted("dataset.option", each.train_rows, { id: each.dataset_id, format: t(`choice.${each.format}`) })),
     ),
   );
   select.value = datasets.some((each) => each.dataset_id === chosen) ? chosen : "";

@@ -104,14 +104,34 @@ export function keyed(parent, items, keyOf, render) {
   });
   if (nodes.length === parent.children.length && nodes.every((node, at) => node === parent.children[at])) return;
   const focused = document.activeElement;
-  if (!(focused instanceof HTMLElement) || !parent.contains(focused)) return parent.replaceChildren(...nodes);
+  if (!(focused instanceof HTMLElement) || !parent.contains(focused)) {
+    parent.replaceChildren(...nodes);
+    return label(parent);
+  }
   const key = drawn.find((node) => node.contains(focused))?.dataset.key;
   const action = focused.dataset.action;
   parent.replaceChildren(...nodes);
+  label(parent);
   if (document.activeElement === focused) return;
   const row = nodes.find((node) => node.dataset.key === key);
   const again = row?.querySelector(`[data-action="${action}"]`) ?? row?.querySelector("button, a");
   if (again instanceof HTMLElement) again.focus({ preventScroll: true });
+}
+
+/**
+ * Give each cell of a table's body the name of its column, which a narrow screen shows beside it.
+ * @param {HTMLElement} body
+ */
+export function label(body) {
+  const names = [...(body.closest("table")?.tHead?.rows[0]?.cells ?? [])].map((cell) => cell.textContent?.trim() ?? "");
+  for (const row of body.children) {
+    if (!(row instanceof HTMLTableRowElement) || row.cells.length !== names.length) continue;
+    [...row.cells].forEach((cell, at) => {
+      if (cell.dataset["label"] !== undefined) return;
+      cell.dataset["label"] = names[at] ?? "";
+      cell.replaceChildren(element("div", {}, ...cell.childNodes)); // beside the name, however many lines it takes
+    });
+  }
 }
 
 /**

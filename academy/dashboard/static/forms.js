@@ -3,32 +3,45 @@
 import { Problem } from "./api.js";
 import { byId, show } from "./dom.js";
 import { wordsOf } from "./notices.js";
-import { t } from "./texts.js";
+import { exact, t } from "./texts.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement} Field */
 /** @typedef {Record<string, string | number | boolean>} Values */
 
 /**
- * Call `send(values)` when the form is sent; one at a time, errors shown at their fields.
+ * Call `send(values, intent)` when the form is sent; one at a time, errors shown at their fields. The
+ * intent is the value of the button that was pressed.
  * @param {HTMLFormElement} form
- * @param {(values: Values) => Promise<void>} send
+ * @param {(values: Values, intent: string) => Promise<void>} send
  */
 export function onSubmit(form, send) {
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button[type=submit]"));
+  const buttons = [...form.elements].filter((each) => each instanceof HTMLButtonElement);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (button.disabled) return;
+    if (buttons.some((each) => each.disabled)) return;
     clear(form);
     if (!check(form)) return;
-    button.disabled = true;
+    const intent = event.submitter instanceof HTMLButtonElement ? event.submitter.value : "";
+    buttons.forEach((each) => (each.disabled = true));
     try {
-      await send(values(form));
+      await send(values(form), intent);
     } catch (error) {
       complain(form, error);
     } finally {
-      button.disabled = false;
+      buttons.forEach((each) => (each.disabled = false));
     }
   });
+}
+
+/** Write the limits of numbers as the browser's region writes numbers, as their fields do. */
+export function localizeRanges() {
+  for (const node of document.querySelectorAll("[data-range]")) {
+    const { low, above, high } = /** @type {HTMLElement} */ (node).dataset;
+    const least = above === undefined ? (low === undefined ? null : exact(Number(low))) : `> ${exact(Number(above))}`;
+    if (least === null) continue;
+    const open = above === undefined ? `≥ ${least}` : least;
+    node.textContent = high === undefined ? open : `${least} – ${exact(Number(high))}`;
+  }
 }
 
 /**
@@ -83,7 +96,7 @@ function complain(form, error) {
   const fields = error.errors.map((each) => {
     const input = form.elements.namedItem((each.pointer ?? "").slice(1));
     if (!isField(input)) return null;
-    mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail);
+    mark(input, each.allowed ? `${each.detail} (${each.allowed})` : each.detail, "en");
     return input;
   });
   const first = fields.find((each) => each !== null);
@@ -93,10 +106,12 @@ function complain(form, error) {
 /**
  * @param {Field} input
  * @param {string} text
+ * @param {string} language  of the text, where it is not the page's
  */
-function mark(input, text) {
+function mark(input, text, language = document.documentElement.lang) {
   input.setAttribute("aria-invalid", "true");
   show(byId(`${input.id}-error`), text);
+  byId(`${input.id}-error`).lang = language;
 }
 
 /** @param {Field} input */

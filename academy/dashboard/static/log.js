@@ -1,10 +1,14 @@
 // The log viewer: one job's events, live, from the first one on.
 
-import { BASE } from "./api.js";
+import { onMove, place } from "./address.js";
+import { BASE, Problem, get } from "./api.js";
+import { heldOutText } from "./curve.js";
 import { byId, element, show } from "./dom.js";
-import { drawFigures, forgetFigures, takeMetrics, takeProgress } from "./figures.js";
+import { failureNodes, failureText } from "./failures.js";
+import { drawFigures, forgetFigures, takeEvaluation, takeMetrics } from "./figures.js";
 import { showForeseen } from "./foreseen.js";
-import { clock, loss, number, t } from "./texts.js";
+import { OVER, moodOf, progressOf, statusText, takeEnd, takeFigures, takeJob, timeLeftOf } from "./progress.js";
+import { clock, counted, kindName, moment, number, t } from "./texts.js";
 
 /** @typedef {import("../shapes").JobEvent} JobEvent */
 /**
@@ -22,15 +26,13 @@ import { clock, loss, number, t } from "./texts.js";
  * @property {number} count  of all lines that came
  * @property {number} cut  lines that the page no longer keeps
  * @property {boolean} isPaused
+ * @property {boolean} isOver  as the API said it, while the events from its first one on are told again
  * @property {number} wait  milliseconds until a connection is tried again
  */
 
 const MOST_LINES = 3000;
 const DRAW_MILLISECONDS = 150;
 const LONGEST_RETRY_MILLISECONDS = 30_000;
-const OVER = new Set(["finished", "failed", "cancelled"]);
-/** @type {Record<string, import("./dom.js").Mood>} */
-const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
 
 /** @type {Viewed | null} */
 let now = null;
@@ -49,6 +51,25 @@ export function startLog() {
   // Scrolling up by hand stops the scrolling along; back at the end, it goes on.
   lines.addEventListener("scroll", () => (follow.checked = isAtEnd(lines)));
   follow.addEventListener("change", () => follow.checked && toEnd(lines));
+  onMove(showAddressed);
+  showAddressed();
+}
+
+/** The job that the address names; none if it names none, until one is followed. */
+function showAddressed() {
+  const { job } = place();
+  if (job !== null) return watch(job);
+  leave();
+  byId("log").hidden = true;
+  byId("log-none").hidden = false;
+  show(byId("log-missing"), null);
+  byId("log-title").textContent = t("log.lines");
+}
+
+function leave() {
+  now?.source?.close();
+  clearTimeout(now?.retry);
+  now = null;
 }
 
 /** The id of the job that is shown, or null. */
@@ -62,21 +83,54 @@ export function watched() {
  */
 export function watch(jobId) {
   if (now?.jobId === jobId) return;
-  now?.source?.close();
-  clearTimeout(now?.retry);
-  now = { jobId, source: null, retry: undefined, lastId: null, waiting: [], count: 0, cut: 0, isPaused: false, wait: 1000 };
-  byId("log").hidden = false;
+  leave();
+  now = { jobId, source: null, retry: undefined, lastId: null, waiting: [], count: 0, cut: 0, isPaused: false, isOver: false, wait: 1000 };
+  byId("log").hidden = true;
   byId("log-none").hidden = true;
+  show(byId("log-missing"), null);
   byId("log-title").textContent = t("log.title", { job: jobId });
   byId("log-lines").replaceChildren();
   byId("log-follow", HTMLInputElement).checked = true;
   byId("log-pause").textContent = t("log.pause");
   byId("log-download", HTMLAnchorElement).href = `${path(jobId)}?download=1`;
-  byId("log-status").textContent = "…";
-  show(byId("log-failure"), null);
+  byId("log-progress").replaceChildren(progressOf(jobId));
+  byId("figure-eta").replaceChildren(timeLeftOf(jobId));
   forgetFigures();
   showForeseen(null);
-  connect(now);
+  begin(now);
+}
+
+/**
+ * Ask what the job is before its events are asked for: a job that is not there has none, ever.
+ * @param {Viewed} viewed
+ */
+async function begin(viewed) {
+  try {
+    /** @type {import("../shapes").JobStatus} */
+    const job = await get(`/jobs/${encodeURIComponent(viewed.jobId)}`);
+    if (viewed !== now) return;
+    viewed.isOver = OVER.has(job.status);
+    viewed.wait = 1000;
+    takeJob(job);
+    showStatus(job.status, job.failure);
+    byId("log-facts").textContent = [kindName(job.kind), t("log.created", { time: moment(job.created_at) })].join(" · ");
+    show(byId("log-obstacle"), job.obstacle);
+    byId("log").hidden = false;
+    connect(viewed);
+  } catch (error) {
+    if (viewed !== now) return;
+    if (error instanceof Problem && error.status < 500) return refuse(viewed, error);
+    again(viewed, begin);
+  }
+}
+
+/**
+ * @param {Viewed} viewed
+ * @param {Problem} error
+ */
+function refuse(viewed, error) {
+  const isUnknown = error.status === 404;
+  show(byId("log-missing"), isUnknown ? t("log.missing", { job: viewed.jobId }) : failureText(error));
 }
 
 /** @param {Viewed} viewed */
@@ -95,9 +149,18 @@ function connect(viewed) {
     if (viewed !== now || source.readyState === EventSource.CONNECTING) return say("log.again");
     // The browser gives up on a refusal such as 503; go on after the last event a little later.
     source.close();
-    viewed.retry = setTimeout(() => viewed === now && connect(viewed), viewed.wait);
-    viewed.wait = Math.min(viewed.wait * 2, LONGEST_RETRY_MILLISECONDS);
+    again(viewed, connect);
   };
+}
+
+/**
+ * Try once more a little later, and the time after that later still.
+ * @param {Viewed} viewed
+ * @param {(viewed: Viewed) => unknown} attempt
+ */
+function again(viewed, attempt) {
+  viewed.retry = setTimeout(() => viewed === now && attempt(viewed), viewed.wait);
+  viewed.wait = Math.min(viewed.wait * 2, LONGEST_RETRY_MILLISECONDS);
 }
 
 /**
@@ -114,19 +177,21 @@ function take(viewed, event) {
       add(viewed, event, event.message, event.type === "stage" ? "stage" : (event.level ?? "info"));
       break;
     case "error":
-      add(viewed, event, [event.message, event.next_step].filter(Boolean).join(" "), "error");
+      add(viewed, event, failureText(event), "error");
       break;
     case "metrics":
       takeMetrics(event);
+      takeFigures(viewed.jobId, attemptOf(viewed), event.progress ?? null, event);
       break;
     case "evaluation":
-      add(viewed, event, evaluation(event), "info");
+      takeEvaluation(event);
+      add(viewed, event, heldOutText(event), "info");
       break;
     case "checkpoint":
       add(viewed, event, t("log.checkpoint", { step: number(event.step) }), "info");
       break;
     case "progress":
-      takeProgress(event);
+      takeFigures(viewed.jobId, attemptOf(viewed), event.progress ?? null, {});
       break;
     case "truncated":
       add(viewed, event, t("log.truncated"), "warning");
@@ -142,17 +207,36 @@ function take(viewed, event) {
  * @param {EventOf<"status">} event
  */
 function takeStatus(viewed, event) {
-  const node = byId("log-status");
-  node.textContent = t(`status.${event.status}`);
-  node.className = `badge ${MOODS[event.status] ?? "busy"}`;
-  add(viewed, event, `→ ${t(`status.${event.status}`)}`, "stage");
-  if (event.failure) show(byId("log-failure"), `${event.failure.message} ${event.failure.next_step ?? ""}`);
-  if (!OVER.has(event.status)) return;
+  const isOver = OVER.has(event.status);
+  if (isOver || !viewed.isOver) showStatus(event.status, event.failure ?? null);
+  add(viewed, event, `→ ${statusText(event.status, event.failure)}`, "stage");
+  if (!isOver) return;
   viewed.source?.close();
-  takeProgress({ isOver: true, isFinished: event.status === "finished" });
+  takeEnd(viewed.jobId, event.status, event.failure);
   say("log.over");
   showForeseen(viewed.jobId);
   document.dispatchEvent(new Event("job-over"));
+}
+
+/**
+ * @param {string} status
+ * @param {import("../shapes").Failure | null} failure
+ */
+function showStatus(status, failure) {
+  const node = byId("log-status");
+  node.textContent = statusText(status, failure);
+  node.className = `badge ${moodOf(status)}`;
+  byId("log-failure").replaceChildren(...(failure === null ? [] : failureNodes(failure)).filter((each) => each !== null));
+  byId("log-failure").hidden = failure === null;
+  if (status !== "queued") show(byId("log-obstacle"), null);
+}
+
+/**
+ * The attempt that the newest event is of: its id is `attempt-seq`.
+ * @param {Viewed} viewed
+ */
+function attemptOf(viewed) {
+  return Number.parseInt(viewed.lastId ?? "1", 10);
 }
 
 /**
@@ -174,7 +258,7 @@ function draw() {
   drawFigures();
   const lines = byId("log-lines");
   if (now.isPaused) {
-    byId("log-waiting").textContent = now.waiting.length ? t("log.waiting", { count: number(now.waiting.length) }) : "";
+    byId("log-waiting").textContent = now.waiting.length ? counted("log.waiting", now.waiting.length) : "";
     return;
   }
   const follows = byId("log-follow", HTMLInputElement).checked;
@@ -183,7 +267,7 @@ function draw() {
     lines.firstElementChild?.remove();
     now.cut += 1;
   }
-  byId("log-waiting").textContent = now.cut > 0 ? t("log.cut", { count: number(now.cut) }) : "";
+  byId("log-waiting").textContent = now.cut > 0 ? counted("log.cut", now.cut) : "";
   if (follows) toEnd(lines);
 }
 
@@ -198,15 +282,9 @@ function line(each) {
   );
 }
 
-/** @param {EventOf<"evaluation">} event */
-function evaluation(event) {
-  const name = ["base", "adapter"].includes(event.name) ? t(`log.${event.name}`) : event.name;
-  return t("log.evaluation", { name, step: number(event.step), loss: loss(event.loss), rows: number(event.rows) });
-}
-
 /** @param {string} jobId */
 function path(jobId) {
-  return `${BASE}/train/${encodeURIComponent(jobId)}/logs`;
+  return `${BASE}/jobs/${encodeURIComponent(jobId)}/logs`;
 }
 
 /** @param {string} key */

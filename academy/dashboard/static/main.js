@@ -1,9 +1,12 @@
 // The dashboard starts here, one module for each panel.
 
 import { startAdapters } from "./adapters.js";
+import { startAddress } from "./address.js";
 import { signOut } from "./api.js";
 import { startDataset } from "./dataset.js";
 import { byId } from "./dom.js";
+import { localizeRanges } from "./forms.js";
+import { startJobs } from "./jobs.js";
 import { startLog } from "./log.js";
 import { complain } from "./notices.js";
 import { startOverview } from "./overview.js";
@@ -22,9 +25,12 @@ byId("sign-out").addEventListener("click", async () => {
 });
 
 await loadTexts();
+startAddress();
+localizeRanges();
 startOverview();
 startDataset();
 startLog();
+startJobs();
 startTraining();
 startSweeps();
 startSchedules();

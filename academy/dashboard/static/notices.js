@@ -2,6 +2,7 @@
 
 import { Problem } from "./api.js";
 import { byId, show } from "./dom.js";
+import { failureText } from "./failures.js";
 import { t } from "./texts.js";
 
 const SAID_MILLISECONDS = 15_000;
@@ -30,11 +31,11 @@ export function complain(error) {
 }
 
 /**
- * An error in words. Only the server knows what it refused; a lost connection is ours to tell.
+ * An error in words. What the server refused, its code tells, and it itself; a lost connection is ours to tell.
  * @param {unknown} error
  */
 export function wordsOf(error) {
-  return error instanceof Problem ? error.message : t("offline");
+  return error instanceof Problem ? failureText(error) : t("offline");
 }
 
 /** The server answered again. */

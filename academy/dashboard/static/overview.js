@@ -1,9 +1,11 @@
 // The panel “Overview”: the system's status.
 
 import { get } from "./api.js";
-import { badge, byId, element, pair } from "./dom.js";
+import { jobLink } from "./address.js";
+import { badge, byId, element, label, pair } from "./dom.js";
 import { repeat } from "./notices.js";
-import { bytes, clock, has, number, percent, t } from "./texts.js";
+import { timeLeftOf } from "./progress.js";
+import { bytes, clock, counted, has, named, number, percent, t } from "./texts.js";
 
 /** @typedef {import("../shapes").SystemStatus} Status */
 /** @typedef {Record<string, import("./dom.js").Mood>} Moods */
@@ -35,11 +37,8 @@ function counts(status) {
   const { total, ...byStatus } = status.jobs;
   const parts = Object.entries(byStatus)
     .filter(([name, count]) => count > 0 || SHOWN_ALWAYS.includes(name))
-    .map(([name, count]) => `${number(count)} ${t(`status.${name}`)}`);
-  byId("overview-jobs").replaceChildren(
-    `${number(total)} `,
-    element("small", {}, `${t("jobs.total")}: ${parts.join(" · ")}`),
-  );
+    .map(([name, count]) => `${t(`status.${name}`)}: ${number(count)}`);
+  byId("overview-jobs").replaceChildren(`${number(total)} `, element("small", {}, `${t("jobs.total")} – ${parts.join(" · ")}`));
 }
 
 /** @param {Status["components"]} found */
@@ -79,7 +78,7 @@ function workers(status) {
     element(
       "tr",
       {},
-      element("td", {}, each.queue),
+      element("td", {}, named("queue", each.queue)),
       element("td", { class: "name" }, `${each.host} · ${each.pid}`),
       element("td", {}, ...stateOf(each)),
       element("td", {}, ...each.gpus.map(device)),
@@ -88,27 +87,29 @@ function workers(status) {
   );
   if (rows.length === 0) rows.push(element("tr", {}, element("td", { colspan: 5 }, t("workers.none"))));
   byId("overview-workers").replaceChildren(...rows);
+  label(byId("overview-workers"));
   byId("overview-queues").replaceChildren(
     ...Object.entries(status.queues).map(([queue, count]) =>
-      element("li", {}, badge(`${queue} · ${t("queue.waiting", { count: number(count) })}`, count > 0 ? "busy" : "quiet")),
+      element("li", {}, badge(`${named("queue", queue)} · ${counted("queue.waiting", count)}`, count > 0 ? "busy" : "quiet")),
     ),
   );
 }
 
 /**
- * What a worker does, and what keeps it from taking jobs, in the words of its log.
+ * What a worker does, for how long yet, and what keeps it from taking jobs, in the words of its log.
  * @param {import("../shapes").WorkerShown} worker
  */
 function stateOf(worker) {
   const state = badge(t(`worker.state.${worker.state}`), WORKER_MOODS[worker.state] ?? "quiet");
-  return [state, worker.obstacle === null ? null : element("p", { class: "wrong" }, worker.obstacle)];
+  const job = worker.job_id === null ? null : element("p", {}, jobLink(worker.job_id), " · ", timeLeftOf(worker.job_id));
+  return [state, job, worker.obstacle === null ? null : element("p", { class: "wrong", lang: "en" }, worker.obstacle)];
 }
 
 /** @param {import("../shapes").Device} gpu */
 function device(gpu) {
   const name = element("p", { title: gpu.uuid }, gpu.name ?? gpu.uuid ?? t("unknown"));
-  if (gpu.job_id) name.append(element("small", {}, ` ${gpu.job_id}`));
-  if (gpu.obstacle) name.append(element("br"), element("span", { class: "wrong" }, gpu.obstacle));
+  if (gpu.job_id) name.append(element("br"), element("small", {}, jobLink(gpu.job_id)));
+  if (gpu.obstacle) name.append(element("br"), element("span", { class: "wrong", lang: "en" }, gpu.obstacle));
   return name;
 }
 
@@ -116,8 +117,7 @@ function device(gpu) {
 function models(runtimes) {
   byId("overview-models").replaceChildren(
     ...runtimes.map((each) => {
-      const state = has(`state.${each.state}`) ? t(`state.${each.state}`) : each.state;
-      return element("li", { title: each.detail }, badge(`${each.url} · ${state}`, MODEL_MOODS[each.state] ?? "bad"));
+      return element("li", { title: each.detail }, badge(`${each.url} · ${named("state", each.state)}`, MODEL_MOODS[each.state] ?? "bad"));
     }),
   );
 }

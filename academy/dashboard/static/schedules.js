@@ -1,7 +1,9 @@
 // The panel “Schedules”: when the next job is submitted, and what came of the last time.
 
+import { jobLink } from "./address.js";
 import { get } from "./api.js";
 import { badge, byId, element, keyed } from "./dom.js";
+import { failureNodes } from "./failures.js";
 import { repeat } from "./notices.js";
 import { duration, kindName, moment, t } from "./texts.js";
 
@@ -38,10 +40,17 @@ function row(each) {
 /** @param {Schedule} each */
 function outcome(each) {
   if (each.last_outcome === null) return ["–"];
-  const found = { submitted: each.last_job_id, refused: each.last_refusal?.message, skipped: each.last_skip?.message };
   return [
     badge(t(`schedule.${each.last_outcome}`), MOODS[each.last_outcome] ?? "quiet"),
     ` ${moment(each.last_at)}`,
-    element("p", {}, element("small", {}, found[each.last_outcome] ?? "")),
+    element("p", {}, element("small", {}, ...detail(each))),
   ];
+}
+
+/** @param {Schedule} each */
+function detail(each) {
+  if (each.last_outcome === "submitted" && each.last_job_id !== null) return [jobLink(each.last_job_id)];
+  if (each.last_outcome === "refused" && each.last_refusal !== null) return failureNodes(each.last_refusal);
+  if (each.last_outcome === "skipped" && each.last_skip !== null) return [element("span", { lang: "en" }, each.last_skip.message)];
+  return [];
 }

@@ -1,16 +1,16 @@
 // The panel “Sweeps”: the newest ones, and the trials of one of them.
 
+import { showJob } from "./address.js";
 import { get } from "./api.js";
 import { badge, byId, element, keyed, show } from "./dom.js";
-import { watch } from "./log.js";
+import { failureNodes } from "./failures.js";
 import { repeat } from "./notices.js";
-import { loss, number, t } from "./texts.js";
+import { OVER, moodOf, statusText } from "./progress.js";
+import { loss, named, number, t } from "./texts.js";
 
 /** @typedef {import("../shapes").SweepShown} Sweep */
 /** @typedef {import("../shapes").TrialShown} Trial */
 
-/** @type {Record<string, import("./dom.js").Mood>} */
-const MOODS = { finished: "good", failed: "bad", cancelled: "quiet", paused: "quiet" };
 const MOST = 5;
 /**
  * Those that are over do not change any more, so they are asked for once.
@@ -47,7 +47,7 @@ async function details(summary) {
   /** @type {Sweep} */
   const sweep = await get(`/train/sweep/${encodeURIComponent(id)}`);
   // The trials of a cancelled sweep may still be stopping.
-  const isOver = sweep.status !== "running" && sweep.trials.every((each) => each.status in MOODS);
+  const isOver = sweep.status !== "running" && sweep.trials.every((each) => OVER.has(each.status));
   if (isOver) known.set(id, sweep);
   return sweep;
 }
@@ -55,7 +55,7 @@ async function details(summary) {
 /** @param {Sweep} sweep */
 function asShown(sweep) {
   const { sweep_id, name, status, method, max_trials, best } = sweep;
-  const over = sweep.trials.filter((each) => each.status in MOODS).length;
+  const over = sweep.trials.filter((each) => OVER.has(each.status)).length;
   return { sweep_id, name, status, method, max_trials, best, over, chosen: sweep_id === shown };
 }
 
@@ -70,8 +70,8 @@ function row(sweep) {
     "tr",
     { class: sweep.chosen ? "chosen" : null },
     element("td", { class: "name" }, sweep.name ?? sweep.sweep_id),
-    element("td", {}, badge(t(`status.${sweep.status}`), MOODS[sweep.status] ?? "busy")),
-    element("td", {}, sweep.method),
+    element("td", {}, badge(t(`status.${sweep.status}`), moodOf(sweep.status))),
+    element("td", {}, named("method", sweep.method)),
     element("td", {}, t("sweep.of", { over: number(sweep.over), most: number(sweep.max_trials) })),
     element("td", {}, sweep.best === null ? "–" : `${loss(sweep.best.loss)} · ${values(sweep.best)}`),
     element("td", {}, look),
@@ -90,17 +90,15 @@ function reveal(sweep) {
 /** @param {Trial & { isBest: boolean }} each */
 function trial(each) {
   const look = element("button", { type: "button", "data-action": "watch", "aria-label": t("job.watch_one", { job: each.job_id }) }, number(each.number));
-  look.addEventListener("click", () => {
-    watch(each.job_id);
-    byId("log-title").scrollIntoView({ block: "nearest" });
-  });
-  const why = each.stopped_because ?? each.failure?.message ?? null;
+  look.addEventListener("click", () => showJob(each.job_id));
+  const stopped = each.stopped_because === null ? [] : [element("span", { lang: "en" }, each.stopped_because)];
+  const why = each.failure === null ? stopped : failureNodes(each.failure);
   return element(
     "tr",
     { class: each.isBest ? "chosen" : null },
     element("td", {}, look),
     element("td", { class: "name" }, values(each)),
-    element("td", {}, badge(t(`status.${each.status}`), MOODS[each.status] ?? "busy"), why === null ? null : element("p", {}, element("small", {}, why))),
+    element("td", {}, badge(statusText(each.status, each.failure), moodOf(each.status)), why.length === 0 ? null : element("p", {}, element("small", {}, ...why))),
     element("td", {}, loss(each.loss), each.isBest ? ` ${t("trial.best")}` : null),
   );
 }

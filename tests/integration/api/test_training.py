@@ -141,6 +141,8 @@ def test_the_status_of_a_running_job_has_progress_figures_and_last_lines(
         "progress": 0.5,
         "loss": 1.5,
         "eta_seconds": 30.0,
+        "eta_low": 20.0,
+        "eta_high": 45.0,
         "stage": "train",
         "best_loss": 1.25,
         "average_loss": 1.75,
@@ -165,9 +167,18 @@ def test_the_status_of_a_running_job_has_progress_figures_and_last_lines(
         "progress": 0.5,
         "loss": 1.5,
         "eta_seconds": 30.0,
+        "eta_low": 20.0,
+        "eta_high": 45.0,
     }
+    (listed,) = admin.get("/jobs?kind=training").json["jobs"]
+    for name in ("progress", "eta_seconds", "eta_low", "eta_high"):
+        assert listed[name] == body[name] == progress[name]
     assert (body["attempt"], body["worker"], body["failure"]) == (1, WORKER, None)
     assert body["last_event_id"] == "1-140"
+    with sessions.begin() as session:
+        transitions.stopped(session, held)
+    again = admin.get(f"/train/{job_id}/status").json
+    assert (again["status"], again["progress"], again["eta_seconds"]) == ("queued", 0.5, None)
 
 
 def test_a_failed_job_says_why_and_what_to_do(admin, dataset, sessions) -> None:

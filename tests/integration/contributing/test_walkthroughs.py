@@ -108,13 +108,17 @@ def test_an_endpoint_answers_and_stands_in_the_document(tree: Tree, server: dict
 
 
 def test_a_translation_is_complete_and_served(tree: Tree, server: dict[str, str]) -> None:
-    _, tests = tree.follow("A translation")
+    *_, tests = tree.follow("A translation")
     assert re.search(r"\d+ passed", tests)
-    chosen, texts = _ask(
-        tree, server, "GET /academy?language=it", "GET /academy/static/texts/it.json"
+    chosen, texts, failures = _ask(
+        tree,
+        server,
+        "GET /academy?language=it",
+        "GET /academy/static/texts/it.json",
+        "GET /academy/static/texts/failures/it.json",
     )
     assert chosen[0] == 303
-    assert texts[0] == 200
+    assert texts[0] == failures[0] == 200
     assert texts[1]["dataset"] == "Insieme di dati"
     page = tree.run(
         ".venv/bin/python",

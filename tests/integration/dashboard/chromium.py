@@ -66,6 +66,24 @@ class Page:
         assert "exceptionDetails" not in answer, f"{expression}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
 
+    def outcome(self, promise: str) -> Any:
+        """What a JavaScript expression's promise comes to; fails if it is refused."""
+        answer = self._ask(
+            "Runtime.evaluate", expression=promise, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, f"{promise}: {answer['exceptionDetails']}"
+        return answer["result"].get("value")
+
+    def resize(self, width: int, height: int) -> None:
+        """Be as wide and high as that, in pixels, with a finger for a pointer: a phone."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+        self._ask("Emulation.setDeviceMetricsOverride", **screen)
+
+    def speak(self, languages: str) -> None:
+        """Be the browser of somebody who prefers these languages, such as ``de-CH,de``."""
+        agent = self.value("navigator.userAgent")
+        self._ask("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=languages)
+
     def wait_for(self, expression: str) -> None:
         """Wait until a JavaScript expression is truthy; fails after a while, with the page.
 

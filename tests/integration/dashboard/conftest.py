@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,13 @@ from flask.testing import FlaskClient
 
 from academy.access.keys import Principal as Who
 from academy.access.keys import Role, make_key, make_ticket
+from academy.host.processes import end_group
 from academy.settings import Settings
 from academy.store.engine import Sessions
+from tests.integration.dashboard import chromium
+from tests.integration.dashboard.chromium import Page
+from tests.integration.servers import Served, wait_until_ready
+from tests.warm.python import WarmPython
 
 API = "/api/v1/academy"
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Academy-Dashboard": "1"}
@@ -52,3 +59,41 @@ def browser(app: APIFlask, sessions: Sessions) -> Callable[[Role], Browser]:
             return Browser(app.test_client(), row.id, ticket)
 
     return make
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    folder = tmp_path / "browser"
+    folder.mkdir()
+    with chromium.browser(folder) as page:
+        yield page
+
+
+@pytest.fixture
+def address(
+    page: Page, settings: Settings, free_port: int, tmp_path: Path, warm_apis: WarmPython
+) -> Iterator[str]:
+    """Where an API process answers; after `page`, so that no browser means no process."""
+    settings = settings.changed(port=free_port)
+    log = tmp_path / "api.log"
+    with log.open("wb") as output:
+        process = warm_apis.start(
+            "academy.api",
+            env={**os.environ, **settings.environ()},
+            stdout=output,
+            stderr=output,
+        )
+    served = Served(f"http://127.0.0.1:{free_port}", process, log, health="/readyz")
+    wait_until_ready(served)
+    yield served.url
+    end_group(process, grace_seconds=20)
+    text = log.read_text()
+    assert "Traceback" not in text, text
+
+
+@pytest.fixture
+def ticket(sessions: Sessions) -> str:
+    with sessions.begin() as session:
+        row, _ = make_key(session, "the admin", Role.ADMIN)
+        session.flush()
+        return make_ticket(session, Who(row.id, row.name, Role.ADMIN))

@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from academy.access.keys import Principal, Role, make_key, make_ticket
 from academy.events.sender import EventSender
-from academy.host.processes import end_group
 from academy.lifecycle import JobKind, Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
-from tests.integration.dashboard import chromium
 from tests.integration.dashboard.chromium import Page
-from tests.integration.servers import Served, wait_until_ready
-from tests.warm.python import WarmPython
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    folder = tmp_path / "browser"
-    folder.mkdir()
-    with chromium.browser(folder) as page:
-        yield page
-
-
-@pytest.fixture
-def address(
-    page: Page, settings: Settings, free_port: int, tmp_path: Path, warm_apis: WarmPython
-) -> Iterator[str]:
-    """Where an API process answers; after `page`, so that no browser means no process."""
-    settings = settings.changed(port=free_port)
-    log = tmp_path / "api.log"
-    with log.open("wb") as output:
-        process = warm_apis.start(
-            "academy.api",
-            env={**os.environ, **settings.environ()},
-            stdout=output,
-            stderr=output,
-        )
-    served = Served(f"http://127.0.0.1:{free_port}", process, log, health="/readyz")
-    wait_until_ready(served)
-    yield served.url
-    end_group(process, grace_seconds=20)
-    text = log.read_text()
-    assert "Traceback" not in text, text
-
-
-@pytest.fixture
-def ticket(sessions: Sessions) -> str:
-    with sessions.begin() as session:
-        row, _ = make_key(session, "the admin", Role.ADMIN)
-        session.flush()
-        return make_ticket(session, Principal(row.id, row.name, Role.ADMIN))
 
 
 @pytest.fixture
@@ -110,13 +63,14 @@ def test_a_person_comes_in_by_a_link_sees_the_jobs_cancels_one_and_changes_the_l
     assert page.value("document.getElementById('figure-best').textContent") == "1.250"
 
     page.click(f'#jobs tr[data-key="{queued}"] [data-action="cancel"]')
+    page.click("#ask[open] #ask-yes")
     page.wait_for(f"{_row(queued)}.textContent.includes('cancelled')")
     with sessions() as session:
         assert jobs.get(session, queued).status == Status.CANCELLED
 
     page.click('.languages a[lang="pl"]')
     page.wait_for("document.documentElement.lang === 'pl'")
-    page.wait_for(f"{_row(running)}?.textContent.includes('działa')")
+    page.wait_for(f"{_row(running)}?.textContent.includes('w toku')")
     assert page.value("document.getElementById('dataset-title').textContent") == "Zbiór danych"
     assert page.value("document.getElementById('trouble').hidden")
     assert page.complaints == []

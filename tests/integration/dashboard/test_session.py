@@ -162,3 +162,26 @@ def test_signing_out_ends_the_session_on_the_server(app, browser) -> None:
     other.set_cookie("academy_session", stolen)
     assert other.get("/academy").status_code == 401
     assert other.delete(path, headers=OWN_PAGE).status_code == 204
+
+
+def test_a_link_and_a_language_keep_what_the_address_says_of_jobs(browser) -> None:
+    mine = browser(Role.VIEWER)
+    opened = mine.http.get(f"/academy?ticket={mine.ticket}&job=training_1&kind=training&next=/x")
+    assert (opened.status_code, opened.location) == (303, "/academy?job=training_1&kind=training")
+    chosen = mine.http.get("/academy?language=pl&status=failed")
+    assert chosen.location == "/academy?status=failed"
+
+
+def test_a_jobs_address_on_another_site_leads_whoever_is_signed_in_to_the_job(browser) -> None:
+    """A browser keeps a strict cookie back there, and sends it when our own page goes on."""
+    mine = browser(Role.VIEWER)
+    from_elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    led = mine.http.get("/academy?job=training_1", headers=from_elsewhere)
+    assert led.status_code == 200
+    refresh = '<meta http-equiv="refresh" content="0; url=/academy?job=training_1">'
+    assert refresh in led.text
+    # Without a session the page that goes on ends where everybody without one does.
+    own = {"Sec-Fetch-Site": "same-origin"}
+    assert mine.http.get("/academy?job=training_1", headers=own).status_code == 401
+    hostile = mine.http.get('/academy?job="><script>', headers=from_elsewhere)
+    assert "<script>" not in hostile.text
