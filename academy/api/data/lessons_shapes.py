@@ -89,7 +89,7 @@ class Recorded(Done):
 
 
 class Forgotten(Done):
-    """A lesson or a conversation is deleted."""
+    """A lesson, a conversation or a dataset is deleted."""
 
     id: str
 
