@@ -27,7 +27,7 @@ from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import make_sessions
-from academy.web import metrics, problems
+from academy.web import metrics, problems, routing
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
 from academy.web.sockets import Texts
@@ -89,6 +89,7 @@ def routes() -> APIFlask:
     for module in _MODULES:
         prefix = None if module in _OUTSIDE_OF_BASE else BASE
         app.register_blueprint(module.blueprint, url_prefix=prefix)
+    routing.register(app)
     return app
 
 
