@@ -7,8 +7,6 @@ no adapter can be called so.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
@@ -64,6 +62,5 @@ def _own_methods() -> frozenset[str] | None:
 
 def _on_this_host(url: str) -> str:
     """An address of our own without its host, which the request's Host header may have made up."""
-    found = urlsplit(url)
-    path = "/" + found.path.lstrip("/\\")
-    return f"{path}?{found.query}" if found.query else path
+    after_host = url.partition("://")[2].partition("/")[2]
+    return "/" + after_host.lstrip("/\\")

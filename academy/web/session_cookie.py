@@ -8,12 +8,11 @@ it first (a CORS preflight, which this server never allows).
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Request, Response
 
 from academy.access.keys import SESSION_SECONDS
-from academy.errors import AcademyError
+from academy.errors import AcademyError, shown
+from academy.web.origins import is_foreign
 
 #: What the page's own scripts send with every request; the value does not matter.
 HEADER = "X-Academy-Dashboard"
@@ -102,9 +101,8 @@ def _require_own_page(request: Request, *, is_form: bool = False) -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site != "same-origin":
         raise CookieRefused(why=f"the browser calls it {site!r}, not 'same-origin'")
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise CookieRefused(why=f"it comes from {origin!r}")
+    if is_foreign(request):
+        raise CookieRefused(why=f"it comes from {shown(request.headers['Origin'], 150)!r}")
     if not is_form and request.method not in _SAFE_METHODS and HEADER not in request.headers:
         raise CookieRefused(why=f"a {request.method} must carry the header {HEADER}")
 

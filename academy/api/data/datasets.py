@@ -158,7 +158,9 @@ def dataset_card(dataset_id: str) -> Response:
 @blueprint.get("/datasets/<dataset_id>/download")
 @allows(Role.VIEWER)
 @blueprint.input(DownloadQuery, location="query", arg_name="query")
-@answers(200, "The file, as JSON lines or JSON.", TEXT, "application/octet-stream")
+@answers(200, "Rows, or samples of drops.", TEXT, _MEDIA_TYPES[".jsonl"])
+@answers(200, "The statistics or the manifest.", {"type": "object"}, _MEDIA_TYPES[".json"])
+@answers(200, "The card.", TEXT, _MEDIA_TYPES[".md"])
 def download_dataset(dataset_id: str, query: DownloadQuery) -> Response:
     """A file of a dataset, by default its training rows in the format that was asked for.
 

@@ -14,39 +14,14 @@ import pytest
 
 from academy.access.keys import Role
 from academy.artifacts.archive import BadArchive, unpack
-from academy.artifacts.manifest import verify_manifest, write_manifest
+from academy.artifacts.manifest import verify_manifest
 from academy.artifacts.store import ArtifactStore
-from academy.basemodels import folders
 from academy.cli.adapters import BadTarget, OtherBase
 from academy.client import ApiError
 from academy.settings import Settings
-from academy.store.engine import Sessions
-from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 
 Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def lora(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter's folder as a trainer leaves it: the base model by its name, and its digest."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("lora")
-    torch.manual_seed(0)
-    config = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    made = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
-    for name, parameter in made.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    made.peft_config["default"].base_model_name_or_path = "tiny"
-    made.save_pretrained(folder, save_embedding_layers=False)  # as the trainer does
-    origin = {"base_model": {"name": "tiny", "digest": folders.digest(tiny_model)}}
-    (folder / "academy.json").write_text(json.dumps(origin))
-    write_manifest(folder)
-    return folder
 
 
 @pytest.fixture
@@ -54,23 +29,6 @@ def settings(settings: Settings, tiny_model: Path) -> Settings:
     """With the real tiny model in the place of the empty one."""
     shutil.copytree(tiny_model, settings.models.folders[0] / "tiny", dirs_exist_ok=True)
     return settings
-
-
-@pytest.fixture
-def trained(settings: Settings, sessions: Sessions, lora: Path) -> Adapter:
-    key = ArtifactStore(settings).publish(lora, "adapters")
-    row = Adapter(
-        id="training_real",
-        digest="sha256:" + key.rpartition("/")[2],
-        key=key,
-        base_model="tiny",
-        parameters={"lora_rank": 2},
-        metrics={},
-        code_version="0",
-    )
-    with sessions.begin() as session:
-        adapters.register(session, row)
-    return row
 
 
 @pytest.fixture

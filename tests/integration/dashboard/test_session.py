@@ -103,6 +103,7 @@ def test_the_cookie_counts_as_its_key_for_the_pages_own_requests(browser) -> Non
         ("GET", {"Sec-Fetch-Site": "none"}),
         ("GET", {"Origin": "https://evil.test"}),
         ("GET", {"Origin": "null"}),
+        ("GET", {"Origin": "http://[localhost"}),
         ("POST", {"Sec-Fetch-Site": "same-origin"}),
         ("POST", {"Origin": "http://localhost"}),
         ("POST", {}),

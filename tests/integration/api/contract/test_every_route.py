@@ -133,6 +133,13 @@ def test_a_redirect_keeps_the_query(app: APIFlask) -> None:
     assert answer.headers["Location"] == "/api/v1/academy/jobs?limit=1&after=x%2Fy"
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "evil.example:99999", "a/b", "?"])
+def test_a_redirect_of_a_host_that_is_none_does_not_fail(app: APIFlask, host: str) -> None:
+    answer = app.test_client().get("/api/v1//academy/jobs", environ_overrides={"HTTP_HOST": host})
+    assert answer.status_code in {308, 400}, answer.text
+    assert host == "a/b" or host not in answer.headers.get("Location", "")
+
+
 def test_links_to_further_pages_have_no_host(admin) -> None:
     for number in range(2):
         admin.post("/lessons", json={"situation": f"{number}", "solution": "b"})
