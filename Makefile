@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, every process would compile our modules again: half of what a worker's start takes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo up down check test faults faults-short fuzz lint lint-js format bench screens lock clean
+.PHONY: help setup demo up down check test faults faults-short contract fuzz lint lint-js format bench screens lock clean
 
 help: ## what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ faults: $(VENV)/.installed ## hours: every fault, production intervals; writes d
 
 faults-short: $(VENV)/.installed ## minutes: the same faults, every interval shortened
 	FAULTS=short FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults -m faults $(SELECT)
+
+contract: $(VENV)/.installed ## minutes: made-up requests, right and wrong, against the OpenAPI document
+	$(BIN)/python -m pytest -m contract tests/integration/api/contract
 
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.installed ## FUZZ_SECONDS of coverage-guided fuzzing of what reads foreign bytes

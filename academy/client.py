@@ -217,6 +217,24 @@ class Client:
 
     def download(self, path: str, out: BinaryIO, **params: Any) -> int:
         """Write what is behind a path to `out`, as it comes; how many bytes. Raises `ApiError`."""
+        return self._download(path, out, params)[0]
+
+    def download_adapter(self, adapter_id: str, out: BinaryIO, base: str | None = None) -> str:
+        """Write an adapter's ``.tar.gz`` to `out`; the digest of the folder in it.
+
+        With `base` the folder names its base model so. Raises `ApiError`.
+        """
+        path = f"/adapters/{quoted('adapter', adapter_id)}/download"
+        return str(self._download(path, out, {"base": base})[1]["X-Academy-Digest"])
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """Delete what is behind a path; the answer's JSON. Raises `ApiError`."""
+        answer: dict[str, Any] = self.request("DELETE", path).json()
+        return answer
+
+    def _download(
+        self, path: str, out: BinaryIO, params: Mapping[str, Any]
+    ) -> tuple[int, httpx.Headers]:
         given = {name: value for name, value in params.items() if value is not None}
         require_sendable(given, "")
         written = 0
@@ -229,7 +247,7 @@ class Client:
                     written += out.write(chunk)
         except httpx.TransportError as error:
             raise Unavailable(what=self.url, why=str(error) or type(error).__name__) from error
-        return written
+        return written, answer.headers
 
     def follow(self, job_id: str, after: str = "", *, pings: bool = False) -> Iterator[Event]:
         """A job's events from `after` on (an event's id) until its terminal status.

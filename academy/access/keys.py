@@ -124,6 +124,11 @@ def redeem_ticket(session: Session, secret: str) -> Principal:
     return _principal(key)
 
 
+def ticket_key_id(session: Session, secret: str) -> str | None:
+    """Whose ticket it is, without using it up; None if it cannot be used."""
+    return access.ticket_key_id(session, digest(secret))
+
+
 def open_session(session: Session, principal: Principal) -> str:
     """A secret that stands for the key for `SESSION_SECONDS`, for a browser's cookie."""
     secret = "ses_" + secrets.token_urlsafe(32)

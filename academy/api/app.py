@@ -14,7 +14,7 @@ import academy
 from academy.api import openapi
 from academy.api.access import keys
 from academy.api.data import curation, datasets, lessons, runs, uploads
-from academy.api.jobs import jobs, logs, sockets
+from academy.api.jobs import jobs, logs, metrics, sockets
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
 from academy.api.ops import probes, schedules, shares, status, workers
@@ -28,7 +28,8 @@ from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import make_sessions
-from academy.web import metrics, problems
+from academy.web import metrics as figures
+from academy.web import problems, routing
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
 from academy.web.lookout import Lookout
@@ -51,6 +52,7 @@ _MODULES = (
     logs,
     sockets,
     jobs,
+    metrics,
     adapters,
     aliases,
     chat,
@@ -91,6 +93,7 @@ def routes() -> APIFlask:
     for module in _MODULES:
         prefix = None if module in _OUTSIDE_OF_BASE else BASE
         app.register_blueprint(module.blueprint, url_prefix=prefix)
+    routing.register(app)
     return app
 
 
@@ -115,7 +118,7 @@ def open_state(app: APIFlask, settings: Settings) -> None:
         gateway=Gateway(settings, sessions, servers),
         watchers=watchers,
         texts=Texts(),
-        figures=metrics.Figures(metrics.Stock(settings, sessions, watchers)),
+        figures=figures.Figures(figures.Stock(settings, sessions, watchers)),
         lookout=Lookout(lambda: look_around(settings, servers)),
     )
 

@@ -109,8 +109,17 @@ def _complete_operation(view: Any, operation: dict[str, Any], schemas: dict[str,
     if declared.body:
         content = _content(declared.body, schemas)
         operation["requestBody"] = {"required": True, "content": content}
-    for name, meaning in declared.headers.items():
-        operation["parameters"].append(_header(name, meaning))
+    elif "requestBody" in operation:
+        operation["requestBody"]["required"] = _wants_something(operation["requestBody"], schemas)
+    for name, schema in declared.headers.items():
+        operation["parameters"].append(_header(name, schema))
+    for each in operation["parameters"]:
+        if each["in"] == "path":
+            each["schema"] = {
+                "minLength": 1,
+                **each["schema"],
+                **declared.path.get(each["name"], {}),
+            }
     if declared.websocket is not None:
         operation["responses"] = {"101": {"description": declared.websocket}}
         operation["parameters"] += _query_of(declared)
@@ -146,20 +155,31 @@ def _implied_problems(operation: dict[str, Any]) -> set[int]:
         found |= {401, 403}
     if any(each["in"] == "path" for each in operation["parameters"]):
         found.add(404)
-    if any(each["in"] == "query" for each in operation["parameters"]):
+    if any(each["in"] == "query" for each in operation["parameters"]) or any(
+        "pattern" in each["schema"] for each in operation["parameters"]
+    ):
         found.add(422)
     if "requestBody" in operation:
         found |= {400, 413, 415, 422}
     return found
 
 
-def _header(name: str, meaning: str) -> dict[str, Any]:
+def _wants_something(body: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Whether the empty object, which an empty body stands for, is refused."""
+    schema = body["content"]["application/json"]["schema"]
+    schema = schemas.get(str(schema.get("$ref")).rpartition("/")[2], schema)
+    return any(schema.get(rule) for rule in ("required", "oneOf", "anyOf"))
+
+
+def _header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    told = dict(schema)
+    meaning = told.pop("description")
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": meaning,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "schema": told,
     }
 
 

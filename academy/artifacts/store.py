@@ -75,7 +75,7 @@ class ArtifactStore:
         key = f"{kind}/{digest.removeprefix('sha256:')}"
         try:
             if self._files.exists(self._path(key, NAME)):
-                self._touch(key, folder)
+                self.touch(key)  # before somebody names it
                 return key
             names = [*read_manifest(folder)["files"], NAME]  # the manifest comes last
             if self.local_root is not None:
@@ -140,6 +140,21 @@ class ArtifactStore:
             return age.total_seconds()
         return None
 
+    def touch(self, key: str) -> None:
+        """Make a folder young again: it is not taken for garbage before its grace time is over.
+
+        What is not there stays so. Raises `StorageFailure`.
+        """
+        manifest = self._path(key, NAME)
+        try:
+            with contextlib.suppress(*_NOT_THERE):
+                if self.local_root is not None:
+                    os.utime(manifest)
+                else:
+                    self._files.pipe_file(manifest, self._files.cat_file(manifest))
+        except OSError as error:
+            raise StorageFailure(url=self.url, action="touch", key=key, why=str(error)) from error
+
     def delete(self, key: str) -> None:
         """Remove a note or a folder, its manifest first, so that nobody takes a part for whole."""
         try:
@@ -178,13 +193,6 @@ class ArtifactStore:
         if self.read_note(key) != {"probe": key}:
             raise StorageFailure(url=self.url, action="give back", key=key, why="other content")
         self.delete(key)
-
-    def _touch(self, key: str, folder: Path) -> None:
-        """Make `key` young again, so that it is not taken for garbage before somebody names it."""
-        if self.local_root is not None:
-            os.utime(self.local_root / key / NAME)
-        else:
-            self._files.put_file(str(folder / NAME), self._path(key, NAME))
 
     def _link_folder(self, folder: Path, names: list[str], target: Path) -> None:
         """Hard links cost nothing; where they cannot be made, copies do."""

@@ -11,11 +11,13 @@ from typer.exceptions import TyperException
 
 from academy import __version__
 from academy.cli import (
+    adapters,
     data,
     datasets,
     jobs,
     keys,
     local,
+    metrics,
     models,
     preflight,
     schedules,
@@ -52,11 +54,11 @@ for command, panel in (
     (jobs.submit, _WORK),
     (jobs.kinds, _WORK),
     (jobs.logs, _WORK),
+    (metrics.metrics, _WORK),
     (jobs.jobs, _WORK),
     (jobs.cancel, _WORK),
     (jobs.pause, _WORK),
     (jobs.resume, _WORK),
-    (models.adapters, _SERVE),
     (models.activate, _SERVE),
     (models.rollback, _SERVE),
     (models.chat, _SERVE),
@@ -70,8 +72,10 @@ for command, panel in (
     app.command(rich_help_panel=panel)(command)
 app.add_typer(data.lessons, name="lessons", rich_help_panel=_WORK)
 app.add_typer(datasets.dataset, name="dataset", rich_help_panel=_WORK)
+app.add_typer(datasets.dataset, name="datasets", hidden=True)  # the plural, as others have it
 app.add_typer(sweeps.sweep, name="sweep", rich_help_panel=_WORK)
 app.add_typer(schedules.schedules, name="schedules", rich_help_panel=_WORK)
+app.add_typer(adapters.adapters, name="adapters", rich_help_panel=_SERVE)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
 
 

@@ -1,4 +1,4 @@
-"""`academy adapters`, `activate`, `rollback` and `chat`."""
+"""`academy activate`, `rollback` and `chat`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,6 @@ if TYPE_CHECKING:
     from academy.client import Client
 
 Alias = Annotated[str, typer.Option(help="The name that clients ask for.")]
-
-
-def adapters(
-    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List trained adapters; the active ones are marked."""
-    from academy.cli.output import connect, print_json, print_table, short_time
-
-    with connect() as client:
-        answer = client.get("/adapters", limit=limit)
-    if as_json:
-        print_json(answer)
-        return
-    rows = [
-        (
-            "●" if each["is_active"] else "",
-            each["adapter_id"],
-            each["base_model"],
-            short_time(each["created_at"]),
-            each["adapter_path"],
-        )
-        for each in answer
-    ]
-    columns = ("", "adapter", "base model", "made", "path")
-    print_table(columns, rows, "There are no adapters yet.", prose={"made"})
 
 
 def activate(

@@ -112,10 +112,14 @@ def _become(settings: Settings, module_name: str, *arguments: str) -> NoReturn:
 def _with_servers(settings: Settings) -> Settings:
     """With the addresses of the home's running embedded servers where none are set."""
     from academy.embedded.postgres import embedded_postgres_url
+    from academy.embedded.runfile import running
     from academy.embedded.valkey import embedded_valkey_url
 
     settings.require_enabled()
     home = settings.home
+    run = running(home)
+    if settings.serving.is_auto and run is not None and "runtime" in run.ports:
+        settings = settings.changed(runtime_url=(f"http://127.0.0.1:{run.ports['runtime']}",))
     return settings.changed(
         database_url=settings.postgres.url or embedded_postgres_url(home / "postgres"),
         redis_url=settings.redis.url or embedded_valkey_url(home / "valkey"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from academy.settings import Settings
 
 DatasetFormat = Literal["alpaca", "sharegpt", "openai", "prompt-completion", "preference"]
+
+#: A path, an id or a filter's name.
+_Name = Annotated[str, Field(max_length=4096)]
 
 #: Every filter that `disabled_filters` can name, in the order in which they run.
 FILTER_NAMES: tuple[str, ...] = (
@@ -71,7 +74,7 @@ class CurationRequest(BaseModel):
         description="format of dataset.jsonl; 'preference' pairs accepted and rejected runs on one "
         "prompt, for DPO, and reads no lessons, conversations or git history",
     )
-    repositories: tuple[str, ...] | None = Field(
+    repositories: tuple[_Name, ...] | None = Field(
         default=None,
         max_length=100,
         description="paths of git repositories inside the allowed roots; left out: every allowed "
@@ -88,7 +91,7 @@ class CurationRequest(BaseModel):
         default=200, ge=0, le=1_000_000, description="newest scored runs to read"
     )
     min_reward: float = Field(default=0.7, ge=0, le=1, description="reward that a run needs")
-    uploads: tuple[str, ...] = Field(
+    uploads: tuple[_Name, ...] = Field(
         default=(),
         max_length=100,
         description="files to read as well, by the upload_id that POST /datasets/upload gave",
@@ -126,8 +129,8 @@ class CurationRequest(BaseModel):
     min_quality: float = Field(
         default=0.3, ge=0, le=1, description="quality that a judged lesson needs"
     )
-    disabled_filters: tuple[str, ...] = Field(
-        default=(), description="filters to switch off, by name"
+    disabled_filters: tuple[_Name, ...] = Field(
+        default=(), max_length=100, description="filters to switch off, by name"
     )
     near_duplicate_jaccard: float = Field(
         default=0.8, ge=0.5, le=1.0, description="similarity from which a row is a near duplicate"

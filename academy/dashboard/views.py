@@ -15,6 +15,7 @@ from academy.access.keys import (
     open_session,
     redeem_ticket,
     resume_session,
+    ticket_key_id,
 )
 from academy.dashboard.forms import curation_form, training_form
 from academy.dashboard.languages import COOKIE, LANGUAGES, language_of, texts
@@ -23,8 +24,10 @@ from academy.jobs import kinds
 from academy.lifecycle import Status
 from academy.web import session_cookie
 from academy.web.state import state
+from academy.web.strict_json import require_media_type
 
 PAGE = "/academy"
+FORM = "application/x-www-form-urlencoded"
 
 blueprint = APIBlueprint(
     "dashboard",
@@ -75,8 +78,17 @@ def show() -> Response:
     ticket = request.args.get("ticket")
     # Programs that look whether a link works send HEAD; that must not use it up.
     if ticket and request.method != "HEAD":
-        return _open(ticket)
+        # A stranger's link must not make this browser work under the stranger's key unnoticed.
+        return _ask(ticket) if _would_replace(ticket) else _open(ticket)
     return _page()
+
+
+@blueprint.post(f"{PAGE}/session")
+def replace() -> Response:
+    """Use a ticket up after somebody agreed to leave the session that there is."""
+    session_cookie.require_own_form(request)
+    require_media_type(request, FORM)
+    return _open(request.form.get("ticket", ""))
 
 
 @blueprint.delete(f"{PAGE}/session")
@@ -104,10 +116,34 @@ def _protect(response: Response) -> Response:
     return response
 
 
+def _would_replace(ticket: str) -> bool:
+    """Whether the browser has a session, and of another key than the ticket's."""
+    if not session_cookie.begun(request):
+        return False
+    secret = session_cookie.held(request)
+    try:
+        with state().sessions.begin() as session:
+            other = ticket_key_id(session, ticket)
+            if other is None or secret is None:
+                return other is not None
+            return resume_session(session, secret).key_id != other
+    except AcademyError as error:
+        if error.status != 401:
+            raise
+        return False  # the session is over
+
+
+def _ask(ticket: str) -> Response:
+    return _render("replace.html", ticket=ticket)
+
+
 def _open(ticket: str) -> Response:
+    before = session_cookie.held(request)
     try:
         with state().sessions.begin() as session:
             secret = open_session(session, redeem_ticket(session, ticket))
+            if before is not None:
+                close_session(session, before)
     except AcademyError as error:
         if error.status != 401:
             raise
@@ -159,6 +195,7 @@ def _closed(error: AcademyError | None) -> Response:
         error is not None
         and session_cookie.held(request) is not None
         and "ticket" not in request.args
+        and request.method != "POST"
     ):
         session_cookie.take_back(request, answer)
     return answer

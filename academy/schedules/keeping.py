@@ -10,6 +10,7 @@ from academy.jobs import kinds
 from academy.schedules.request import NAME_PATTERN, ScheduleRequest
 from academy.schedules.timing import Timing
 from academy.store.engine import Session
+from academy.store.models import dependents
 from academy.store.plans import schedules
 from academy.store.plans.schedule_tables import Schedule
 from academy.validation.reading import read
@@ -24,6 +25,7 @@ def create(
     """
     _require_name(name)
     wanted = _checked(wanted)
+    dependents.hold(session, wanted.request)
     now = schedules.clock(session)
     next_at = wanted.timing.after(now, due=now)
     return schedules.create(
@@ -39,6 +41,7 @@ def replace(
     Raises `NotFound`, and `InvalidRequest`.
     """
     wanted = _checked(wanted)
+    dependents.hold(session, wanted.request)
     row = schedules.get(session, name, locked=True)
     values = _columns(wanted)
     if timing_of(row) != wanted.timing or not row.enabled:

@@ -28,10 +28,15 @@ class ScheduleRequest(BaseModel):
 
     kind: JobKind = Field(description="kind of job to submit")
     request: dict[str, Any] = Field(
-        default_factory=dict, description="its request, as POST /dataset or POST /train takes it"
+        default_factory=dict,
+        max_length=100,
+        description="its request, as POST /dataset or POST /train takes it",
     )
     every: Annotated[
-        float | None, BeforeValidator(_every, json_schema_input_type=float | str | None)
+        float | None,
+        BeforeValidator(
+            _every, json_schema_input_type=float | Annotated[str, Field(max_length=100)] | None
+        ),
     ] = Field(None, description="interval: seconds, or a text such as '90s', '15m', '6h', '1d'")
     cron: str | None = Field(
         None, max_length=200, description="minute hour day-of-month month day-of-week"

@@ -71,7 +71,7 @@ def parse_every(value: object) -> float:
     seconds: float | None = None
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
-    elif isinstance(value, str) and _INTERVAL.fullmatch(value):
+    elif isinstance(value, str) and len(value) <= 100 and _INTERVAL.fullmatch(value):
         parts = re.findall(r"(\d+)([smhdw])", value)
         seconds = float(sum(int(number) * _UNITS[unit] for number, unit in parts))
     if seconds is None or not MIN_SECONDS <= seconds <= MAX_SECONDS:

@@ -30,6 +30,9 @@ KINDS: dict[str, Callable[[str, str], RuntimeDriver]] = {
 #: The kind of an address that names none.
 DEFAULT_KIND = "embedded"
 
+#: Where a model server is looked for when nobody named one: where ``academy runtime`` listens.
+AUTO = "http://127.0.0.1:8100"
+
 _ADDRESSES = "ACADEMY_RUNTIME_URL"
 _KEY = "ACADEMY_RUNTIME_API_KEY"
 _PORTS = {"http": 80, "https": 443}
@@ -100,7 +103,7 @@ def addresses_of(settings: Settings) -> tuple[Address, ...]:
     Raises `BadSetting`, which names the address and what is wrong with it.
     """
     found: dict[tuple[str, int, str], Address] = {}
-    texts = settings.serving.urls
+    texts = (AUTO,) if settings.serving.is_auto else settings.serving.urls
     if any("@" in text for text in texts):
         # Of all at once, as a comma in a password has torn it into texts that look like addresses.
         raise _bad(",".join(texts), f"without a user or a password; a key belongs into {_KEY}")

@@ -84,9 +84,10 @@ class Serving:
 
     urls: tuple[str, ...] = setting(
         "ACADEMY_RUNTIME_URL",
-        ("http://127.0.0.1:8100",),
+        ("auto",),
         "addresses of the model servers, separated by ','; one of another kind than Academy's own "
-        "says it: vllm+http://HOST:PORT",
+        "says it: vllm+http://HOST:PORT; auto: the one that academy up starts, or else "
+        "http://127.0.0.1:8100, where academy runtime listens; ',' alone: none",
         separator=",",
         element=_address,
     )
@@ -95,6 +96,11 @@ class Serving:
         "",
         "key that vLLM servers were started with (--api-key); empty: none",
     )
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether nobody said which model servers there are."""
+        return self.urls == ("auto",)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,9 @@ class SweepRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     training: dict[str, Any] = Field(
-        default_factory=dict, description="what all trials share, as POST /train takes it"
+        max_length=100,
+        default_factory=dict,
+        description="what all trials share, as POST /train takes it",
     )
     knobs: dict[str, Knob] = Field(
         min_length=1, max_length=8, description="the recipe's fields to vary, and their values"

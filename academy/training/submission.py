@@ -38,7 +38,7 @@ def submit_training(
             )
         # Kept with the job, since the default of a worker's host may be docker.
         launch = launch.model_copy(update={"launcher": granted.launcher})
-    dataset = dataset_of(session, request.dataset_id)
+    dataset = datasets.keep(session, dataset_of(session, request.dataset_id).id)
     if dataset.train_rows < settings.training.min_rows:
         raise DatasetTooSmall(
             dataset_id=dataset.id,
@@ -49,7 +49,7 @@ def submit_training(
     base_model = request.base_model or settings.models.base
     folders.find(base_model, settings.model_folders)
     if request.init_adapter is not None:
-        _require_same_shape(adapters.get(session, request.init_adapter), request, base_model)
+        _require_same_shape(adapters.keep(session, request.init_adapter), request, base_model)
     job = kinds.new_job(
         JobKind.TRAINING,
         priority=request.priority,

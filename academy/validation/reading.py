@@ -5,6 +5,7 @@ Whoever asks is read alike: a client over HTTP, a schedule that is due, a trial 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from typing import Any, NoReturn, TypeVar
@@ -41,11 +42,32 @@ def validate(raw: bytes, parsed: Any, model: type[Model]) -> Model:
     """JSON text, and the Python objects that it stands for, as `model`. Raises `InvalidRequest`.
 
     pydantic reads the text itself because only in JSON does strictness let an array be a tuple.
+    A whole number may be written ``16.0``, as JSON Schema and JavaScript make no difference.
     """
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
+        whole = _with_whole_numbers(error, parsed)
+        if whole is not None:
+            return validate(json.dumps(whole).encode(), whole, model)
         refuse(error, parsed, model)
+
+
+def _with_whole_numbers(error: ValidationError, parsed: Any) -> Any:
+    """A copy with 16 for ``16.0`` where pydantic wanted a whole number; None if it has none."""
+    copied, found = copy.deepcopy(parsed), False
+    for each in error.errors(include_url=False):
+        value = each["input"]
+        if each["type"] != "int_type" or not isinstance(value, float) or not value.is_integer():
+            continue
+        location = _location(each["loc"], copied, is_missing=False)
+        inside = copied
+        for part in location[:-1]:
+            inside = inside[part]
+        if location and isinstance(inside[location[-1]], float):
+            inside[location[-1]] = int(value)
+            found = True
+    return copied if found else None
 
 
 def refuse(

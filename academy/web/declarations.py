@@ -24,6 +24,18 @@ Shape = type[BaseModel] | dict[str, Any]
 TEXT: Shape = {"type": "string"}
 BYTES: Shape = {"type": "string", "format": "binary"}
 
+#: An event of a stream, as the document describes each of them.
+_EVENT: Shape = {
+    "type": "object",
+    "title": "ServerSentEvent",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "a JSON object with its type, or [DONE]"},
+    },
+}
+
 _ATTRIBUTE = "academy_declaration"
 
 
@@ -40,12 +52,14 @@ class Answered:
 class Declaration:
     """Everything that a view declared.
 
-    `headers`: those that it reads, with their meaning; all may be left out. `body`: the media types
+    `headers`: those that it reads, with their JSON schemas; all may be left out. `path`: what parts
+    of its path must be, as JSON schemas. `body`: the media types
     that it reads itself, with their shapes. `problems`: statuses of problems that no other
     declaration implies. `websocket`: what its frames hold; `query`: what a websocket may be asked.
     """
 
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    path: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     body: Mapping[str, Shape] = field(default_factory=dict)
     answers: tuple[Answered, ...] = ()
     problems: frozenset[int] = frozenset()
@@ -59,9 +73,17 @@ def declaration_of(view: Callable[..., Any]) -> Declaration:
     return found
 
 
-def reads_header(name: str, meaning: str) -> Callable[[View], View]:
-    """The view reads a header that may be left out."""
-    return _declaring(lambda so_far: replace(so_far, headers={**so_far.headers, name: meaning}))
+def reads_header(name: str, meaning: str, *, pattern: str | None = None) -> Callable[[View], View]:
+    """The view reads a header that may be left out, and refuses one that `pattern` does not fit."""
+    schema: dict[str, Any] = {"type": "string", "description": meaning}
+    schema |= {"minLength": 1, "maxLength": 255} if pattern is None else {"pattern": pattern}
+    return _declaring(lambda so_far: replace(so_far, headers={**so_far.headers, name: schema}))
+
+
+def names_in_path(name: str, pattern: str) -> Callable[[View], View]:
+    """The view refuses a part of its path that `pattern` does not fit."""
+    schema = {"type": "string", "pattern": pattern}
+    return _declaring(lambda so_far: replace(so_far, path={**so_far.path, name: schema}))
 
 
 def reads_body(content: Mapping[str, Shape]) -> Callable[[View], View]:
@@ -82,7 +104,7 @@ def answers(
 
 def streams(description: str) -> Callable[[View], View]:
     """The view answers with server-sent events, or may do so."""
-    return answers(200, description, TEXT, sse.MEDIA_TYPE)
+    return answers(200, description, _EVENT, sse.MEDIA_TYPE)
 
 
 def refuses(*statuses: int) -> Callable[[View], View]:

@@ -75,6 +75,7 @@ def of_academy(error: AcademyError) -> Response:
         errors=getattr(error, "errors", None),
         members=getattr(error, "members", None),
     )
+    answer.headers.extend(getattr(error, "headers", {}))
     if error.status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="academy"'
     if error.status == 503:
@@ -129,8 +130,6 @@ def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     detail = f"{error.description}"
     code = code_of(status)
-    if status in {301, 302, 307, 308}:
-        return Response(status=status, headers=list(error.get_headers()))
     if status == 404:
         detail = f"There is nothing at {_path()}."
     elif isinstance(error, MethodNotAllowed):

@@ -8,12 +8,11 @@ it first (a CORS preflight, which this server never allows).
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Request, Response
 
 from academy.access.keys import SESSION_SECONDS
-from academy.errors import AcademyError
+from academy.errors import AcademyError, shown
+from academy.web.origins import is_foreign
 
 #: What the page's own scripts send with every request; the value does not matter.
 HEADER = "X-Academy-Dashboard"
@@ -26,6 +25,25 @@ class CookieRefused(AcademyError):
     code = "cookie_refused"
     status = 403
     next_step = "Use the dashboard's own page, or send an API key instead of the cookie."
+
+
+def begun(request: Request) -> bool:
+    """Whether the browser has a session, also where it keeps the cookie back.
+
+    It does so when a page of another site led here. A second cookie, which is no secret, comes
+    along all the same.
+    """
+    return held(request) is not None or _marker(request) in request.cookies
+
+
+def require_own_form(request: Request) -> None:
+    """Raise `CookieRefused` unless a form of our own page was sent.
+
+    Forms send no header of ours, but every browser says with one from where it comes.
+    """
+    _require_own_page(request, is_form=True)
+    if "Origin" not in request.headers:
+        raise CookieRefused(why="it does not say from which page it comes (Origin)")
 
 
 def session_of(request: Request) -> str | None:
@@ -55,13 +73,23 @@ def give(request: Request, response: Response, secret: str) -> None:
         samesite="Strict",
         secure=request.is_secure,
     )
+    response.set_cookie(
+        _marker(request),
+        "1",
+        max_age=int(SESSION_SECONDS),
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure,
+    )
 
 
 def take_back(request: Request, response: Response) -> None:
     """Let the browser forget the session."""
-    response.delete_cookie(
-        _name(request), path="/", httponly=True, samesite="Strict", secure=request.is_secure
-    )
+    for name, sent in ((_name(request), "Strict"), (_marker(request), "Lax")):
+        response.delete_cookie(
+            name, path="/", httponly=True, samesite=sent, secure=request.is_secure
+        )
 
 
 def is_from_elsewhere(request: Request) -> bool:
@@ -69,15 +97,18 @@ def is_from_elsewhere(request: Request) -> bool:
     return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
-def _require_own_page(request: Request) -> None:
+def _require_own_page(request: Request, *, is_form: bool = False) -> None:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site != "same-origin":
         raise CookieRefused(why=f"the browser calls it {site!r}, not 'same-origin'")
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise CookieRefused(why=f"it comes from {origin!r}")
-    if request.method not in _SAFE_METHODS and HEADER not in request.headers:
+    if is_foreign(request):
+        raise CookieRefused(why=f"it comes from {shown(request.headers['Origin'], 150)!r}")
+    if not is_form and request.method not in _SAFE_METHODS and HEADER not in request.headers:
         raise CookieRefused(why=f"a {request.method} must carry the header {HEADER}")
+
+
+def _marker(request: Request) -> str:
+    return f"{_name(request)}_begun"
 
 
 def _name(request: Request) -> str:

@@ -6,6 +6,8 @@ that the API takes to start.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -30,3 +32,17 @@ class Done(Shown):
 
 class Empty(Sent):
     """A body without fields."""
+
+
+def exactly_one_of(*names: str) -> dict[str, Any]:
+    """The JSON schema of the rule that one of these fields is given, and only one."""
+    return {"oneOf": [_given(name) for name in names]}
+
+
+def one_of(*names: str) -> dict[str, Any]:
+    """The JSON schema of the rule that at least one of these fields is given."""
+    return {"anyOf": [_given(name) for name in names]}
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}

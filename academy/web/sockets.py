@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Request
 
 from academy.errors import AcademyError
 from academy.events.event import Event
+from academy.web.origins import is_foreign
 
 #: A watcher that takes nothing for so long is disconnected.
 SEND_SECONDS = 30.0
@@ -64,9 +64,8 @@ def prepare(request: Request) -> None:
     Raises `OriginRefused` for a page of another host: browsers open sockets for any page and send
     their cookies along, and nothing else protects from that.
     """
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
-        raise OriginRefused(origin=origin)
+    if is_foreign(request):
+        raise OriginRefused(origin=request.headers["Origin"])
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     for name in ("gunicorn.socket", "werkzeug.socket"):
         if name in request.environ:

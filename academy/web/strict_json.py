@@ -7,7 +7,7 @@ APIFlask's ``input`` decorator do all of this for every pydantic model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from apiflask.schema_adapters.pydantic import PydanticAdapter
@@ -46,6 +46,12 @@ class WrongMediaType(AcademyError):
     code = "unsupported_media_type"
     status = 415
     next_step = "Set the Content-Type header to one of those."
+
+    def __init__(self, *, given: str, types: Sequence[str]) -> None:
+        super().__init__(given=given, allowed=" or ".join(types))
+        self.fields = {"given": given, "types": types}
+        #: RFC 9110, section 15.5.16: what would be taken instead.
+        self.headers = {"Accept": ", ".join(types)}
 
 
 class BodyIncomplete(AcademyError):
@@ -126,7 +132,7 @@ def require_media_type(request: Request, *allowed: str) -> None:
     given = request.mimetype
     if given in allowed or (given.endswith("+json") and "application/json" in allowed):
         return
-    raise WrongMediaType(given=given or "nothing", allowed=" or ".join(allowed))
+    raise WrongMediaType(given=given or "nothing", types=allowed)
 
 
 def parse(raw: bytes) -> Any:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from academy.errors import NotFound
-from academy.settings import Settings
 from academy.store.data.tables import Dataset
+from academy.web.artifacts import folders
 from academy.web.offload import offload
 from academy.web.state import state
 
 if TYPE_CHECKING:
     from academy.artifacts.lines import Lines
-    from academy.artifacts.verified import VerifiedFolders
     from academy.curation.dataset.row_table import RowTable
 
 FILES = {
@@ -35,7 +33,7 @@ def folder_of(dataset: Dataset) -> Path:
 
     Raises `ManifestMissing`, `DigestMismatch` or `StorageFailure`.
     """
-    return offload(_folders(state().settings).fetch, dataset.key, dataset.digest)
+    return offload(folders(state().settings).fetch, dataset.key, dataset.digest)
 
 
 def file_of(dataset: Dataset, name: str) -> Path:
@@ -76,12 +74,3 @@ def rows_at(dataset: Dataset, table: RowTable, entries: Sequence[int]) -> list[d
 def _cache(dataset: Dataset) -> Path:
     name = dataset.digest.removeprefix("sha256:")
     return Path(state().settings.home) / "cache" / "rows" / name
-
-
-@lru_cache(maxsize=8)
-def _folders(settings: Settings) -> VerifiedFolders:
-    """One for the process, since it remembers what it has verified."""
-    from academy.artifacts.store import ArtifactStore
-    from academy.artifacts.verified import VerifiedFolders
-
-    return VerifiedFolders(ArtifactStore(settings))

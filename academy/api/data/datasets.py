@@ -11,7 +11,13 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from academy.access.keys import Role
-from academy.api.data.dataset_files import file_of, lines_of, row_table, rows_at, rows_of
+from academy.api.data.dataset_files import (
+    file_of,
+    lines_of,
+    row_table,
+    rows_at,
+    rows_of,
+)
 from academy.api.data.datasets_shapes import (
     DatasetShown,
     DatasetsPage,
@@ -24,12 +30,14 @@ from academy.api.data.datasets_shapes import (
     RowsQuery,
     dataset_body,
 )
+from academy.api.data.lessons_shapes import Forgotten
 from academy.basemodels import folders
 from academy.curation.request import DatasetFormat
 from academy.errors import InvalidRequest
 from academy.store.data import datasets
 from academy.store.data.tables import Dataset
-from academy.web.declarations import TEXT, answers
+from academy.web.artifacts import outlives
+from academy.web.declarations import TEXT, answers, refuses
 from academy.web.offload import offload
 from academy.web.paging import PageQuery, more_after, page_of
 from academy.web.permissions import allows
@@ -67,6 +75,22 @@ def show_dataset(dataset_id: str) -> dict[str, Any]:
     """One dataset with its statistics."""
     found = _get(dataset_id)
     return dataset_body(found, _path(found))
+
+
+@blueprint.delete("/datasets/<dataset_id>")
+@allows(Role.OPERATOR)
+@refuses(409)
+@blueprint.output(Forgotten)
+def delete_dataset(dataset_id: str) -> dict[str, Any]:
+    """Delete a dataset that nothing names; else 409 with what does.
+
+    Jobs that are over keep its id in their history. Its files leave the artifact store after
+    `ACADEMY_ARTIFACT_GRACE_SECONDS`.
+    """
+    outlives(_get(dataset_id).key)
+    with state().sessions.begin() as session:
+        datasets.delete(session, dataset_id)
+    return {"message": f"Dataset {dataset_id!r} deleted", "id": dataset_id}
 
 
 @blueprint.get("/datasets/<dataset_id>/rows")
@@ -134,7 +158,9 @@ def dataset_card(dataset_id: str) -> Response:
 @blueprint.get("/datasets/<dataset_id>/download")
 @allows(Role.VIEWER)
 @blueprint.input(DownloadQuery, location="query", arg_name="query")
-@answers(200, "The file, as JSON lines or JSON.", TEXT, "application/octet-stream")
+@answers(200, "Rows, or samples of drops.", TEXT, _MEDIA_TYPES[".jsonl"])
+@answers(200, "The statistics or the manifest.", {"type": "object"}, _MEDIA_TYPES[".json"])
+@answers(200, "The card.", TEXT, _MEDIA_TYPES[".md"])
 def download_dataset(dataset_id: str, query: DownloadQuery) -> Response:
     """A file of a dataset, by default its training rows in the format that was asked for.
 

@@ -15,6 +15,12 @@ from academy.web.shapes import Done, Sent, Shown
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 RowId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w.:\-]+$")]
 
+#: What validators check and say in words, for the document.
+_SAYS_SOMETHING: dict[str, Any] = {"pattern": r"\S"}
+_HAS_AN_ANSWER: dict[str, Any] = {
+    "contains": {"properties": {"role": {"const": "assistant"}, "content": _SAYS_SOMETHING}}
+}
+
 
 class LessonSent(Sent):
     """A situation and what solved it."""
@@ -22,8 +28,18 @@ class LessonSent(Sent):
     id: RowId | None = Field(
         None, description="your own id; left out: made from the content, so re-sending is harmless"
     )
-    situation: str = Field(min_length=1, max_length=200_000, description="what was asked or broken")
-    solution: str = Field(min_length=1, max_length=200_000, description="what solved it")
+    situation: str = Field(
+        min_length=1,
+        max_length=200_000,
+        description="what was asked or broken",
+        json_schema_extra=_SAYS_SOMETHING,
+    )
+    solution: str = Field(
+        min_length=1,
+        max_length=200_000,
+        description="what solved it",
+        json_schema_extra=_SAYS_SOMETHING,
+    )
     tags: tuple[Tag, ...] = Field((), max_length=50, description="words to find it by")
     source: str | None = Field(None, max_length=200, description="where it comes from")
     quality: float | None = Field(
@@ -57,7 +73,9 @@ class TaskSent(Sent):
     id: RowId | None = Field(
         None, description="your own id; left out: made from the content, so re-sending is harmless"
     )
-    messages: tuple[MessageSent, ...] = Field(min_length=2, max_length=1000)
+    messages: tuple[MessageSent, ...] = Field(
+        min_length=2, max_length=1000, json_schema_extra=_HAS_AN_ANSWER
+    )
     outcome: str = Field(
         min_length=1,
         max_length=100,
@@ -89,7 +107,7 @@ class Recorded(Done):
 
 
 class Forgotten(Done):
-    """A lesson or a conversation is deleted."""
+    """A lesson, a conversation or a dataset is deleted."""
 
     id: str
 

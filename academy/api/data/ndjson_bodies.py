@@ -25,13 +25,14 @@ from academy.web.strict_json import (
 )
 
 Sent = TypeVar("Sent", LessonSent, TaskSent, RunSent)
+_TYPES = ("application/json", *sorted(NDJSON_TYPES))
 #: So few that making a statement's values keeps nobody waiting.
 _ROWS_AT_ONCE = 200
 
 
 def takes_rows(model: type[Sent]) -> Callable[[View], View]:
     """The view takes one row as JSON or many as NDJSON, by `record`, and an ``Idempotency-Key``."""
-    body = reads_body({"application/json": model, "application/x-ndjson": model})
+    body = reads_body(dict.fromkeys(_TYPES, model))
     return lambda view: creates(body(view))
 
 
@@ -73,7 +74,7 @@ def record(
 
 def _read(model: type[Sent], breath: Breath) -> list[Sent]:
     """The rows of the body. Every bad line of NDJSON is reported with its number."""
-    require_media_type(request, "application/json", *NDJSON_TYPES)
+    require_media_type(request, *_TYPES)
     raw = body_of(request)
     if request.mimetype not in NDJSON_TYPES:
         return [validate(raw, parse(raw), model)]

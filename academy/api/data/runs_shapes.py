@@ -5,19 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from academy.api.data.lessons_shapes import MessageSent, RowId, content_id
 from academy.curation.reward import reward_of
 from academy.store.data.tables import Run
 from academy.web.paging import PageQuery
-from academy.web.shapes import Sent, Shown
+from academy.web.shapes import Sent, Shown, exactly_one_of, one_of
 
 _Reward = Field(None, ge=0, le=1, description="how good it was, from 0 to 1")
 
 
+#: What validators check and say in words, for the document.
+_CONTRADICTION: dict[str, Any] = {
+    "required": ["tests_present", "tests_passed"],
+    "properties": {"tests_present": {"const": False}, "tests_passed": {"const": True}},
+}
+
+
 class SignalsSent(Sent):
     """What is known of how a run went; what is left out is not known."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _CONTRADICTION})
 
     tests_present: bool | None = Field(None, description="whether there were tests to run")
     tests_passed: bool | None = Field(None, description="whether all tests passed")
@@ -40,6 +49,8 @@ class SignalsSent(Sent):
 
 class RunSent(Sent):
     """A run: what was asked, what was answered, and how good that was."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one_of("prompt", "messages"))
 
     id: RowId | None = Field(
         None, description="your own id; left out: made from the content, so re-sending is harmless"
@@ -92,6 +103,13 @@ class RunSent(Sent):
 
 class MoreSignals(SignalsSent):
     """Signals that came after the run was recorded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": _CONTRADICTION,
+            **one_of(*SignalsSent.model_fields, "reward"),
+        }
+    )
 
     reward: float | None = _Reward
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -107,7 +107,9 @@ class JobSubmission(Sent):
 
     kind: JobKind = Field(description="what kind of job")
     request: dict[str, Any] = Field(
-        default_factory=dict, description="its request; GET /jobs/kinds has each kind's schema"
+        default_factory=dict,
+        max_length=100,
+        description="its request; GET /jobs/kinds has each kind's schema",
     )
 
 
@@ -180,7 +182,11 @@ class JobHistory(Shown):
 
 
 class MetricsQuery(Sent):
-    """How much of the series."""
+    """How much of the series, and in which form."""
+
+    format: Literal["json", "csv"] | None = Field(
+        None, description="the form of the answer; left out: CSV for 'Accept: text/csv', else JSON"
+    )
 
     points: int | None = Field(
         None, ge=2, le=10_000, description="about so many points at most, evenly chosen"

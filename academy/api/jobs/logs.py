@@ -10,13 +10,13 @@ from apiflask import APIBlueprint
 from flask import Response, request
 
 from academy.access.keys import Role
-from academy.api.jobs.logs_shapes import LogsPage, LogsQuery, StreamQuery
+from academy.api.jobs.logs_shapes import EVENT_ID, LogsPage, LogsQuery, StreamQuery
 from academy.errors import Unavailable, failure_body
 from academy.events.event import START, Event, EventId
 from academy.events.history import log_lines
 from academy.store.engine import StoreError
 from academy.store.jobs import jobs
-from academy.web.declarations import reads_header, streams
+from academy.web.declarations import TEXT, answers, reads_header, streams
 from academy.web.permissions import allows
 from academy.web.state import State, state
 from academy.web.watchers import ServerStopping
@@ -35,6 +35,7 @@ _DATABASE_AWAY = failure_body(
 @blueprint.get("/train/<job_id>/logs")
 @allows(Role.VIEWER)
 @blueprint.input(LogsQuery, location="query", arg_name="query")
+@answers(200, "With ``download``: all lines.", TEXT, "text/plain")
 @blueprint.output(LogsPage)
 def log_page(job_id: str, query: LogsQuery) -> Any:
     """A page of log lines, oldest first; ``download=1`` gives all of them as text."""
@@ -60,7 +61,7 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
 @allows(Role.VIEWER, ticket=True)
 @blueprint.input(StreamQuery, location="query", arg_name="query")
 @streams("Server-sent events; each event's data is a JSON object with its type.")
-@reads_header("Last-Event-ID", "the id of the last event seen")
+@reads_header("Last-Event-ID", "the id of the last event seen", pattern=EVENT_ID)
 def log_stream(job_id: str, query: StreamQuery) -> Response:
     """Everything that a job says, live: from the beginning, or after the event last seen.
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from academy.access.keys import Role
 from academy.api.models.adapters_shapes import (
     Activate,
+    AdapterGone,
     AdapterShown,
     AliasMoved,
     Deactivate,
+    DownloadQuery,
     adapter_body,
     adapter_path,
 )
+from academy.artifacts import archive
+from academy.artifacts.base_name import with_base_named
 from academy.errors import InvalidRequest
 from academy.registry import aliases
 from academy.store.models import adapters
-from academy.web.declarations import refuses
+from academy.web.artifacts import folders, outlives
+from academy.web.declarations import BYTES, answers, refuses
+from academy.web.offload import offload
 from academy.web.paging import PageQuery, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
@@ -53,6 +60,51 @@ def show_adapter(adapter_id: str) -> dict[str, Any]:
     with state().sessions() as session:
         adapter = adapters.get(session, adapter_id)
         return adapter_body(adapter, list(adapters.aliases(session)), state().settings)
+
+
+@blueprint.get("/adapters/<adapter_id>/download")
+@allows(Role.VIEWER)
+@refuses(409, 503)
+@blueprint.input(DownloadQuery, location="query", arg_name="query")
+@answers(200, "The adapter's folder, as .tar.gz.", BYTES, archive.MEDIA_TYPE)
+def download_adapter(adapter_id: str, query: DownloadQuery) -> Response:
+    """The adapter's folder as a ``.tar.gz``, made while it is sent; equal bytes each time.
+
+    `X-Academy-Digest` is the digest of the files inside, as their ``manifest.json`` has it. With
+    ``base`` the folder names its base model so; else it names it as this installation does.
+    """
+    with state().sessions() as session:
+        adapter = adapters.get(session, adapter_id)
+    folder = offload(folders(state().settings).fetch, adapter.key, adapter.digest)
+    replaced: dict[str, bytes] = {}
+    digest = adapter.digest
+    if query.base is not None:
+        replaced, digest = with_base_named(folder, query.base)
+    pieces = archive.archive_of(folder, adapter_id, replaced)
+    answer = Response(_in_turns(pieces), mimetype=archive.MEDIA_TYPE)
+    answer.set_etag(digest.removeprefix("sha256:"))
+    answer.headers["X-Academy-Digest"] = digest
+    answer.headers["Content-Disposition"] = f'attachment; filename="{adapter_id}.tar.gz"'
+    answer.make_conditional(request)
+    return answer
+
+
+@blueprint.delete("/adapters/<adapter_id>")
+@allows(Role.ADMIN)
+@refuses(409)
+@blueprint.output(AdapterGone)
+def delete_adapter(adapter_id: str) -> dict[str, Any]:
+    """Delete an adapter that nothing names; else 409 with what does.
+
+    The job that made it, and the histories of aliases, keep its id. Its files leave the artifact
+    store after `ACADEMY_ARTIFACT_GRACE_SECONDS`.
+    """
+    with state().sessions() as session:
+        key = adapters.get(session, adapter_id).key
+    outlives(key)
+    with state().sessions.begin() as session:
+        adapters.delete(session, adapter_id)
+    return {"message": f"Adapter {adapter_id!r} deleted", "id": adapter_id}
 
 
 @blueprint.post("/adapters/activate")
@@ -98,6 +150,12 @@ def deactivate_adapter(wanted: Deactivate) -> dict[str, Any]:
     )
     message = "Adapter deactivated successfully - using base model"
     return {"success": True, "message": message, **asdict(moved)}
+
+
+def _in_turns(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces, each read and packed in a thread, so that other requests go on meanwhile."""
+    while piece := offload(next, pieces, b""):
+        yield piece
 
 
 def _require_own_path(adapter_id: str, path: str) -> None:

@@ -34,6 +34,23 @@ class AdapterShown(Shown):
     code_version: str
 
 
+class DownloadQuery(Sent):
+    """How a downloaded adapter names its base model."""
+
+    base: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="a folder, or a name on a model hub, for PEFT's 'base_model_name_or_path'",
+    )
+
+
+class AdapterGone(Done):
+    """An adapter is deleted."""
+
+    id: str
+
+
 class Activate(Sent):
     """Which adapter is to serve under which alias."""
 

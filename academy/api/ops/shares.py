@@ -11,12 +11,13 @@ from academy.access.keys import Role
 from academy.api.ops.shares_shapes import ShareList, ShareShown, WeightWanted
 from academy.errors import InvalidRequest
 from academy.store.jobs import shares
+from academy.web.declarations import names_in_path
 from academy.web.permissions import allows
 from academy.web.state import state
 
 blueprint = APIBlueprint("shares", __name__, tag="Workers")
 
-_NAME = re.compile(r"role:[a-z][a-z0-9_-]{0,62}|key:.{0,100}")
+_NAME = r"role:[a-z][a-z0-9_-]{0,62}|key:.{0,100}"
 
 
 @blueprint.get("/shares")
@@ -31,11 +32,12 @@ def list_shares() -> dict[str, Any]:
 
 @blueprint.put("/shares/<name>")
 @allows(Role.ADMIN)
+@names_in_path("name", rf"^(?:{_NAME})$")
 @blueprint.input(WeightWanted, arg_name="wanted")
 @blueprint.output(ShareShown)
 def set_weight(name: str, wanted: WeightWanted) -> dict[str, Any]:
     """Give a role or key a weight; it counts from the next claim."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         allowed = "'role:' and a role, or 'key:' and the name of a key"
         raise InvalidRequest(
             detail=f"The share {name!r} must be {allowed}.",

@@ -17,7 +17,8 @@ from academy.api.jobs.jobs_shapes import (
     Series,
     TrainingStarted,
 )
-from academy.events.history import checkpoints, series
+from academy.api.jobs.metrics import also_as_csv, figures_of
+from academy.events.history import checkpoints
 from academy.lifecycle import JobKind, Status
 from academy.store.engine import Session
 from academy.store.jobs import jobs
@@ -102,11 +103,12 @@ def resume_training(job_id: str) -> dict[str, Any]:
 @blueprint.get("/train/<job_id>/metrics")
 @allows(Role.VIEWER)
 @blueprint.input(MetricsQuery, location="query", arg_name="query")
+@also_as_csv
 @blueprint.output(Series)
-def training_metrics(job_id: str, query: MetricsQuery) -> dict[str, Any]:
-    """The figures of a training over its steps, thinned out on request."""
+def training_metrics(job_id: str, query: MetricsQuery) -> Any:
+    """The figures of a training over its steps, as ``/jobs/{id}/metrics`` gives them."""
     _require_training(job_id)
-    return series(state(), job_id, query.points)
+    return figures_of(job_id, query)
 
 
 @blueprint.get("/train/<job_id>/checkpoints")

@@ -57,7 +57,8 @@ def check_model_servers(settings: Settings) -> tuple[Finding, ...]:
     from academy.serving.servers import ModelServers
 
     run = running(settings.home)
-    if run is not None and "runtime" in run.ports:  # what `academy up` told its processes
+    # What `academy up` told its processes.
+    if settings.serving.is_auto and run is not None and "runtime" in run.ports:
         url = f"http://127.0.0.1:{run.ports['runtime']}"
         settings = settings.changed(runtime_url=(url,))
     try:

@@ -85,6 +85,15 @@ def redeem_ticket(session: Session, sha256: str) -> ApiKey | None:
     return session.get(ApiKey, key_id) if key_id is not None else None
 
 
+def ticket_key_id(session: Session, sha256: str) -> str | None:
+    """The key that a ticket stands for, or None if it is unknown, used or too old."""
+    return session.scalar(
+        select(Ticket.key_id).where(
+            Ticket.hash == sha256, Ticket.used_at.is_(None), Ticket.expires_at > now()
+        )
+    )
+
+
 def add_browser_session(session: Session, sha256: str, key_id: str, seconds: float) -> None:
     """Store a session's hash.
 

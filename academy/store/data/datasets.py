@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import delete as deletion
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, load_only
 
 from academy.errors import NotFound
 from academy.store.data.tables import Dataset
+from academy.store.models.dependents import require_unnamed_dataset
 from academy.store.paging import newest_first
 
 
 def register(session: Session, **values: Any) -> Dataset:
     """Record a dataset; one with the same digest is the same dataset and stays as it is."""
-    session.execute(insert(Dataset).values(**values).on_conflict_do_nothing())
-    return session.scalars(select(Dataset).where(Dataset.digest == values["digest"])).one()
+    same = {"digest": values["digest"]}
+    # Something is set, so that the row is this transaction's and nobody deletes it meanwhile.
+    query = insert(Dataset).values(**values)
+    made = query.on_conflict_do_update(index_elements=[Dataset.digest], set_=same)
+    return session.scalars(
+        made.returning(Dataset), execution_options={"populate_existing": True}
+    ).one()
 
 
 def get(session: Session, dataset_id: str) -> Dataset:
@@ -25,6 +32,26 @@ def get(session: Session, dataset_id: str) -> Dataset:
     if dataset is None:
         raise NotFound(noun="dataset", id=dataset_id)
     return dataset
+
+
+def keep(session: Session, dataset_id: str) -> Dataset:
+    """The dataset, which nobody deletes before this transaction ends; raises `NotFound`."""
+    shared = {"read": True, "key_share": True}
+    dataset = session.get(Dataset, dataset_id, with_for_update=shared, populate_existing=True)
+    if dataset is None:
+        raise NotFound(noun="dataset", id=dataset_id)
+    return dataset
+
+
+def delete(session: Session, dataset_id: str) -> None:
+    """Delete a dataset that nothing names any more; its files are garbage then.
+
+    Raises `NotFound`, and `StillNamed` with what names it.
+    """
+    if session.get(Dataset, dataset_id, with_for_update=True, populate_existing=True) is None:
+        raise NotFound(noun="dataset", id=dataset_id)
+    require_unnamed_dataset(session, dataset_id)
+    session.execute(deletion(Dataset).where(Dataset.id == dataset_id))
 
 
 def lock(session: Session, dataset_id: str) -> None:

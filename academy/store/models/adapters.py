@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import delete as deletion
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from academy.errors import Conflict, NotFound
 from academy.store.base import now
+from academy.store.models.dependents import require_unnamed_adapter
 from academy.store.models.tables import Adapter, Alias, AliasMove
 from academy.store.paging import newest_first
 
@@ -26,6 +28,26 @@ def get(session: Session, adapter_id: str) -> Adapter:
     if adapter is None:
         raise NotFound(noun="adapter", id=adapter_id)
     return adapter
+
+
+def keep(session: Session, adapter_id: str) -> Adapter:
+    """The adapter, which nobody deletes before this transaction ends; raises `NotFound`."""
+    shared = {"read": True, "key_share": True}
+    adapter = session.get(Adapter, adapter_id, with_for_update=shared)
+    if adapter is None:
+        raise NotFound(noun="adapter", id=adapter_id)
+    return adapter
+
+
+def delete(session: Session, adapter_id: str) -> None:
+    """Delete an adapter that nothing names any more; its files are garbage then.
+
+    Raises `NotFound`, and `StillNamed` with what names it.
+    """
+    if session.get(Adapter, adapter_id, with_for_update=True) is None:
+        raise NotFound(noun="adapter", id=adapter_id)
+    require_unnamed_adapter(session, adapter_id)
+    session.execute(deletion(Adapter).where(Adapter.id == adapter_id))
 
 
 def is_known(session: Session, adapter_id: str) -> bool:
@@ -74,8 +96,10 @@ def move_alias(
     """Point an alias at an adapter (None: the base model) by compare-and-swap.
 
     `expected_generation` is what the caller saw; None takes whatever there is. Raises `Conflict`
-    if somebody moved the alias meanwhile.
+    if somebody moved the alias meanwhile, and `NotFound` if somebody deleted the adapter.
     """
+    if adapter_id is not None:
+        keep(session, adapter_id)
     session.execute(upsert(Alias).values(name=name, generation=0).on_conflict_do_nothing())
     before = session.scalars(select(Alias).where(Alias.name == name).with_for_update()).one()
     came_from, generation = before.adapter_id, before.generation

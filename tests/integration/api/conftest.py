@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from academy.access.keys import Role, make_key
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
+from academy.basemodels import folders
 from academy.curation.supervisor import curate_job
 from academy.host.processes import end_group
 from academy.jobs.attempt import carry_out
@@ -30,7 +31,7 @@ from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 from tests.commands import invoke
 from tests.integration import servers
-from tests.integration.servers import wait_until_ready
+from tests.integration.servers import start_model_server, wait_until_ready
 from tests.warm.python import WarmPython
 
 BASE = "/api/v1/academy"
@@ -151,6 +152,57 @@ def adapter(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
     return "training_one"
 
 
+@pytest.fixture(scope="module")
+def lora(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter's folder as a trainer leaves it: the base model by its name, and its digest."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("lora")
+    torch.manual_seed(0)
+    config = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    made = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
+    for name, parameter in made.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    made.peft_config["default"].base_model_name_or_path = "tiny"
+    made.save_pretrained(folder, save_embedding_layers=False)  # as the trainer does
+    origin = {"base_model": {"name": "tiny", "digest": folders.digest(tiny_model)}}
+    (folder / "academy.json").write_text(json.dumps(origin))
+    write_manifest(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_server(
+    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
+) -> Iterator[str]:
+    """The address of a model server process."""
+    log = tmp_path_factory.mktemp("runtime") / "log"
+    served = start_model_server(warm_trainers, tiny_model, log)
+    wait_until_ready(served)
+    yield served.url
+    end_group(served.process, grace_seconds=20)
+
+
+@pytest.fixture
+def trained(settings: Settings, sessions: Sessions, lora: Path) -> Adapter:
+    key = ArtifactStore(settings).publish(lora, "adapters")
+    row = Adapter(
+        id="training_real",
+        digest="sha256:" + key.rpartition("/")[2],
+        key=key,
+        base_model="tiny",
+        parameters={"lora_rank": 2},
+        metrics={},
+        code_version="0",
+    )
+    with sessions.begin() as session:
+        adapters.register(session, row)
+    return row
+
+
 @pytest.fixture
 def curator(settings: Settings, sessions: Sessions) -> Iterator[None]:
     """Carries out every curation that is queued, as a worker does."""
@@ -236,3 +288,15 @@ def run(served, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return answer.output
 
     return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "contract: thousands of made-up requests; minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """``make test`` leaves them out, and ``make contract`` asks for them."""
+    if "contract" not in config.getoption("markexpr"):
+        left_out = [item for item in items if item.get_closest_marker("contract")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,10 @@ import openai
 import pytest
 
 from academy.access.keys import Role
-from academy.artifacts.manifest import write_manifest
-from academy.artifacts.store import ArtifactStore
-from academy.host.processes import end_group
 from academy.settings import Settings
-from academy.store.engine import Sessions
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
-from tests.integration.servers import start_model_server, wait_until_ready
 from tests.waiting import until
-from tests.warm.python import WarmPython
 
 CHAT = {
     "model": "default",
@@ -29,58 +23,6 @@ CHAT = {
     "max_tokens": 8,
     "temperature": 0,
 }
-
-
-@pytest.fixture(scope="module")
-def lora(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter on it whose answers differ."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("lora")
-    torch.manual_seed(0)
-    config = LoraConfig(r=2, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    made = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
-    for name, parameter in made.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    made.save_pretrained(folder)
-    write_manifest(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model_server(
-    tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, warm_trainers: WarmPython
-) -> Iterator[str]:
-    """The address of a model server process."""
-    log = tmp_path_factory.mktemp("runtime") / "log"
-    served = start_model_server(warm_trainers, tiny_model, log)
-    wait_until_ready(served)
-    yield served.url
-    end_group(served.process, grace_seconds=20)
-
-
-@pytest.fixture
-def trained(settings: Settings, sessions: Sessions, lora: Path) -> str:
-    """The id of an adapter that fits the served model."""
-    store = ArtifactStore(settings)
-    key = store.publish(lora, "adapters")
-    with sessions.begin() as session:
-        adapters.register(
-            session,
-            Adapter(
-                id="training_real",
-                digest="sha256:" + key.rpartition("/")[2],
-                key=key,
-                base_model="tiny",
-                parameters={"lora_rank": 2},
-                metrics={},
-                code_version="0",
-            ),
-        )
-    return "training_real"
 
 
 class TestWithoutAModelServer:
@@ -153,12 +95,12 @@ class TestWithAModelServer:
             base = client.chat.completions.with_raw_response.create(**CHAT)
             assert base.headers["X-Academy-Adapter"] == "base"
             before = base.parse().choices[0].message.content
-            moved = post("/adapters/activate", adapter_id=trained, reason="better")
+            moved = post("/adapters/activate", adapter_id=trained.id, reason="better")
             assert moved.status_code == 200, moved.text
             assert moved.json()["message"] == "Adapter activated successfully"
-            assert (moved.json()["adapter_id"], moved.json()["generation"]) == (trained, 1)
+            assert (moved.json()["adapter_id"], moved.json()["generation"]) == (trained.id, 1)
             after = client.chat.completions.with_raw_response.create(**CHAT)
-            assert after.headers["X-Academy-Adapter"] == trained
+            assert after.headers["X-Academy-Adapter"] == trained.id
             changed = after.parse().choices[0].message.content
             assert changed != before
             chunks = list(client.chat.completions.create(**CHAT, stream=True))
@@ -166,12 +108,12 @@ class TestWithAModelServer:
             assert streamed == changed
             named = client.chat.completions.create(**{**CHAT, "model": "tiny"})
             assert named.choices[0].message.content == before
-            assert trained in [each.id for each in client.models.list()]
+            assert trained.id in [each.id for each in client.models.list()]
 
             stale = post("/adapters/deactivate", expected_generation=0)
             assert (stale.status_code, stale.json()["code"]) == (409, "conflict")
             httpx.post(  # as after a restart of the model server
-                f"{model_server}/v1/unload_lora_adapter", json={"lora_name": trained}, timeout=60
+                f"{model_server}/v1/unload_lora_adapter", json={"lora_name": trained.id}, timeout=60
             ).raise_for_status()
             again = client.chat.completions.create(**CHAT)
             assert again.choices[0].message.content == changed, "it is loaded again on demand"
@@ -187,7 +129,7 @@ class TestWithAModelServer:
         history = httpx.get(
             served.url("/aliases/default/history"), headers=served.headers, timeout=20
         ).json()
-        assert [each["to_adapter_id"] for each in history["moves"]] == [None, trained]
+        assert [each["to_adapter_id"] for each in history["moves"]] == [None, trained.id]
         assert history["moves"][1]["reason"] == "better"
         assert history["moves"][1]["swap_seconds"] > 0
 
@@ -210,7 +152,7 @@ class TestWithAModelServer:
         for each in threads:
             each.start()
         for _ in range(3):
-            for path, body in (("activate", {"adapter_id": trained}), ("deactivate", {})):
+            for path, body in (("activate", {"adapter_id": trained.id}), ("deactivate", {})):
                 moved = httpx.post(
                     served.url(f"/adapters/{path}"), json=body, headers=served.headers, timeout=60
                 )
@@ -226,7 +168,7 @@ class TestWithAModelServer:
         for each in threads:
             each.join(timeout=60)
         assert not failed
-        assert {name for name, _ in answers} == {"base", trained}
+        assert {name for name, _ in answers} == {"base", trained.id}
         assert len({text for _, text in answers}) == len(set(answers)) == 2
 
     def test_a_viewer_may_chat(self, caller: Callable[[Role], Any]):

@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from academy.access.keys import Role, make_key
+from academy.access.keys import Principal, Role, make_key, make_ticket
 
 LESSON = {"situation": "a", "solution": "b"}
 OWN_PAGE = {"Sec-Fetch-Site": "same-origin", "X-Academy-Dashboard": "1"}
@@ -103,6 +103,7 @@ def test_the_cookie_counts_as_its_key_for_the_pages_own_requests(browser) -> Non
         ("GET", {"Sec-Fetch-Site": "none"}),
         ("GET", {"Origin": "https://evil.test"}),
         ("GET", {"Origin": "null"}),
+        ("GET", {"Origin": "http://[localhost"}),
         ("POST", {"Sec-Fetch-Site": "same-origin"}),
         ("POST", {"Origin": "http://localhost"}),
         ("POST", {}),
@@ -185,3 +186,77 @@ def test_a_jobs_address_on_another_site_leads_whoever_is_signed_in_to_the_job(br
     assert mine.http.get("/academy?job=training_1", headers=own).status_code == 401
     hostile = mine.http.get('/academy?job="><script>', headers=from_elsewhere)
     assert "<script>" not in hostile.text
+
+
+class TestALinkWhileThereIsASession:
+    """A stranger's link must not put the stranger's key in the place of one's own."""
+
+    def test_of_another_key_it_asks_and_leaves_everything_as_it_is(self, browser) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        asked = mine.http.get(f"/academy?ticket={theirs.ticket}")
+        assert asked.status_code == 200 and 'action="/academy/session"' in asked.text
+        assert f'value="{theirs.ticket}"' in asked.text
+        assert "Set-Cookie" not in asked.headers
+        assert "the admin" in mine.http.get("/academy").text
+
+    def test_whoever_agrees_gets_the_other_key_and_the_first_session_is_over(
+        self, app, browser
+    ) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        before = mine.http.get_cookie("academy_session").value
+        sent = {"ticket": theirs.ticket}
+        own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+        answer = mine.http.post("/academy/session", data=sent, headers=own)
+        assert (answer.status_code, answer.location) == (303, "/academy")
+        assert "the viewer" in mine.http.get("/academy").text
+        other = app.test_client()
+        other.set_cookie("academy_session", before)
+        assert other.get("/academy").status_code == 401
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Origin": "https://evil.test"},
+            {"Origin": "null"},
+            {"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-origin"},
+        ],
+    )
+    def test_a_form_of_another_page_changes_nothing(self, browser, headers) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        sent = {"ticket": theirs.ticket}
+        refused = mine.http.post("/academy/session", data=sent, headers=headers)
+        assert (refused.status_code, refused.json["code"]) == (403, "cookie_refused")
+        assert "the admin" in mine.http.get("/academy").text
+        assert theirs.open_link().status_code == 303, "the ticket is still good"
+
+    def test_it_asks_also_where_the_browser_keeps_the_cookie_back(self, app, browser) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        # What a browser sends along when a page of another site leads here: no strict cookie.
+        sent = app.test_client()
+        sent.set_cookie(
+            "academy_session_begun", mine.http.get_cookie("academy_session_begun").value
+        )
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {}):
+            asked = sent.get(f"/academy?ticket={theirs.ticket}", headers=headers)
+            assert asked.status_code == 200 and 'action="/academy/session"' in asked.text
+            assert "Set-Cookie" not in asked.headers
+
+    def test_of_the_same_key_or_after_the_session_it_does_not_ask(self, browser, sessions) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        with sessions.begin() as session:
+            ticket = make_ticket(session, Principal(mine.key_id, "the admin", Role.ADMIN))
+        assert mine.http.get(f"/academy?ticket={ticket}").status_code == 303
+        assert mine.http.delete("/academy/session", headers=OWN_PAGE).status_code == 204
+        assert mine.http.get(f"/academy?ticket={theirs.ticket}").status_code == 303
+
+    def test_a_used_link_leaves_the_session(self, browser) -> None:
+        mine, theirs = _sign_in(browser, Role.ADMIN), browser(Role.VIEWER)
+        theirs.open_link()
+        own = {"Origin": "http://localhost"}
+        sent = {"ticket": theirs.ticket}
+        assert mine.http.post("/academy/session", data=sent, headers=own).status_code == 401
+        assert "the admin" in mine.http.get("/academy").text
+        wrong = mine.http.post("/academy/session", json=sent, headers=own)
+        assert (wrong.status_code, wrong.json["code"]) == (415, "unsupported_media_type")

@@ -184,3 +184,16 @@ def test_nothing_starts_with_an_unknown_kind(
     assert "'ollama+http://127.0.0.1:11434'" in done.stderr
     assert "embedded or vllm" in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_where_nobody_names_a_server_it_is_the_one_of_academy_runtime() -> None:
+    for nothing in ("", "auto"):
+        found = settings(nothing)
+        assert found.serving.is_auto
+        assert addresses_of(found) == (Address("embedded", "http://127.0.0.1:8100"),)
+    named = settings("http://127.0.0.1:8100")
+    assert addresses_of(named) == addresses_of(settings("auto")) and not named.serving.is_auto
+    assert named.environ()["ACADEMY_RUNTIME_URL"] == "http://127.0.0.1:8100"
+    assert addresses_of(settings(",")) == ()
+    with pytest.raises(BadSetting, match="auto"):
+        addresses_of(settings("auto,http://one"))

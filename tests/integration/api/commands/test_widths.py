@@ -34,7 +34,7 @@ WORKER = "host-" + "w" * 64 + "-gpu-123456-abcd"
 
 #: Commands that print a table without ids: a training's figures, and a comparison's counts, whose
 #: rows `test_dataset_commands` looks at.
-OTHERS = {"preflight", "dataset diff"}
+OTHERS = {"preflight", "dataset diff", "metrics"}
 
 
 def tables() -> set[str]:
@@ -45,7 +45,8 @@ def tables() -> set[str]:
         if path and called is not None and "print_table(" in inspect.getsource(called):
             yield " ".join(path)
         for name, each in getattr(command, "commands", {}).items():
-            yield from walk(each, *path, name)
+            if not each.hidden:  # a second name of another one
+                yield from walk(each, *path, name)
 
     return set(walk(typer.main.get_command(app)))
 
