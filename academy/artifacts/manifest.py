@@ -69,10 +69,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as written: ``schema_version``, ``files`` and ``digest``."""
     try:
         body = json.loads((folder / NAME).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestMissing(path=str(folder), why=type(error).__name__) from error
     if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
         raise ManifestMissing(path=str(folder), why="of another schema version")
+    if not isinstance(body.get("digest"), str) or not isinstance(body.get("files"), dict):
+        raise ManifestMissing(path=str(folder), why="without 'digest' or 'files'")
     return body
 
 

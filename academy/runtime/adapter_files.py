@@ -59,7 +59,7 @@ def read_adapter(folder: Path, digest: str | None, base: BaseModel) -> AdapterFi
     try:
         config = LoraConfig.from_pretrained(str(folder))
         weights = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError) as error:
         raise _unfit(folder, base, f"it cannot be read ({error})") from error
     _check_origin(folder, base)
     _check_options(folder, config, base)
@@ -74,7 +74,7 @@ def _check_origin(folder: Path, base: BaseModel) -> None:
         name, digest = origin["name"], origin["digest"]
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _unfit(folder, base, f"its academy.json cannot be read ({error!r})") from error
     if digest != base.digest:
         why = f"it was trained on {name!r} with the digest {digest}, and this is {base.digest}"

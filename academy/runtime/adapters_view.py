@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from academy.errors import AcademyError, InvalidRequest
+from academy.errors import MOST_SENT_CHARACTERS, AcademyError, InvalidRequest, shortened
 from academy.runtime.bodies import json_body
 from academy.runtime.chat import refusal
 from academy.runtime.inference_engine import InferenceEngine
@@ -35,7 +35,7 @@ class LoadRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     lora_name: str = Field(pattern=NAME_PATTERN)
-    lora_path: str = Field(min_length=1)
+    lora_path: str = Field(min_length=1, max_length=4096)
     digest: str | None = Field(None, pattern=_DIGEST_PATTERN)
 
 
@@ -44,7 +44,7 @@ class UnloadRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    lora_name: str = Field(min_length=1)
+    lora_name: str = Field(min_length=1, max_length=200)
 
 
 def adapters(engine: InferenceEngine, roots: Sequence[Path], started_at: int) -> Blueprint:
@@ -104,12 +104,19 @@ def _adapter(resident: Resident, base: str) -> dict[str, Any]:
 
 
 def _allowed(path: str, roots: Sequence[Path]) -> Path:
-    folder = Path(path).resolve()  # links are followed first, so that none leads outside
+    shortly = shortened(path, MOST_SENT_CHARACTERS)
+    try:
+        folder = Path(path).resolve()  # links are followed first, so that none leads outside
+        is_folder = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL in it, links in a circle
+        folder, is_folder = Path(), False
+        if roots:
+            raise PathOutside(path=shortly) from None
     if roots and not any(folder.is_relative_to(root) for root in roots):
-        raise PathOutside(path=path)
-    if not folder.is_dir():
+        raise PathOutside(path=shortly)
+    if not is_folder:
         raise InvalidRequest(
-            detail=f"lora_path: {path!r} is not a folder on the model server's machine",
+            detail=f"lora_path: {shortly!r} is not a folder on the model server's machine",
             errors=[{"pointer": "/lora_path", "detail": "it must be an existing folder"}],
         )
     return folder

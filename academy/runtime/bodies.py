@@ -1,4 +1,4 @@
-"""Reading a request's JSON body."""
+"""Reading a request's JSON body, as strictly as the API does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 from flask import request
 
-from academy.errors import AcademyError
+from academy.errors import MOST_SENT_CHARACTERS, AcademyError, shown
+from academy.wire.json_rules import MOST_VALUES
+from academy.wire.strict_json import JsonFault, read_json
 
 
 class BadJson(AcademyError):
@@ -20,9 +22,13 @@ class BadJson(AcademyError):
 def json_body() -> dict[str, Any]:
     """The request's body, decoded. Raises `BadJson`."""
     if not request.is_json:
-        raise BadJson(why=f"its Content-Type is {request.content_type!r}")
-    body = request.get_json(silent=True)
+        raise BadJson(
+            why=f"its Content-Type is {shown(request.content_type, MOST_SENT_CHARACTERS)!r}"
+        )
+    try:
+        body = read_json(request.get_data(), nul=True, most_values=MOST_VALUES)
+    except JsonFault as fault:
+        raise BadJson(why=f"it is not JSON as it has to be: {fault.why}") from None
     if not isinstance(body, dict):
-        kind = "not JSON" if body is None else f"a {type(body).__name__}"
-        raise BadJson(why=f"it is {kind}")
+        raise BadJson(why=f"it is a {type(body).__name__}")
     return body

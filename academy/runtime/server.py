@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from academy.errors import AcademyError
+from academy.errors import MOST_SENT_CHARACTERS, AcademyError, shortened
 from academy.runtime.adapters_view import adapters
 from academy.runtime.answers import problem
 from academy.runtime.completions import ADAPTER_HEADER, completions
@@ -75,7 +75,8 @@ def _refuse(error: AcademyError, status: int | None = None) -> Response:
 
 def _refuse_http(error: HTTPException) -> Response:
     why = error.name.lower()
-    refused = HttpProblem(method=request.method, path=request.path, why=why)
+    path = shortened(request.path, MOST_SENT_CHARACTERS)
+    refused = HttpProblem(method=request.method, path=path, why=why)
     return _refuse(refused, error.code or 500)
 
 

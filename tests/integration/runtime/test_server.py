@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -136,6 +138,11 @@ def test_unknown_addresses_and_methods_are_refused_in_the_same_shape(server: Ser
     [
         ({"lora_name": "a b"}, 422, "invalid_request"),
         ({"lora_path": "/nonexistent"}, 422, "invalid_request"),
+        ({"lora_path": "/tmp/\0"}, 422, "invalid_request"),
+        ({"lora_path": "/" + "x" * 4000}, 422, "invalid_request"),
+        ({"lora_path": "/" + "x" * 5000}, 422, "invalid_request"),
+        ({"lora_path": "\ud800"}, 400, "invalid_request"),
+        ({"lora_name": "\ud800"}, 400, "invalid_request"),
         ({"digest": "sha256:" + "0" * 64}, 409, "digest_mismatch"),
         ({"digest": "md5:1"}, 422, "invalid_request"),
         ({"load_inplace": True}, 422, "invalid_request"),
@@ -146,10 +153,53 @@ def test_a_bad_load_is_refused_and_loads_nothing(
     server: Served, red: AdapterRef, change: dict[str, Any], status: int, code: str
 ) -> None:
     body = {"lora_name": "fresh", "lora_path": str(red.path), "digest": red.digest}
-    answer = httpx.post(f"{server.url}/v1/load_lora_adapter", json={**body, **change})
+    answer = httpx.post(
+        f"{server.url}/v1/load_lora_adapter",
+        content=json.dumps({**body, **change}),  # httpx itself writes no half characters
+        headers={"Content-Type": "application/json"},
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     listed = httpx.get(f"{server.url}/v1/models").json()["data"]
     assert [each["id"] for each in listed] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "digest": 7, "files": []}',
+        "[" * 9999,
+    ],
+)
+def test_an_adapter_with_a_damaged_manifest_is_refused(
+    server: Served, red: AdapterRef, tmp_path: Path, manifest: str
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(red.path, folder)
+    (folder / "manifest.json").write_text(manifest)
+    body = {"lora_name": "fresh", "lora_path": str(folder)}
+    answer = httpx.post(f"{server.url}/v1/load_lora_adapter", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "manifest_missing")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        rb'{"model": "tiny", "messages": [{"role": "user", "content": "\ud800"}]}',
+        rb'{"model": "tiny", "model": "tiny", "messages": []}',
+        b"[" * 100_000,
+        b'{"seed": ' + b"9" * 5000 + b"}",
+        b'{"temperature": NaN}',
+        b"\xff",
+    ],
+)
+def test_what_is_no_strict_json_is_refused(server: Served, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 
 
 def test_a_client_that_leaves_a_stream_frees_its_place(server: Served) -> None:
