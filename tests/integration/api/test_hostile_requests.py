@@ -130,7 +130,8 @@ def test_no_request_is_answered_by_a_failure(served: Served, routed: APIFlask) -
     seconds = float(os.environ.get("FUZZ_SECONDS", 0))
     chance = random.Random(time.time_ns() if seconds else SEED)
     host, _, port = served.host.partition(":")
-    began, failed, statuses = time.monotonic(), [], set()
+    failed: list[str] = []
+    began, statuses = time.monotonic(), set()
     made = requests(routed, served.key, chance)
     for number, request in enumerate(made):
         if failed or (time.monotonic() - began > seconds if seconds else number >= COUNT):
