@@ -48,9 +48,13 @@ class WholeSends:
         return len(data)
 
     def close(self) -> None:
-        """Close both ends."""
-        self._sender.close()
+        """Close both descriptors."""
+        self.let_go()
         self._sock.close()
+
+    def let_go(self) -> None:
+        """Close our own descriptor, without which the connection would stay open."""
+        self._sender.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -70,6 +74,13 @@ def prepare(request: Request) -> None:
     for name in ("gunicorn.socket", "werkzeug.socket"):
         if name in request.environ:
             request.environ[name] = WholeSends(request.environ[name])
+
+
+def let_go(request: Request) -> None:
+    """Undo what `prepare` did, once the socket is closed or was none."""
+    sock = request.environ.get("gunicorn.socket")
+    if isinstance(sock, WholeSends):
+        sock.let_go()
 
 
 def close_reason(text: str) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from apiflask import APIBlueprint
-from flask import json, request
+from flask import Response, json, request
 from flask_sock import Sock
 from pydantic import ValidationError
 from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import RemoteProtocolError
 
 from academy.access.keys import Role
 from academy.api.jobs.logs_shapes import StreamQuery
-from academy.errors import AcademyError, InvalidRequest
+from academy.errors import MOST_SENT_CHARACTERS, AcademyError, InvalidRequest, shortened
 from academy.events.event import EventId, timestamp
 from academy.store.engine import StoreError
 from academy.store.jobs import jobs
+from academy.web import problems
 from academy.web.declarations import speaks_websocket
 from academy.web.permissions import declares, identify
-from academy.web.sockets import close_reason, prepare
+from academy.web.sockets import close_reason, let_go, prepare
 from academy.web.state import state
 from academy.web.watchers import ServerStopping
 
@@ -31,6 +33,23 @@ _CLOSE_CODES = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NOT_FOUND}
 @blueprint.before_request
 def _before_the_handshake() -> None:
     prepare(request)
+
+
+@blueprint.teardown_request
+def _afterwards(_: BaseException | None) -> None:
+    let_go(request)
+
+
+@blueprint.errorhandler(RemoteProtocolError)
+@blueprint.errorhandler(ConnectionError)
+def _no_handshake(error: Exception) -> Response:
+    """What simple-websocket raises where wsproto finds no handshake, or refuses one."""
+    why = shortened(str(error) or "a header is missing or wrong", MOST_SENT_CHARACTERS)
+    refused = InvalidRequest(
+        detail=f"The handshake of the websocket was refused: {why}.",
+        errors=[{"detail": "refused", "allowed": "a handshake as in RFC 6455, section 4.1"}],
+    )
+    return problems.of_academy(refused)
 
 
 @declares(Role.VIEWER, ticket=True)  # it checks the key itself: see `_admit`

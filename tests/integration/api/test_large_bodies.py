@@ -239,3 +239,22 @@ def test_bad_large_bodies_get_the_same_problem_as_small_ones(
             assert answer.status_code == status, answer.text
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert len(answer.content) < 40_000
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Upgrade: websocket", "Connection: Upgrade"),
+        ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: x"),
+        ("Host: a", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 12"),
+        ("Host: a", "Upgrade: other", "Connection: Upgrade"),
+    ],
+)
+def test_a_handshake_that_is_none_is_answered_and_the_connection_closed(
+    served: Served, lines: tuple[str, ...]
+) -> None:
+    path = "/api/v1/academy/jobs/nobody/logs/ws"
+    sent = "".join(f"{line}\r\n" for line in [f"GET {path} HTTP/1.1", *lines, ""]).encode()
+    status, headers, body = answer_to(served, sent)
+    assert (status in {400, 422}, headers["content-type"]) == (True, "application/problem+json")
+    assert json.loads(body)["code"] == "invalid_request"

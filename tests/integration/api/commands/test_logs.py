@@ -113,6 +113,14 @@ def test_times_are_local_with_their_zone(
     assert said.decode() == "2026-12-01 01:37:05 CET  hello\n"
 
 
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """A command hears Ctrl-C, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_ctrl_c_says_that_the_job_goes_on_and_how_to_cancel_it(
     job_id: str, events: EventWriter, command: Start, run: Run, as_json: bool
