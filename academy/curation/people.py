@@ -21,6 +21,12 @@ _AT = (
     r"(?:[@＠]|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40"
     r"|[ ]{0,3}[\[(<][ ]?(?:at|At|AT|@)[ ]?[\])>][ ]{0,3})"
 )
+#: The same without the blanks before it. Each way to write it begins with a sign of its own, which
+#: lets `re` pass over all else many times faster.
+_SIGN = re.compile(
+    r"@|＠|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40"
+    r"|\[[ ]?(?:at|At|AT)[ ]?[\])>]|\([ ]?(?:at|At|AT)[ ]?[\])>]|<[ ]?(?:at|At|AT)[ ]?[\])>]"
+)
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _DOT = r"(?:[.．。]|%2[Ee]|&#46;|[ ]{0,3}[\[(<][ ]?(?:dot|Dot|DOT|\.)[ ]?[\])>][ ]{0,3})"
 _AT_DOMAIN = re.compile(rf"({_AT})({_LABEL}(?:{_DOT}{_LABEL}){{1,8}})(?!_*[^\W_])")
@@ -119,6 +125,8 @@ def mask_people(text: str, author: str = "") -> tuple[str, bool]:
 
 def _mask_emails(text: str) -> str:
     """The text with each address replaced; the very same object where there is none."""
+    if _SIGN.search(text) is None:
+        return text
     out: list[str] = []
     at = 0
     for found in _AT_DOMAIN.finditer(text):

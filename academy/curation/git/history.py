@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from academy.curation.errors import SourceFailed
 from academy.curation.git.process import git_output
@@ -55,7 +56,7 @@ class Commit:
     truncated: bool
     boundary: bool
 
-    @property
+    @cached_property
     def subject(self) -> str:
         """The first paragraph of the message as one line, as git's ``%s`` has it."""
         paragraph: list[str] = []

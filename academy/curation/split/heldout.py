@@ -25,6 +25,7 @@ SAMPLED_RUNS = 16
 SKETCH_VERSION = 1
 _WORD = re.compile(r"\w+")
 _FACTOR = 0x9E3779B97F4A7C15
+_INVERSE = pow(_FACTOR, -1, 1 << 64)
 _REMEMBERED_WORDS = 500_000
 
 
@@ -37,6 +38,8 @@ class HeldOut:
         self._hashes = array("Q")  # `_sizes[n]` of them for the row n
         self._seen: set[int] = set()
         self._words = _WordHashes()
+        self._powers: Any = ()  # of the factor, and of its inverse, as far as a text needed them
+        self._inverses: Any = ()
         self._index: tuple[Any, Any, Any] | None = None
 
     def __len__(self) -> int:
@@ -134,11 +137,36 @@ class HeldOut:
         if len(known) > _REMEMBERED_WORDS:
             known.clear()
         hashes = np.fromiter(map(known.__getitem__, words), dtype=np.uint64, count=len(words))
-        count = len(words) - WORDS + 1
-        runs = np.zeros(count, dtype=np.uint64)
-        for at in range(WORDS):  # a polynomial modulo 2^64; overflow wraps
-            runs = runs * np.uint64(_FACTOR) + hashes[at : at + count]
+        runs = self._polynomials(hashes)
         return runs ^ (runs >> np.uint64(31))
+
+    def _polynomials(self, hashes: Any) -> Any:
+        """For each run of words h0 … h12 the sum of h[n] · factor^(12-n) modulo 2^64.
+
+        Each is a difference of two sums from the beginning on, of h[n] · factor^-n, times a power
+        that puts the exponents right: a few operations on whole arrays, as overflow wraps.
+        """
+        import numpy as np
+
+        if len(self._powers) < len(hashes):
+            places = np.arange(len(hashes) + 1024, dtype=np.uint64)
+            self._powers, self._inverses = _powers(_FACTOR, places), _powers(_INVERSE, places)
+        sums = np.concatenate(
+            [np.zeros(1, np.uint64), np.cumsum(hashes * self._inverses[: len(hashes)])]
+        )
+        return (sums[WORDS:] - sums[:-WORDS]) * self._powers[WORDS - 1 : len(hashes)]
+
+
+def _powers(base: int, exponents: Any) -> Any:
+    """``base ** exponents`` modulo 2^64, by squaring."""
+    import numpy as np
+
+    found, square = np.ones_like(exponents), base
+    for bit in range(int(exponents[-1]).bit_length()):
+        is_set = (exponents >> np.uint64(bit)) & np.uint64(1)
+        found = np.where(is_set == 1, found * np.uint64(square), found)
+        square = square * square % (1 << 64)
+    return found
 
 
 class _WordHashes(dict[str, int]):
