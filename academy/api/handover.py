@@ -92,20 +92,20 @@ class Handover:
         connection, read = files
         with open(read, "rb") as stream:
             stream.seek(0)
-            return Resumed(connection, stream.read())
+            resumed = Resumed(fileno=connection)
+            resumed.read_before = stream.read()
+        return resumed
 
 
 class Resumed(gevent.socket.socket):
     """A connection of which a part was read already; it is read again first."""
 
-    def __init__(self, file: int, read: bytes) -> None:
-        super().__init__(fileno=file)
-        self._read = read
+    read_before: bytes = b""
 
     def recv(self, size: int, *flags: int) -> bytes:
         """The next bytes, as of any socket."""
-        if self._read:
-            first, self._read = self._read[:size], self._read[size:]
+        if self.read_before:
+            first, self.read_before = self.read_before[:size], self.read_before[size:]
             return first
         received: bytes = super().recv(size, *flags)
         return received

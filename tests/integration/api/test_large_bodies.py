@@ -258,3 +258,19 @@ def test_a_handshake_that_is_none_is_answered_and_the_connection_closed(
     status, headers, body = answer_to(served, sent)
     assert (status in {400, 422}, headers["content-type"]) == (True, "application/problem+json")
     assert json.loads(body)["code"] == "invalid_request"
+
+
+def test_a_websocket_with_a_body_is_one_all_the_same(served: Served) -> None:
+    lines = (
+        f"Host: {served.host}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"Authorization: Bearer {served.key}",
+        "Transfer-Encoding: chunked",
+    )
+    path = "/api/v1/academy/jobs/nobody/logs/ws"
+    sent = "".join(f"{line}\r\n" for line in [f"GET {path} HTTP/1.1", *lines, ""]).encode()
+    status, headers, _ = answer_to(served, sent + b"0\r\n\r\n")
+    assert (status, headers["upgrade"].lower()) == (101, "websocket")
