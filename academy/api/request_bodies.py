@@ -41,8 +41,9 @@ class Body:
     came is no body or the sender is gone.
     """
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, connection: Any) -> None:
         self._body = body
+        self._connection = connection
 
     @property
     def failed(self) -> bool:
@@ -85,13 +86,15 @@ class Body:
         return ended
 
     def _within_limits(self, read: Callable[[int | None], Got], size: int | None) -> Got:
+        self._connection.settimeout(SILENCE_SECONDS)  # of each part that is received
         try:
-            with gevent.Timeout(SILENCE_SECONDS, BodyTooSlow(seconds=SILENCE_SECONDS)):
-                return read(size)
-        except BodyTooSlow:
+            return read(size)
+        except TimeoutError:
             self._body.failed = True
-            raise
+            raise BodyTooSlow(seconds=SILENCE_SECONDS) from None
         except NoMoreData as error:
             raise BodyBroken(why="it ended in the middle") from error
         except (ParseException, OSError) as error:
             raise BodyBroken(why=str(error) or type(error).__name__) from error
+        finally:
+            self._connection.settimeout(None)

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: How much less of a busy processor large bodies get than everybody else (nice(2)).
 _NICENESS = 5
+#: The part of a stop's time in which requests that did not end are cut.
+_CLEARING_SECONDS = 2.0
 #: How long the sender of what is no request may take for the answer.
 _ANSWER_SECONDS = 5.0
 #: HTTP's status for what gunicorn finds wrong; 400 for everything else.
@@ -84,8 +86,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
             self.notify()
             gevent.sleep(1.0)
         taking.kill()
-        answering.join(timeout=self.cfg.graceful_timeout)
-        answering.kill(timeout=1.0)
+        # gunicorn kills a worker that takes its whole time, and what is cut has to clear up.
+        answering.join(timeout=self.cfg.graceful_timeout - _CLEARING_SECONDS)
+        answering.kill(timeout=_CLEARING_SECONDS / 2)
 
     def load_wsgi(self) -> None:
         """Make the application, and have the worker with the port count for both."""
@@ -105,7 +108,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 logger.warning("A request with a large body was refused: %s", error)
                 raise Busy from error
             raise StopIteration  # which closes our end of the connection
-        body = req.body = Body(req.body)
+        body = req.body = Body(req.body, sock)
         if not self.has_port:
             req.force_close()  # the next request on this connection may be a small one
         try:

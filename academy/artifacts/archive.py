@@ -56,7 +56,7 @@ def unpack(archive: Path, root: str, target: Path) -> None:
                     raise BadArchive(why=f"it holds {member.name!r}")
                 member.name = name
                 members.extract(member, target, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
         raise BadArchive(why=str(error) or type(error).__name__) from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -27,8 +28,8 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _YOUNG_SECONDS = 30.0
 _YOUNG_DEATHS = 5
-#: One step of a process with a beat may take so long.
-_BEAT_SECONDS = 120.0
+#: One step of a process with a beat may take so long, as on a large store or a slow database.
+_BEAT_SECONDS = 900.0
 
 
 class ChildFailed(AcademyError):
@@ -152,6 +153,7 @@ class Child:
         """SIGTERM to the process alone: it knows how to wind up what it started."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)  # one that was stopped would not hear it
 
     def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None

@@ -249,6 +249,7 @@ def stop_process(
         if process.poll() is not None:
             break
         process.send_signal(number)
+        process.send_signal(signal.SIGCONT)  # one that was stopped would not hear it
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from academy.errors import AcademyError
 from academy.host.filelock import FileLock, is_held
+
+
+class RunUnknown(AcademyError):
+    """Academy runs here, but {path}, which tells its process, is missing or damaged."""
+
+    code = "run_unknown"
+    next_step = "Send SIGTERM to the process `academy up` that was started for this home."
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,14 @@ def running(home: Path) -> Run | None:
 
 
 def request_stop(home: Path) -> Run | None:
-    """Send SIGTERM to the stack of this home; the run that was asked, or None if none runs."""
+    """Send SIGTERM to the stack of this home; the run that was asked, or None if none runs.
+
+    Raises `RunUnknown` if one runs whose file cannot be read.
+    """
     run = running(home)
     if run is None:
+        if is_held(home / "up.lock"):
+            raise RunUnknown(path=home / "run.json")
         return None
     os.kill(run.pid, signal.SIGTERM)
     return run
@@ -87,8 +100,24 @@ def started_at(pid: int) -> float | None:
 
 
 def _read(path: Path) -> Run | None:
+    """What the file says; None for none, and for one that is damaged or of another version."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        return Run(**found)
-    except (FileNotFoundError, ValueError, TypeError):
-        return None  # none, or that of another version: the lock tells whether one runs
+        run = Run(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    is_whole = (
+        (
+            *(type(each) is int for each in (run.pid, run.port, *run.ports.values())),
+            *(isinstance(each, str) for each in (run.state, run.url, run.host)),
+            isinstance(run.started, int | float),
+        )
+        if isinstance(run.ports, dict) and isinstance(run.children, dict)
+        else (False,)
+    )
+    if not all(is_whole) or run.pid <= 0:
+        return None
+    try:
+        told = [dataclasses.asdict(Restart(**each)) for each in run.restarts]
+    except TypeError:
+        return None
+    return dataclasses.replace(run, restarts=told)

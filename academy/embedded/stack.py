@@ -280,6 +280,8 @@ class Stack:
         try:
             server.start()
         except (AcademyError, OSError) as error:
+            if self._signals:
+                return  # it was interrupted, and everything stops
             self.say(f"{error}\nIt is tried again in {_PAUSE_SECONDS:g} s.")
             self._next_try = time.monotonic() + _PAUSE_SECONDS
         self._note("ready")

@@ -47,6 +47,8 @@ DUTIES: tuple[type[Duty], ...] = (
 
 #: How often a keeper notes at most that it sweeps.
 _NOTE_SECONDS = 1.0
+#: The longest time between two beats while nothing is to be done.
+_BEAT_SECONDS = 10.0
 
 
 class Keeper:
@@ -70,12 +72,21 @@ class Keeper:
         while not stopping.is_set():
             if self.sweep():
                 self._note()
-            stopping.wait(self._seconds)
+            self._pause(stopping)
         try:
             with self._context.sessions.begin() as session:
                 keepers.stopped(session, self._id)
         except StoreError as error:
             log.warning("Postgres was not told that this keeper ended: %s", type(error).__name__)
+
+    def _pause(self, stopping: threading.Event) -> None:
+        """Wait for the next sweep, with a beat now and then however long that is."""
+        until = time.monotonic() + self._seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._beat is not None:
+                self._beat.touch()
+            if stopping.wait(min(left, _BEAT_SECONDS)):
+                return
 
     def sweep(self) -> bool:
         """Every duty once; one that fails does not keep the others from being done.

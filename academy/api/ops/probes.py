@@ -113,7 +113,10 @@ def _keeper(current: State) -> str:
 
 
 def _around(current: State) -> dict[str, str]:
-    around: Surroundings = current.lookout.seen()
+    try:
+        around: Surroundings = current.lookout.seen()
+    except TimeoutError:  # a look that takes too long does not make the API unready
+        return {"runtime": "unknown"}
     states = [each["state"] for each in around.runtimes if not each["ready"]]
     checks = {"runtime": states[0] if len(states) == len(around.runtimes) and states else "ok"}
     if around.stack is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from academy.embedded.runfile import (
     Run,
+    RunUnknown,
     home_lock,
     remove_run,
     request_stop,
@@ -41,17 +46,34 @@ def test_a_process_id_that_was_given_to_another_process_is_noticed(tmp_path: Pat
     lock.acquire()
     write_run(tmp_path, a_run(started=12345.0))
     assert running(tmp_path) is None
-    assert request_stop(tmp_path) is None  # and nobody is shot by mistake
+    with pytest.raises(RunUnknown, match="missing or damaged"):
+        request_stop(tmp_path)  # and nobody is shot by mistake
     lock.release()
+    assert request_stop(tmp_path) is None
 
 
 def test_a_damaged_or_foreign_file_is_no_run(tmp_path: Path) -> None:
     lock = home_lock(tmp_path)
     lock.acquire()
-    for text in ("", "{", "[]", '{"pid": 1, "unknown": 2}'):
+    whole = dataclasses.asdict(a_run())
+    damaged = [
+        {"pid": 1, "unknown": 2},
+        whole | {"pid": "x"},
+        whole | {"pid": -1},
+        whole | {"started": None},
+        whole | {"ports": []},
+        whole | {"ports": {"a": "b"}},
+        whole | {"children": 7},
+        whole | {"restarts": [{}]},
+        whole | {"restarts": {"name": 1}},
+    ]
+    for text in ("", "{", "[]", *map(json.dumps, damaged)):
         (tmp_path / "run.json").write_text(text)
-        assert running(tmp_path) is None
+        assert running(tmp_path) is None, text
     remove_run(tmp_path)
+    (tmp_path / "run.json").mkdir()
+    assert running(tmp_path) is None
+    (tmp_path / "run.json").rmdir()
     remove_run(tmp_path)
     lock.release()
 
