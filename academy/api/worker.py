@@ -6,7 +6,6 @@ with large bodies, which are handed to it, so that none of them keeps everybody 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from academy.api.handover import Handover, Resumed, has_large_body
 from academy.api.request_bodies import Body
 from academy.errors import MOST_SENT_CHARACTERS, AcademyError, Unavailable, shortened
 from academy.host.parent import die_with_parent
-from academy.web.problems import MEDIA_TYPE, code_of, problem_body, title_of
+from academy.web import problems
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +48,8 @@ _STATUSES = {
 }
 
 
-class Busy(Exception):
-    """The other process takes no more requests."""
-
-
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
-    """One of the two workers; `prepare` decides which."""
+    """One of the two workers; whoever starts it sets `has_port`, before it is forked."""
 
     #: Shared by both, and by those that are started in their place.
     handover: Handover
@@ -66,7 +61,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
         self.sockets: list[Any]
 
     def init_process(self) -> None:
-        """Become what `prepare` said, then serve."""
+        """Become what `has_port` says, then serve."""
         die_with_parent(self.ppid)
         if not self.has_port:
             os.nice(_NICENESS)
@@ -106,7 +101,9 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
                 self.handover.give(sock, req)
             except OSError as error:
                 logger.warning("A request with a large body was refused: %s", error)
-                raise Busy from error
+                raise Unavailable(
+                    what="The process for large bodies", why="it has too many of them"
+                ) from error
             raise StopIteration  # which closes our end of the connection
         body = req.body = Body(req.body, sock)
         if not self.has_port:
@@ -119,27 +116,20 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP request, or what failed before its answer began, as a problem."""
-        if isinstance(exc, Busy):
-            error = Unavailable(what="The process for large bodies", why="it has too many of them")
-            status, code, detail, next_step = error.status, error.code, str(error), error.next_step
+        if isinstance(exc, AcademyError):
+            answer = problems.of_academy(exc)
         elif isinstance(exc, ParseException):
             status = next((each for kind, each in _STATUSES.items() if isinstance(exc, kind)), 400)
-            code, next_step = code_of(status), "Correct the request and send it again."
             detail = shortened(f"This is no request: {exc}.", MOST_SENT_CHARACTERS)
+            answer = problems.of_server(status, detail)
         else:
             logger.error("A request met an error that nobody foresaw.", exc_info=exc)
-            status, code, next_step = 500, code_of(500), AcademyError.next_step
-            detail = "The server met an error that nobody foresaw."
-        body = json.dumps(problem_body(status, code, detail, next_step=next_step)).encode()
-        head = (
-            f"HTTP/1.1 {status} {title_of(status)}\r\nConnection: close\r\n"
-            f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-        )
-        if status == 503:
-            head += "Retry-After: 2\r\n"
+            answer = problems.unforeseen()
+        answer.headers["Connection"] = "close"
+        head = f"HTTP/1.1 {answer.status}\r\n{answer.headers}"  # which end with an empty line
         try:
             with gevent.Timeout(_ANSWER_SECONDS, OSError("it takes no answer")):
-                client.sendall(f"{head}\r\n".encode("latin-1") + body)
+                client.sendall(head.encode("latin-1") + answer.get_data())
         except OSError as error:
             logger.debug("Nobody took the answer to what was no request: %s", error)
         close_graceful(client)

@@ -129,7 +129,6 @@ def _of_http(error: HTTPException) -> Response:
     """The answer for what Werkzeug and Flask found wrong."""
     status = error.code or 500
     detail = f"{error.description}"
-    code = code_of(status)
     if status == 404:
         detail = f"There is nothing at {_path()}."
     elif isinstance(error, MethodNotAllowed):
@@ -143,12 +142,7 @@ def _of_http(error: HTTPException) -> Response:
             f"{_path()} speaks websocket, and nothing else; the same events are server-sent"
             " events at …/logs/stream and a list at …/logs."
         )
-    answer = problem(
-        status,
-        code,
-        detail,
-        next_step=_HTTP_NEXT_STEPS.get(status, "Correct the request and send it again."),
-    )
+    answer = of_server(status, detail)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             answer.headers[name] = value
@@ -171,12 +165,23 @@ def _of_anything(error: Exception) -> Response:
         exc_info=error,
         extra={"request_id": _request_id(), "path": request.path, "method": request.method},
     )
+    return unforeseen()
+
+
+def unforeseen() -> Response:
+    """The answer for an error of which the log tells everything, and the client nothing."""
     return problem(
         AcademyError.status,
         AcademyError.code,
         "The server met an error that nobody foresaw.",
         next_step=AcademyError.next_step,
     )
+
+
+def of_server(status: int, detail: str) -> Response:
+    """The answer for what the web server itself finds wrong with a request."""
+    next_step = _HTTP_NEXT_STEPS.get(status, "Correct the request and send it again.")
+    return problem(status, _code_of(status), detail, next_step=next_step)
 
 
 def _full(error: Exception) -> StorageFull | None:
@@ -196,7 +201,7 @@ def _full(error: Exception) -> StorageFull | None:
     return None
 
 
-def code_of(status: int) -> str:
+def _code_of(status: int) -> str:
     """The code of what the web server itself finds wrong."""
     return HTTP_CODES.get(status) or title_of(status).lower().replace(" ", "_")
 
