@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -63,7 +62,7 @@ class WorkerProcess:
         self.queue = queue
         self.sessions: Sessions = make_sessions(settings, pool_size=4)
         self.events = EventSender(settings, self.sessions)
-        host = settings.host.name or socket.gethostname()
+        host = settings.host_name
         self.id = f"{host}-{queue}-{os.getpid()}-{secrets.token_hex(2)}"
         self.devices = tuple(own_gpus()) if queue == GPU else ()
         self.draining = threading.Event()

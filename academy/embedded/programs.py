@@ -110,13 +110,10 @@ def runtime_arguments(
 
     It asks for no key, so whoever reaches it could otherwise make it read any folder.
     """
-    roots = [settings.home]
-    if "://" not in settings.artifacts_url:
-        roots.append(Path(settings.artifacts_url).absolute())
     return (
         *("--model", str(model.path), "--name", model.name),
         *("--host", host, "--port", str(port)),
-        *(word for root in roots for word in ("--adapter-root", str(root))),
+        *(word for root in settings.own_folders for word in ("--adapter-root", str(root))),
         *("--log-level", settings.log_level),
     )
 

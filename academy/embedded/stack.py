@@ -213,7 +213,7 @@ class Stack:
 
     def _runtime_programs(self) -> list[Program]:
         """The embedded model server, if it is to run; its address goes into the settings."""
-        if self.settings.serving.urls != Settings.serving.urls:
+        if not self.settings.serving.is_auto:
             return self._skip(f"runtime: using yours at {', '.join(self.settings.serving.urls)}")
         if not self.with_runtime:
             return self._skip("runtime: not wanted (--no-runtime)")

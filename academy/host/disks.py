@@ -12,8 +12,14 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 FULL_BYTES = 16 << 20
 
 
+def nearest_folder(path: Path) -> Path:
+    """The folder itself, or the closest one above it that exists."""
+    path = path.absolute()
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
 def free_bytes(path: Path) -> int:
     """The room for files at `path`, or at the nearest folder above it that is there."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+    return shutil.disk_usage(nearest_folder(path)).free

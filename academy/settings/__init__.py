@@ -110,6 +110,17 @@ class Settings:
         return self.artifacts.url or str(self.home / "artifacts")
 
     @property
+    def own_folders(self) -> list[Path]:
+        """The folders of this machine that we write to: the home, and the artifacts if in one."""
+        artifacts = [] if "://" in self.artifacts_url else [Path(self.artifacts_url).absolute()]
+        return [self.home, *artifacts]
+
+    @property
+    def host_name(self) -> str:
+        """What this machine is called among the others."""
+        return self.host.name or os.uname().nodename
+
+    @property
     def model_folders(self) -> list[Path]:
         """The folders in which a base model is looked for, in order."""
         if self.models.folders:

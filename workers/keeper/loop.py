@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import threading
 import time
 from pathlib import Path
@@ -59,7 +58,7 @@ class Keeper:
     """
 
     def __init__(self, settings: Settings, sessions: Sessions, beat: Path | None = None) -> None:
-        self._host = settings.host.name or socket.gethostname()
+        self._host = settings.host_name
         self._id = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._seconds = settings.jobs.keeper_seconds
         self._context = Context.of(settings, sessions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -95,11 +94,7 @@ def _redis(current: State) -> str:
 
 
 def _storage(current: State) -> str:
-    settings = current.settings
-    places = [settings.home]
-    if "://" not in settings.artifacts_url:
-        places.append(Path(settings.artifacts_url))
-    free = min(free_bytes(each.absolute()) for each in places)
+    free = min(map(free_bytes, current.settings.own_folders))
     return "ok" if free >= FULL_BYTES else f"full ({free >> 10} KiB free)"
 
 

@@ -10,6 +10,7 @@ from academy.cli.doctor import docker, machine, servers
 from academy.cli.doctor.findings import Check, Finding, State
 from academy.cli.doctor.variables import check_settings
 from academy.errors import AcademyError, BadSetting, BaseModelUnavailable
+from academy.host.disks import nearest_folder
 from academy.logs import cause_chain
 from academy.serving.drivers.interface import RuntimeHealth
 from academy.serving.servers import ModelServer
@@ -35,7 +36,7 @@ def check_artifacts(settings: Settings) -> Finding:
 
     url = settings.artifacts_url
     if "://" not in url:  # the folder itself is made by the first job
-        url = str(machine.nearest_folder(Path(url)))
+        url = str(nearest_folder(Path(url)))
     name, words = f"{url.rstrip('/')}/.academy-probe-{uuid.uuid4().hex}", b"academy"
     try:
         store, path = fsspec.core.url_to_fs(name)

@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 from academy.cli.doctor.findings import Finding, State
-from academy.host.disks import FULL_BYTES, free_bytes
+from academy.host.disks import FULL_BYTES, free_bytes, nearest_folder
 from academy.settings import Settings
 
 _GIB = 1 << 30
@@ -23,12 +22,9 @@ def check_python(settings: Settings) -> Finding:
 
 
 def check_disk(settings: Settings) -> Finding:
-    places = [settings.home]
-    if "://" not in settings.artifacts_url:
-        places.append(Path(settings.artifacts_url))
-    place = min((nearest_folder(each) for each in places), key=free_bytes)
+    place = min(settings.own_folders, key=free_bytes)
     free = free_bytes(place)
-    detail = f"{free / _GIB:.1f} GiB free in {place}"
+    detail = f"{free / _GIB:.1f} GiB free in {nearest_folder(place)}"
     if free >= _DISK_BYTES:
         return Finding("disk", State.OK, detail, necessary=True)
     if free < FULL_BYTES:
@@ -78,14 +74,6 @@ def check_bitsandbytes(settings: Settings) -> Finding:
 
 def check_unsloth(settings: Settings) -> Finding:
     return _package("Unsloth", "trainings use PEFT alone")
-
-
-def nearest_folder(path: Path) -> Path:
-    """The folder itself, or the closest one above it that exists."""
-    path = path.absolute()
-    while not path.is_dir():
-        path = path.parent
-    return path
 
 
 def _package(name: str, without: str) -> Finding:
