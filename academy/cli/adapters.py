@@ -123,15 +123,12 @@ def download(
 @adapters.command("delete")
 def delete(adapter_id: AdapterId, as_json: AsJson = False) -> None:
     """Delete an adapter that nothing names; its files go after the artifacts' grace time."""
-    from academy.cli.output import connect, print_json
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.delete(f"/adapters/{quoted('adapter', adapter_id)}")
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 def _free(target: Path) -> Path:

@@ -147,15 +147,12 @@ def download(
 @dataset.command("delete")
 def delete(dataset_id: DatasetId, as_json: AsJson = False) -> None:
     """Delete a dataset that nothing names; its files go after the artifacts' grace time."""
-    from academy.cli.output import connect, print_json
+    from academy.cli.output import connect, print_message
     from academy.wire.sending import quoted
 
     with connect() as client:
         answer = client.delete(f"/datasets/{quoted('dataset', dataset_id)}")
-    if as_json:
-        print_json(answer)
-    else:
-        typer.echo(answer["message"])
+    print_message(answer, as_json)
 
 
 @dataset.command("diff")
