@@ -22,6 +22,15 @@ class RunUnknown(AcademyError):
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A process that had to be started again: which, why, and when (seconds since the epoch)."""
+
+    name: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True)
 class Run:
     """A running stack. `started` is the process's start time, which tells a reused id apart."""
 
@@ -33,16 +42,7 @@ class Run:
     port: int
     ports: dict[str, int] = field(default_factory=dict)  # of the other servers, by name
     children: dict[str, int] = field(default_factory=dict)  # process ids by name
-    restarts: list[dict[str, Any]] = field(default_factory=list)  # the latest, each a `Restart`
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A process that had to be started again: which, why, and when (seconds since the epoch)."""
-
-    name: str
-    why: str
-    at: float
+    restarts: list[Restart] = field(default_factory=list)  # the latest
 
 
 def home_lock(home: Path) -> FileLock:
@@ -102,22 +102,23 @@ def started_at(pid: int) -> float | None:
 def _read(path: Path) -> Run | None:
     """What the file says; None for none, and for one that is damaged or of another version."""
     try:
-        run = Run(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        found: dict[str, Any] = json.loads(path.read_text())
+        restarts = [Restart(**each) for each in found.pop("restarts", [])]
+        run = Run(**found, restarts=restarts)
+        return run if _is_whole(run) else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    is_whole = (
-        (
-            *(type(each) is int for each in (run.pid, run.port, *run.ports.values())),
-            *(isinstance(each, str) for each in (run.state, run.url, run.host)),
-            isinstance(run.started, int | float),
-        )
-        if isinstance(run.ports, dict) and isinstance(run.children, dict)
-        else (False,)
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether each field is of its type; may raise `AttributeError` where one is not."""
+    numbers = [run.pid, run.port, *run.ports.values(), *run.children.values()]
+    moments = [run.started, *(each.at for each in run.restarts)]
+    texts = [run.state, run.url, run.host]
+    texts += [text for each in run.restarts for text in (each.name, each.why)]
+    return (
+        run.pid > 0
+        and all(type(each) is int for each in numbers)
+        and all(isinstance(each, int | float) for each in moments)
+        and all(isinstance(each, str) for each in texts)
     )
-    if not all(is_whole) or run.pid <= 0:
-        return None
-    try:
-        told = [dataclasses.asdict(Restart(**each)) for each in run.restarts]
-    except TypeError:
-        return None
-    return dataclasses.replace(run, restarts=told)

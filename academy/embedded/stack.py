@@ -6,7 +6,6 @@ thread that started it ends: even a SIGKILL leaves nothing behind.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -320,7 +319,7 @@ class Stack:
             port=self.settings.api.port,
             ports=self._ports,
             children=pids,
-            restarts=[dataclasses.asdict(each) for each in self._restarts],
+            restarts=self._restarts,
         )
         try:
             write_run(self.settings.home, run)

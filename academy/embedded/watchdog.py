@@ -6,15 +6,12 @@ start it again. Each process is asked by a thread of its own, because one that h
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
-
-logger = logging.getLogger(__name__)
 
 #: The pause between two questions to a process.
 POLL_SECONDS = 2.0

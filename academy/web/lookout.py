@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from academy.errors import Unavailable
+
 logger = logging.getLogger(__name__)
 
 #: The pause between two looks.
@@ -36,14 +38,15 @@ class Lookout(Generic[Seen]):
         self._closed = False
 
     def seen(self) -> Seen:
-        """What the last look found. Raises what it raised, and `TimeoutError` if it takes long."""
+        """What the last look found. Raises what it raised, and `Unavailable` if it takes long."""
         with self._changed:
             self._asked_at = time.monotonic()
             if not self._looking and not self._closed:
                 self._looking = True
                 threading.Thread(target=self._run, name="lookout", daemon=True).start()
             if not self._changed.wait_for(self._is_fresh, _OLD_SECONDS):
-                raise TimeoutError(f"nothing was found within {_OLD_SECONDS:g} s")
+                why = f"looking around takes longer than {_OLD_SECONDS:g} s"
+                raise Unavailable(what="What is around the API", why=why)
             if self._error is not None:
                 raise self._error
             return self._found[0]

@@ -14,6 +14,7 @@ from pydantic import Field
 from academy.access.keys import Role
 from academy.api.ops.keepers import is_late
 from academy.api.ops.surroundings import Surroundings
+from academy.errors import Unavailable
 from academy.host.disks import FULL_BYTES, free_bytes
 from academy.store.engine import StoreError
 from academy.store.jobs import keepers
@@ -110,14 +111,13 @@ def _keeper(current: State) -> str:
 def _around(current: State) -> dict[str, str]:
     try:
         around: Surroundings = current.lookout.seen()
-    except TimeoutError:  # a look that takes too long does not make the API unready
+    except Unavailable:  # a look that takes too long does not make the API unready
         return {"runtime": "unknown"}
     states = [each["state"] for each in around.runtimes if not each["ready"]]
     checks = {"runtime": states[0] if len(states) == len(around.runtimes) and states else "ok"}
     if around.stack is not None:
         lately = time.time() - _LATELY_SECONDS
-        told = [
-            f"{each['name']} {each['why']}" for each in around.stack.restarts if each["at"] > lately
-        ]
-        checks["processes"] = f"started again: {', '.join(told)}" if told else "ok"
+        restarts = [each for each in around.stack.restarts if each.at > lately]
+        told = ", ".join(f"{each.name} {each.why}" for each in restarts)
+        checks["processes"] = f"started again: {told}" if told else "ok"
     return checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -87,7 +88,7 @@ def system_status() -> dict[str, Any]:
         "queues": {queue: depths.get(queue, 0) for queue in QUEUES},
         "runtimes": around.runtimes,
         "keepers": kept_by,
-        "restarts": around.stack.restarts if around.stack else [],
+        "restarts": [asdict(each) for each in around.stack.restarts] if around.stack else [],
         "watchers": len(current.watchers),
         "versions": {"academy": academy.__version__, "python": platform.python_version()},
     }
