@@ -82,10 +82,13 @@ class Keeper:
         """Wait for the next sweep, with a beat now and then however long that is."""
         until = time.monotonic() + self._seconds
         while (left := until - time.monotonic()) > 0:
-            if self._beat is not None:
-                self._beat.touch()
+            self._touch()
             if stopping.wait(min(left, _BEAT_SECONDS)):
                 return
+
+    def _touch(self) -> None:
+        if self._beat is not None:
+            self._beat.touch()
 
     def sweep(self) -> bool:
         """Every duty once; one that fails does not keep the others from being done.
@@ -93,8 +96,7 @@ class Keeper:
         Returns whether all were tried: without Postgres there is nothing to try.
         """
         for duty in self._duties:
-            if self._beat is not None:
-                self._beat.touch()
+            self._touch()
             try:
                 duty.do()
             except StoreError as error:
