@@ -16,17 +16,14 @@ from publicsuffixlist import PublicSuffixList
 EMAIL_MASK = "<EMAIL>"
 NAME_MASK = "<NAME>"
 
-#: The sign itself, as URLs, HTML and string literals write it, and as people hide it.
-_AT = (
-    r"(?:[@＠]|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40"
-    r"|[ ]{0,3}[\[(<][ ]?(?:at|At|AT|@)[ ]?[\])>][ ]{0,3})"
-)
-#: The same without the blanks before it. Each way to write it begins with a sign of its own, which
+#: The sign itself, as URLs, HTML and string literals write it.
+_WRITTEN = r"@|＠|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40"
+#: And as people hide it.
+_IN_BRACKETS = r"[ ]?(?:at|At|AT|@)[ ]?[\])>]"
+_AT = rf"(?:{_WRITTEN}|[ ]{{0,3}}[\[(<]{_IN_BRACKETS}[ ]{{0,3}})"
+#: The same without the blanks around it. Each way to write it begins with a sign of its own, which
 #: lets `re` pass over all else many times faster.
-_SIGN = re.compile(
-    r"@|＠|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40"
-    r"|\[[ ]?(?:at|At|AT)[ ]?[\])>]|\([ ]?(?:at|At|AT)[ ]?[\])>]|<[ ]?(?:at|At|AT)[ ]?[\])>]"
-)
+_SIGN = re.compile("|".join([_WRITTEN, *(re.escape(each) + _IN_BRACKETS for each in "[(<")]))
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _DOT = r"(?:[.．。]|%2[Ee]|&#46;|[ ]{0,3}[\[(<][ ]?(?:dot|Dot|DOT|\.)[ ]?[\])>][ ]{0,3})"
 _AT_DOMAIN = re.compile(rf"({_AT})({_LABEL}(?:{_DOT}{_LABEL}){{1,8}})(?!_*[^\W_])")
