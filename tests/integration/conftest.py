@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from apiflask import APIFlask
 
+from academy.lifecycle import JobKind
 from academy.settings import Settings
 from academy.store.engine import Sessions, open_sessions
+from academy.store.jobs import jobs, transitions
+from academy.store.jobs.tables import Job
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def settings(database_url: str, valkey_url: str, tmp_path: Path) -> Settings:
 def sessions(settings: Settings) -> Iterator[Sessions]:
     with open_sessions(settings) as made:
         yield made
+
+
+@pytest.fixture
+def job_id(sessions: Sessions) -> str:
+    """The id of a training that waits."""
+    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
+    with sessions.begin() as session:
+        transitions.submit(session, job)
+    return job.id
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from academy.host.processes import end_group
+from academy.settings import Settings
 from tests.ports import next_port
 from tests.waiting import until
 from tests.warm.python import WarmPython
@@ -33,6 +37,26 @@ def start_model_server(
     with log.open("wb") as stream:
         process = warm.start("academy.runtime", *given, stderr=stream, stdout=stream)
     return Served(f"http://127.0.0.1:{port}", process, log)
+
+
+@contextmanager
+def api_process(warm: WarmPython, settings: Settings, log: Path) -> Iterator[Served]:
+    """An API process at the port of its settings, until the end; its log tells no traceback."""
+    with log.open("wb") as output:
+        process = warm.start(
+            "academy.api",
+            env={**os.environ, **settings.environ()},
+            stdout=output,
+            stderr=output,
+        )
+    served = Served(f"http://127.0.0.1:{settings.api.port}", process, log, health="/readyz")
+    try:
+        wait_until_ready(served)
+        yield served
+    finally:
+        end_group(process, grace_seconds=20)
+    text = log.read_text()
+    assert "Traceback" not in text, text
 
 
 def wait_until_ready(served: Served, timeout_seconds: float = 90) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -258,21 +257,9 @@ def served(
     warm_apis: WarmPython,
 ) -> Iterator[Served]:
     settings = settings.changed(port=free_port, ping_seconds=ping_seconds)
-    log = tmp_path / "api.log"
-    with log.open("wb") as output:
-        process = warm_apis.start(
-            "academy.api",
-            env={**os.environ, **settings.environ()},
-            stdout=output,
-            stderr=output,
-        )
-    host = f"127.0.0.1:{free_port}"
-    wait_until_ready(servers.Served(f"http://{host}", process, log, health="/readyz"))
-    key = (settings.home / "admin.key").read_text().strip()
-    yield Served(host, key, process, log)
-    end_group(process, grace_seconds=20)
-    text = log.read_text()
-    assert "Traceback" not in text, text
+    with servers.api_process(warm_apis, settings, tmp_path / "api.log") as made:
+        key = (settings.home / "admin.key").read_text().strip()
+        yield Served(made.url.removeprefix("http://"), key, made.process, made.log)
 
 
 @pytest.fixture

@@ -23,25 +23,16 @@ from academy.events import stream
 from academy.events.closing import close_events
 from academy.events.sender import EventSender
 from academy.host.processes import wait_until_gone
-from academy.lifecycle import JobKind, Status
+from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
-from academy.store.jobs import jobs, transitions
-from academy.store.jobs.tables import Job
+from academy.store.jobs import jobs
 from tests.waiting import until
 
 BASE = "/api/v1/academy"
 
 #: What the fixture `served` gives (conftest.py).
 Served = Any
-
-
-@pytest.fixture
-def job_id(sessions: Sessions) -> str:
-    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
-    with sessions.begin() as session:
-        transitions.submit(session, job)
-    return job.id
 
 
 @pytest.fixture

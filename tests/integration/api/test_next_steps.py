@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from academy.cli.app import app as command_line
 from academy.cli.doctor.variables import doubts_about
 from academy.errors import NotFound
 from tests.advice import Advice, advice_in, errors_without_advice
+from tests.commands import every_command
 
 ROOT = Path(__file__).resolve().parents[3]
 ADVICE = advice_in(ROOT, "academy", "workers")
@@ -44,13 +44,6 @@ def tree() -> Any:
     return typer.main.get_command(command_line)
 
 
-def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words, groups too."""
-    yield path, command
-    for name, each in getattr(command, "commands", {}).items():
-        yield from commands(each, *path, name)
-
-
 def fault_of(words: list[str]) -> str:
     """Why `academy WORDS` cannot be meant; empty if it can. Words in capitals are placeholders."""
     command = tree()
@@ -69,7 +62,12 @@ def fault_of(words: list[str]) -> str:
 
 def known_options() -> set[str]:
     """The options of the command line and of the programs that read theirs by argparse."""
-    found = {opt for _, each in commands(tree()) for param in each.params for opt in param.opts}
+    found = {
+        opt
+        for _, each in [("", tree()), *every_command()]
+        for param in each.params
+        for opt in param.opts
+    }
     for path in (ROOT / "academy").rglob("__main__.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):

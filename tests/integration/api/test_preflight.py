@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from academy.artifacts.manifest import write_manifest
-from academy.artifacts.store import ArtifactStore
 from academy.settings import Settings
-from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions, workers
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim
 from tests.commands import invoke
+from tests.integration.rows import register_rows
 
 GIB = 1 << 30
 
@@ -32,29 +29,6 @@ def settings(settings: Settings, models: Path) -> Settings:
     return settings.changed(models=(models,))
 
 
-def _register(settings: Settings, sessions: Sessions, folder: Path, rows: list[Any]) -> str:
-    folder.mkdir()
-    lines = [json.dumps({"source": "upload", "group": "g", **row}) + "\n" for row in rows]
-    for name in ("train", "heldout", "dataset", "drops"):
-        (folder / f"{name}.jsonl").write_text("".join(lines) if name == "train" else "")
-    (folder / "statistics.json").write_text("{}")
-    digest = write_manifest(folder)
-    key = ArtifactStore(settings).publish(folder, "datasets")
-    with sessions.begin() as session:
-        datasets.register(
-            session,
-            id=folder.name,
-            digest=digest,
-            key=key,
-            format="openai",
-            train_rows=len(rows),
-            heldout_rows=0,
-            statistics={},
-            request={},
-        )
-    return folder.name
-
-
 def _row(number: int, prompt: str, answer: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     return {"id": f"r{number}", "messages": messages}
@@ -65,7 +39,7 @@ def rows(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
     """A dataset with 8 short rows, one long prompt and one long answer."""
     short = [_row(number, "repeat: alpha", "alpha beta") for number in range(8)]
     long = [_row(8, "word " * 300, "short"), _row(9, "short", "word " * 300)]
-    return _register(settings, sessions, tmp_path / "rows", [*short, *long])
+    return register_rows(settings, sessions, tmp_path / "rows", [*short, *long])
 
 
 def _worker(sessions: Sessions, name: str, **facts: Any) -> None:
@@ -220,7 +194,7 @@ def test_counts_are_remembered_until_what_they_depend_on_changes(
 def test_a_dataset_of_which_no_row_is_left_is_said_to_be_one(
     admin: Any, settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
-    name = _register(
+    name = register_rows(
         settings, sessions, tmp_path / "long", [_row(n, "short", "word " * 300) for n in range(9)]
     )
     found = _look(admin, dataset_id=name, max_seq_length=64)
@@ -248,7 +222,7 @@ def test_a_row_that_the_trainer_refuses_is_named(
     admin: Any, settings: Settings, sessions: Sessions, tmp_path: Path
 ) -> None:
     bad = [_row(n, "a", "b") for n in range(8)] + [{"id": "r9", "messages": []}]
-    name = _register(settings, sessions, tmp_path / "bad", bad)
+    name = register_rows(settings, sessions, tmp_path / "bad", bad)
     answer = admin.post("/train/preflight", json={"dataset_id": name})
     assert (answer.status_code, answer.json["code"]) == (422, "bad_dataset")
     assert "line 9" in answer.json["detail"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,11 @@ from flask.testing import FlaskClient
 
 from academy.access.keys import Principal as Who
 from academy.access.keys import Role, make_key, make_ticket
-from academy.host.processes import end_group
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from tests.integration.dashboard import chromium
 from tests.integration.dashboard.chromium import Page
-from tests.integration.servers import Served, wait_until_ready
+from tests.integration.servers import api_process
 from tests.warm.python import WarmPython
 
 API = "/api/v1/academy"
@@ -75,20 +73,8 @@ def address(
 ) -> Iterator[str]:
     """Where an API process answers; after `page`, so that no browser means no process."""
     settings = settings.changed(port=free_port)
-    log = tmp_path / "api.log"
-    with log.open("wb") as output:
-        process = warm_apis.start(
-            "academy.api",
-            env={**os.environ, **settings.environ()},
-            stdout=output,
-            stderr=output,
-        )
-    served = Served(f"http://127.0.0.1:{free_port}", process, log, health="/readyz")
-    wait_until_ready(served)
-    yield served.url
-    end_group(process, grace_seconds=20)
-    text = log.read_text()
-    assert "Traceback" not in text, text
+    with api_process(warm_apis, settings, tmp_path / "api.log") as served:
+        yield served.url
 
 
 @pytest.fixture

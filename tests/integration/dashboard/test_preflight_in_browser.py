@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from academy.artifacts.manifest import write_manifest
-from academy.artifacts.store import ArtifactStore
 from academy.settings import Settings
-from academy.store.data import datasets
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, workers
 from tests.integration.dashboard.chromium import Page
+from tests.integration.rows import register_rows
 
 
 @pytest.fixture
@@ -27,29 +24,10 @@ def settings(settings: Settings, tiny_model: Path) -> Settings:
 @pytest.fixture
 def dataset(settings: Settings, sessions: Sessions, tmp_path: Path) -> str:
     """The id of a dataset with rows enough for a training."""
-    folder = tmp_path / "rows"
-    folder.mkdir()
     says = [("user", "repeat: alpha"), ("assistant", "alpha beta")]
-    row = {"messages": [{"role": role, "content": text} for role, text in says], "group": "g"}
-    lines = [json.dumps({"id": f"r{n}", "source": "upload", **row}) + "\n" for n in range(12)]
-    for name in ("train", "heldout", "dataset", "drops"):
-        (folder / f"{name}.jsonl").write_text("".join(lines) if name == "train" else "")
-    (folder / "statistics.json").write_text("{}")
-    digest = write_manifest(folder)
-    key = ArtifactStore(settings).publish(folder, "datasets")
-    with sessions.begin() as session:
-        datasets.register(
-            session,
-            id="rows",
-            digest=digest,
-            key=key,
-            format="openai",
-            train_rows=12,
-            heldout_rows=0,
-            statistics={"total_examples": 12},
-            request={},
-        )
-    return "rows"
+    messages = [{"role": role, "content": text} for role, text in says]
+    rows = [{"id": f"r{number}", "messages": messages} for number in range(12)]
+    return register_rows(settings, sessions, tmp_path / "rows", rows)
 
 
 def test_a_recipe_is_checked_before_it_is_queued_and_its_time_is_told_as_everywhere(

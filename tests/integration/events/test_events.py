@@ -14,20 +14,11 @@ from academy.events.closing import close_events
 from academy.events.event import START, Event, EventId
 from academy.events.hub import Hub
 from academy.events.sender import EventSender
-from academy.lifecycle import JobKind, Status
+from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
-from academy.store.jobs.tables import Job
 from tests.waiting import until
-
-
-@pytest.fixture
-def job_id(sessions: Sessions) -> str:
-    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
-    with sessions.begin() as session:
-        transitions.submit(session, job)
-    return job.id
 
 
 @pytest.fixture

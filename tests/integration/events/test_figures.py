@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import delete, func, select
 
 from academy.events import archive, figures
 from academy.events.event import Event, EventId
-from academy.lifecycle import JobKind
 from academy.store.engine import Sessions
 from academy.store.events import figures as stored
 from academy.store.events.figures_tables import FigureChunk
 from academy.store.events.tables import EventChunk
-from academy.store.jobs import jobs, transitions
-from academy.store.jobs.tables import Job
-
-
-@pytest.fixture
-def job_id(sessions: Sessions) -> str:
-    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
-    with sessions.begin() as session:
-        transitions.submit(session, job)
-    return job.id
 
 
 def _event(attempt: int, seq: int, kind: str) -> Event:

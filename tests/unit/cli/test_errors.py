@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.warm.python import WarmPython
-
-Academy = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def academy(warm_commands: WarmPython, tmp_path: Path) -> Academy:
-    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "ACADEMY_HOME": str(tmp_path), **environ}
-        return warm_commands.run("academy.cli", *arguments, env=env)
-
-    return run
+from tests.unit.cli.conftest import Academy
 
 
 def test_a_bad_setting_names_the_variable_its_value_and_the_range(academy: Academy) -> None:

@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
-from academy.cli.app import app
 from academy.cli.failures import StoppedWaiting, StoppedWatching, wants_json, watching
-from tests.warm.python import WarmPython
-
-Academy = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def commands() -> list[tuple[str, Any]]:
-    """Every command with its words; groups only where they are commands as well."""
-
-    def walk(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
-        inner = getattr(command, "commands", {})
-        if path and (not inner or command.invoke_without_command):
-            yield " ".join(path), command
-        for name, each in inner.items():
-            yield from walk(each, *path, name)
-
-    return list(walk(typer.main.get_command(app)))
-
-
-@pytest.fixture
-def academy(warm_commands: WarmPython, tmp_path: Path) -> Academy:
-    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "ACADEMY_HOME": str(tmp_path), **environ}
-        return warm_commands.run("academy.cli", *arguments, env=env)
-
-    return run
+from tests.commands import can_run, every_command
+from tests.unit.cli.conftest import Academy
 
 
 def test_every_command_takes_json() -> None:
-    found = commands()
+    found = [(name, each) for name, each in every_command() if can_run(each)]
     assert {"up", "logs", "dataset", "dataset list", "keys revoke"} <= {name for name, _ in found}
     without = [name for name, each in found if not any("--json" in p.opts for p in each.params)]
     assert without == []

@@ -15,11 +15,9 @@ from academy.client import ApiError
 from academy.errors import NotFound
 from academy.events.sender import EventSender
 from academy.events.writer import EventWriter
-from academy.lifecycle import JobKind, Status
+from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
-from academy.store.jobs import jobs, transitions
-from academy.store.jobs.tables import Job
 from tests.waiting import until
 
 Run = Callable[..., str]
@@ -28,14 +26,6 @@ Start = Callable[..., subprocess.Popen[bytes]]
 #: A local time with its zone, as each line begins with one.
 MOMENT = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+  ")
 MORNING = "2026-12-01T00:37:05.000Z"
-
-
-@pytest.fixture
-def job_id(sessions: Sessions) -> str:
-    job = Job(id=jobs.new_id(JobKind.TRAINING), kind="training", queue="gpu", parameters={})
-    with sessions.begin() as session:
-        transitions.submit(session, job)
-    return job.id
 
 
 @pytest.fixture

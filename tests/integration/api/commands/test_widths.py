@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from academy.cli.app import app
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions, workers
@@ -21,6 +19,7 @@ from academy.store.jobs.tables import Job, Worker
 from academy.store.models import adapters
 from academy.store.models.tables import Adapter
 from academy.sweeps.advance import advance_sweeps
+from tests.commands import every_command
 
 Run = Callable[..., str]
 
@@ -39,16 +38,11 @@ OTHERS = {"preflight", "dataset diff", "metrics"}
 
 def tables() -> set[str]:
     """The commands that print a table."""
-
-    def walk(command: Any, *path: str) -> Iterator[str]:
-        called = getattr(command, "callback", None)
-        if path and called is not None and "print_table(" in inspect.getsource(called):
-            yield " ".join(path)
-        for name, each in getattr(command, "commands", {}).items():
-            if not each.hidden:  # a second name of another one
-                yield from walk(each, *path, name)
-
-    return set(walk(typer.main.get_command(app)))
+    return {
+        name
+        for name, each in every_command(hidden=False)
+        if each.callback is not None and "print_table(" in inspect.getsource(each.callback)
+    }
 
 
 @pytest.fixture
