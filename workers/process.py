@@ -26,9 +26,9 @@ from academy.store.engine import (
     Session,
     Sessions,
     StoreError,
+    autocommit,
     close_sessions,
     make_sessions,
-    one_statement,
 )
 from academy.store.jobs import gangs, slots, transitions, workers
 from academy.store.jobs.gangs import Part
@@ -127,7 +127,7 @@ class WorkerProcess:
         try:
             if not self.devices and not self._gangs_wait:
                 # One statement. Devices, and jobs of several hosts, are looked at under locks.
-                with one_statement(self.sessions) as session:
+                with autocommit(self.sessions) as session:
                     job = self._claim(session, Offer())
                 if job is not None or self.queue != GPU:
                     return job
@@ -145,7 +145,7 @@ class WorkerProcess:
         if self.queue != GPU or self.draining.is_set():
             return None
         try:
-            with one_statement(self.sessions) as session:
+            with autocommit(self.sessions) as session:
                 return gangs.part_of(session, self.id)
         except StoreError as error:
             log.warning("no part can be looked for now: %s", type(error).__name__)
@@ -181,7 +181,7 @@ class WorkerProcess:
         ask_at = 0.0
         while not self._stopped.wait(self.settings.jobs.look_seconds):
             try:
-                with one_statement(self.sessions) as session:
+                with autocommit(self.sessions) as session:
                     self._gangs_wait, part = gangs.look(session, self.queue, self.id)
             except StoreError:
                 continue  # the heart-beat says so
@@ -199,7 +199,7 @@ class WorkerProcess:
     def _beat(self) -> None:
         health = self._look()
         try:
-            with one_statement(self.sessions) as session:
+            with autocommit(self.sessions) as session:
                 if health is not None:
                     self._note(self._obstacle(session, health))
                 asked_to_drain = workers.seen(
@@ -209,7 +209,7 @@ class WorkerProcess:
                     host=self._host,
                     pid=os.getpid(),
                     versions=self._versions(),
-                    gpus=self._shown(health, slots.holders(session) if self.devices else {}),
+                    gpus=self._shown(health, self._holders(session)),
                     kinds=self._kinds,
                     obstacle=self.obstacle,
                     cpus=os.cpu_count(),
@@ -233,6 +233,10 @@ class WorkerProcess:
             self._note(str(error))
             return None
 
+    def _holders(self, session: Session) -> dict[str, slots.BusyWorker]:
+        """Who holds each taken device, as far as this process has any."""
+        return slots.holders(slots.busy_workers(session)) if self.devices else {}
+
     def _obstacle(self, session: Session, health: Health) -> str | None:
         """Why this process can take no job, as far as it is free to; None if it can."""
         schema = workers.schema_at(session)
@@ -241,7 +245,7 @@ class WorkerProcess:
                 f"the schema is at revision {schema}, but this worker"
                 f" (Academy {academy.__version__}) needs {self._revision}"
             )
-        holders = slots.holders(session) if self.devices else {}
+        holders = self._holders(session)
         if any(each.worker_id == self.id for each in holders.values()):
             return None
         found = [_device_obstacle(each, health, holders) for each in self.devices]

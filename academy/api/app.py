@@ -18,7 +18,7 @@ from academy.api.jobs import jobs, logs, metrics, sockets
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
 from academy.api.ops import probes, schedules, shares, status, workers
-from academy.api.ops.surroundings import look_around
+from academy.api.ops.surroundings import look_around, muster
 from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
@@ -120,6 +120,7 @@ def open_state(app: APIFlask, settings: Settings) -> None:
         texts=Texts(),
         figures=figures.Figures(figures.Stock(settings, sessions, watchers)),
         lookout=Lookout(lambda: look_around(settings, servers)),
+        crew=Lookout(lambda: muster(settings, sessions)),
     )
 
 

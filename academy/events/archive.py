@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from academy.events import figures
 from academy.events.event import Event, EventId
-from academy.store.engine import Session, Sessions, one_statement
+from academy.store.engine import Session, Sessions, autocommit
 from academy.store.events import chunks
 from academy.store.events.chunks import Run
 
@@ -28,7 +28,7 @@ def store(
     parts = list(parts)
     runs = [run for job_id, events in parts for run in _runs(job_id, events)]
     if not any(figures.of(events) for _, events in parts):
-        with one_statement(sessions) as session:
+        with autocommit(sessions) as session:
             chunks.append(session, runs, closed)
         return
     with sessions.begin() as session:

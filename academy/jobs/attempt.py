@@ -24,7 +24,7 @@ from academy.host.disks import NO_ROOM
 from academy.jobs.lease import Hold, Stop
 from academy.lifecycle import FailureCode, Status
 from academy.settings import Settings
-from academy.store.engine import Session, Sessions, StoreError, one_statement
+from academy.store.engine import Session, Sessions, StoreError, autocommit
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim, Failure
@@ -77,7 +77,7 @@ class Attempt:
 
         Raises `StaleFence` where a cancel, a pause or another owner came first, and `StoreError`.
         """
-        with one_statement(self.sessions) as session:
+        with autocommit(self.sessions) as session:
             transitions.start(session, self.claim)
         self._say_running()
 
@@ -113,7 +113,7 @@ class Attempt:
                 self._say_running()
 
     def _is_recorded(self, to: Status) -> bool:
-        with one_statement(self.sessions) as session:
+        with autocommit(self.sessions) as session:
             return transitions.is_recorded(session, self.claim, to)
 
     def _say_running(self) -> None:

@@ -23,11 +23,11 @@ __all__ = [
     "StoreError",
     "StoreRefusal",
     "StoreUnavailable",
+    "autocommit",
     "close_sessions",
     "make_engine",
     "make_sessions",
     "needing_the_store",
-    "one_statement",
     "open_sessions",
     "servers",
     "sqlalchemy_url",
@@ -42,7 +42,7 @@ StoreRefusal = (IntegrityError, DataError)
 #: A pooled connection that was idle for longer is tested before it is trusted again. A server does
 #: not restart within less, so the test would find nothing, and it costs as much as a statement.
 _TRUSTED_SECONDS = 0.5
-#: Where a session factory keeps its engine for `one_statement`.
+#: Where a session factory keeps its engine for `autocommit`.
 _COMMITTING = "committing"
 
 
@@ -70,7 +70,7 @@ def make_sessions(settings: Settings, *, pool_size: int = 10) -> Sessions:
     """A session factory for one process; rows stay readable after the commit."""
     engine = make_engine(settings, pool_size=pool_size)
     # Connections of their own, as changing one to commit by itself and back takes a while.
-    committing = make_engine(settings, pool_size=max(1, pool_size // 2), commits=True)
+    committing = make_engine(settings, pool_size=pool_size, commits=True)
     event.listen(engine, "engine_disposed", lambda _: committing.dispose())
     return sessionmaker(engine, expire_on_commit=False, info={_COMMITTING: committing})
 
@@ -93,10 +93,11 @@ def open_sessions(settings: Settings, *, pool_size: int = 10) -> Iterator[Sessio
         close_sessions(sessions)
 
 
-def one_statement(sessions: Sessions) -> Session:
-    """A session whose every statement is a transaction of its own, for work that has only one.
+def autocommit(sessions: Sessions) -> Session:
+    """A session whose every statement is a transaction of its own. Use as a context manager.
 
-    It saves the two round trips that open and commit a transaction. Use as a context manager.
+    It saves the two round trips that open and end a transaction. For work that has one statement,
+    and for reading: each statement of a transaction sees what is committed by then anyway.
     """
     return sessions(bind=sessions.kw["info"][_COMMITTING])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 from sqlalchemy import Select, literal, select, tuple_
@@ -33,6 +34,12 @@ def older_than(
     return list(session.scalars(query))
 
 
+@lru_cache(maxsize=128)
+def _newest(table: type[Row], limit: int) -> Select[Row]:
+    # Made once for the limits that are asked for: making a statement costs more than asking it.
+    return select(table).order_by(table.created_at.desc(), table.id).limit(limit)
+
+
 def newest_first(
     session: Session, table: type[Row], noun: str, *, limit: int, after: str | None
 ) -> Select[Row]:
@@ -40,7 +47,7 @@ def newest_first(
 
     The extra row tells that there is more. Raises `NotFound` if there is no row `after`.
     """
-    query = select(table).order_by(table.created_at.desc(), table.id).limit(limit + 1)
+    query = _newest(table, limit + 1)
     if after is None:
         return query
     last = session.get(table, after)

@@ -15,7 +15,7 @@ from flask import Response, current_app, json, jsonify, request
 
 from academy.errors import AcademyError, InvalidRequest
 from academy.store.access import access
-from academy.store.engine import Session, one_statement
+from academy.store.engine import Session, autocommit
 from academy.web.declarations import View, declaration_of, reads_header, refuses
 from academy.web.permissions import principal
 from academy.web.state import state
@@ -82,7 +82,7 @@ def idempotent(
     key = request.headers.get(HEADER)
     if key is None:
         sessions = state().sessions
-        with one_statement(sessions) if writes_once else sessions.begin() as session:
+        with autocommit(sessions) if writes_once else sessions.begin() as session:
             return work(session)
     with state().sessions.begin() as session:
         _require_usable(key)

@@ -36,6 +36,8 @@ class Lookout(Generic[Seen]):
         self._found_at = self._asked_at = 0.0
         self._looking = False
         self._closed = False
+        #: How often what was found became old before its time: now, and when the look began.
+        self._outdated = self._looked_after = 0
 
     def seen(self) -> Seen:
         """What the last look found. Raises what it raised, and `Unavailable` if it takes long."""
@@ -51,26 +53,37 @@ class Lookout(Generic[Seen]):
                 raise self._error
             return self._found[0]
 
+    def outdate(self) -> None:
+        """What was found is known to be old: whoever asks from now on waits for a new look."""
+        with self._changed:
+            self._found_at, self._outdated = 0.0, self._outdated + 1
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Look no more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
+    def _is_due(self) -> bool:
+        return self._closed or self._looked_after != self._outdated
+
     def _is_fresh(self) -> bool:
         return self._found_at > 0 and time.monotonic() - self._found_at < _OLD_SECONDS
 
     def _run(self) -> None:
         while True:
+            self._looked_after = self._outdated
             try:
                 found, error = [self._look()], None
             except Exception as failure:
                 logger.exception("A look in the background failed.")
                 found, error = [], failure
             with self._changed:
-                self._found, self._error, self._found_at = found, error, time.monotonic()
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed, LOOK_SECONDS)
+                if self._looked_after == self._outdated:
+                    self._found, self._error, self._found_at = found, error, time.monotonic()
+                    self._changed.notify_all()
+                self._changed.wait_for(self._is_due, LOOK_SECONDS)
                 if self._closed or time.monotonic() - self._asked_at > _IDLE_SECONDS:
                     self._looking = False
                     return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from academy.errors import InvalidRequest, NotFound
@@ -46,7 +46,7 @@ class Page(Generic[Row]):
             "has_more": self.has_more,
             "next": self.next,
         }
-        return self.link(jsonify(shape.model_validate(body).model_dump(mode="json")))
+        return self.link(json_of(shape.model_validate(body)))
 
     def link(self, response: Response) -> Response:
         """Put the next page's address into the ``Link`` header (RFC 8288)."""
@@ -54,6 +54,15 @@ class Page(Generic[Row]):
             query = urlencode({**request.args.to_dict(), "after": self.next})
             response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
         return response
+
+
+def json_of(shown: BaseModel | Sequence[BaseModel]) -> Response:
+    """A model, or several as an array, as an answer; the JSON of `academy.web.json_provider`."""
+    if isinstance(shown, BaseModel):
+        text = shown.model_dump_json()
+    else:
+        text = f"[{','.join(each.model_dump_json() for each in shown)}]"
+    return Response(text + "\n", mimetype="application/json")
 
 
 def page_of(query: PageQuery, fetch: Callable[[int, str | None], list[Any]]) -> Page[Any]:

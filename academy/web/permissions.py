@@ -20,7 +20,7 @@ from academy.access.keys import (
     redeem_ticket,
     resume_session,
 )
-from academy.store.engine import one_statement
+from academy.store.engine import autocommit
 from academy.web import strict_json  # noqa: F401  # it registers `StrictModels`
 from academy.web.declarations import View
 from academy.web.session_cookie import session_of
@@ -64,11 +64,11 @@ def identify(*, ticket: bool = False) -> Principal:
     dashboard's own page did not send.
     """
     if ticket and (given := request.args.get("ticket")):
-        with one_statement(state().sessions) as session:
+        with autocommit(state().sessions) as session:
             return redeem_ticket(session, given)
     key = _presented_key()
     if key is None and (secret := session_of(request)):
-        with one_statement(state().sessions) as session:
+        with autocommit(state().sessions) as session:
             return resume_session(session, secret)
     if not key:
         raise KeyMissing
@@ -76,7 +76,7 @@ def identify(*, ticket: bool = False) -> Principal:
 
 
 def _look_up(key: str) -> Principal:
-    with one_statement(state().sessions) as session:
+    with autocommit(state().sessions) as session:
         return authenticate(session, key)
 
 

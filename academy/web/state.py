@@ -13,7 +13,7 @@ from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
 from academy.settings import Settings
-from academy.store.engine import Sessions, close_sessions
+from academy.store.engine import Session, Sessions, autocommit, close_sessions
 from academy.web.key_cache import KeyCache
 from academy.web.lookout import Lookout
 from academy.web.metrics import Figures
@@ -38,10 +38,17 @@ class State:
     figures: Figures
     #: Of `academy.api.ops.surroundings.Surroundings`.
     lookout: Lookout[Any]
+    #: Of `academy.api.ops.surroundings.Crew`.
+    crew: Lookout[Any]
+
+    def reading(self) -> Session:
+        """A session for reading, as a context manager; nothing that it reads stays locked."""
+        return autocommit(self.sessions)
 
     def close(self) -> None:
         """Give back every connection."""
         self.lookout.close()
+        self.crew.close()
         self.hub.close()
         self.hints.close()
         self.model_servers.close()

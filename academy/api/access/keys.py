@@ -50,7 +50,7 @@ def create_key(wanted: KeyWanted) -> Response:
 @blueprint.output(KeyList)
 def list_keys() -> dict[str, Any]:
     """All keys with their names and roles, the revoked ones too."""
-    with state().sessions() as session:
+    with state().reading() as session:
         found = access.keys(session)
     return {"count": len(found), "keys": found}
 

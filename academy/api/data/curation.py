@@ -74,7 +74,7 @@ def curate(wanted: CurationRequest) -> Response:
 @blueprint.output(DatasetCurated)
 def curation_result(job_id: str) -> Response:
     """What became of a curation: its dataset, 202 while it goes on, or why it failed."""
-    with state().sessions() as session:
+    with state().reading() as session:
         return answer_of(jobs.get(session, job_id, JobKind.CURATION))
 
 
@@ -82,7 +82,7 @@ def wait_for(job_id: str, seconds: float) -> Job:
     """The job once it is over, or as it is after so long; no connection is held meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
-        with state().sessions() as session:
+        with state().reading() as session:
             job = jobs.get(session, job_id)
         if job.status in TERMINAL or time.monotonic() >= deadline:
             return job

@@ -63,7 +63,7 @@ _CONVERTED_ROWS = 256
 @blueprint.output(DatasetsPage)
 def list_datasets(query: PageQuery) -> Response:
     """The curated datasets, newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(query, lambda limit, after: datasets.page(session, limit=limit, after=after))
     return page.answer(DatasetsPage, "datasets", lambda each: dataset_body(each, _path(each)))
 
@@ -269,7 +269,7 @@ def _convert(lines: Lines, start: int, format: DatasetFormat) -> bytes:
 
 
 def _get(dataset_id: str) -> Dataset:
-    with state().sessions() as session:
+    with state().reading() as session:
         return datasets.get(session, dataset_id)
 
 

@@ -50,7 +50,7 @@ def record_tasks() -> Response:
 @blueprint.output(LessonsPage)
 def list_lessons(query: LessonsQuery) -> Response:
     """The recorded lessons, newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(
             query,
             lambda limit, after: lessons.page(
@@ -85,5 +85,5 @@ def delete_task(task_id: str) -> dict[str, Any]:
 @blueprint.output(LessonStatistics)
 def lesson_statistics() -> dict[str, Any]:
     """How many lessons there are, by source and tag, and conversations by outcome."""
-    with state().sessions() as session:
+    with state().reading() as session:
         return lessons.statistics(session)

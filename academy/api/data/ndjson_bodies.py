@@ -69,7 +69,8 @@ def record(
             }
         )
 
-    return idempotent(work).response()
+    # One row is one statement, and one that is refused has changed nothing.
+    return idempotent(work, writes_once=len(rows) == 1).response()
 
 
 def _read(model: type[Sent], breath: Breath) -> list[Sent]:

@@ -57,7 +57,7 @@ def add_signals(run_id: str, sent: MoreSignals) -> Response:
 @blueprint.output(RunsPage)
 def list_runs(query: RunsQuery) -> Response:
     """The recorded runs, newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(
             query,
             lambda limit, after: runs.page(

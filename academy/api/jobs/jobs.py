@@ -44,7 +44,7 @@ blueprint = APIBlueprint("jobs", __name__, tag="Jobs")
 @blueprint.output(JobsPage)
 def list_jobs(query: JobsQuery) -> Response:
     """All jobs, newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(
             query,
             lambda limit, after: jobs.page(
@@ -149,14 +149,14 @@ def resume_job(job_id: str) -> dict[str, Any]:
 @blueprint.output(JobHistory)
 def job_transitions(job_id: str) -> dict[str, Any]:
     """Every change of a job's status, with its reason, oldest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         jobs.get(session, job_id)
         return {"job_id": job_id, "transitions": jobs.transitions(session, job_id)}
 
 
 def status_of(job_id: str) -> dict[str, Any]:
     """The fields of `JobStatus` of the job; raises `NotFound`."""
-    with state().sessions() as session:
+    with state().reading() as session:
         job = jobs.get(session, job_id)
         obstacle = slots.why_waiting(session, job, state().settings.jobs.lease_seconds)
     tail = last_lines(state(), job)

@@ -101,5 +101,5 @@ def _as_file(job_id: str, lines: Iterator[dict[str, Any]]) -> Response:
 
 
 def _require_job(job_id: str) -> None:
-    with state().sessions() as session:
+    with state().reading() as session:
         jobs.get(session, job_id)

@@ -31,7 +31,7 @@ def job_metrics(job_id: str, query: MetricsQuery) -> Any:
 
     As CSV with ``format=csv``, or without ``format`` for ``Accept: text/csv``.
     """
-    with state().sessions() as session:
+    with state().reading() as session:
         jobs.get(session, job_id)
     return figures_of(job_id, query)
 

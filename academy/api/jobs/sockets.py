@@ -94,7 +94,7 @@ def _admit(job_id: str) -> EventId | None:
         name = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InvalidRequest(detail=f"the query parameter {name!r} was refused") from None
     identify(ticket=True).require(Role.VIEWER)
-    with state().sessions() as session:
+    with state().reading() as session:
         jobs.get(session, job_id)
     return EventId.parse(query.after) if query.after else None
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify, request
+from flask import Response, request
 
 from academy.access.keys import Role
 from academy.api.models.adapters_shapes import (
@@ -28,7 +28,7 @@ from academy.store.models import adapters
 from academy.web.artifacts import folders, outlives
 from academy.web.declarations import BYTES, answers, refuses
 from academy.web.offload import offload
-from academy.web.paging import PageQuery, page_of
+from academy.web.paging import PageQuery, json_of, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
 
@@ -42,14 +42,13 @@ blueprint = APIBlueprint("adapters", __name__, tag="Adapters")
 def list_adapters(query: PageQuery) -> Response:
     """The trained adapters, newest first; the ``Link`` header leads to the next page."""
     settings = state().settings
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(query, lambda limit, after: adapters.page(session, limit=limit, after=after))
         pointing = list(adapters.aliases(session))
     shown = [
-        AdapterShown.model_validate(adapter_body(each, pointing, settings)).model_dump(mode="json")
-        for each in page.rows
+        AdapterShown.model_validate(adapter_body(each, pointing, settings)) for each in page.rows
     ]
-    return page.link(jsonify(shown))
+    return page.link(json_of(shown))
 
 
 @blueprint.get("/adapters/<adapter_id>")
@@ -57,7 +56,7 @@ def list_adapters(query: PageQuery) -> Response:
 @blueprint.output(AdapterShown)
 def show_adapter(adapter_id: str) -> dict[str, Any]:
     """One adapter: its recipe, its data, what it measured, and the aliases that point at it."""
-    with state().sessions() as session:
+    with state().reading() as session:
         adapter = adapters.get(session, adapter_id)
         return adapter_body(adapter, list(adapters.aliases(session)), state().settings)
 
@@ -73,7 +72,7 @@ def download_adapter(adapter_id: str, query: DownloadQuery) -> Response:
     `X-Academy-Digest` is the digest of the files inside, as their ``manifest.json`` has it. With
     ``base`` the folder names its base model so; else it names it as this installation does.
     """
-    with state().sessions() as session:
+    with state().reading() as session:
         adapter = adapters.get(session, adapter_id)
     folder = offload(folders(state().settings).fetch, adapter.key, adapter.digest)
     replaced: dict[str, bytes] = {}
@@ -99,7 +98,7 @@ def delete_adapter(adapter_id: str) -> dict[str, Any]:
     The job that made it, and the histories of aliases, keep its id. Its files leave the artifact
     store after `ACADEMY_ARTIFACT_GRACE_SECONDS`.
     """
-    with state().sessions() as session:
+    with state().reading() as session:
         key = adapters.get(session, adapter_id).key
     outlives(key)
     with state().sessions.begin() as session:
@@ -159,7 +158,7 @@ def _in_turns(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _require_own_path(adapter_id: str, path: str) -> None:
-    with state().sessions() as session:
+    with state().reading() as session:
         own = adapter_path(adapters.get(session, adapter_id), state().settings)
     if path.rstrip("/") != own:
         raise InvalidRequest(

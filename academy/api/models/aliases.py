@@ -21,7 +21,7 @@ blueprint = APIBlueprint("aliases", __name__, tag="Adapters")
 @blueprint.output(AliasList)
 def list_aliases() -> dict[str, Any]:
     """All aliases and what they point at; none is listed before its first move."""
-    with state().sessions() as session:
+    with state().reading() as session:
         found = adapters.aliases(session)
     return {"count": len(found), "aliases": found}
 
@@ -31,7 +31,7 @@ def list_aliases() -> dict[str, Any]:
 @blueprint.output(AliasHistory)
 def alias_history(name: str) -> dict[str, Any]:
     """What an alias pointed at, since when, and who moved it why; newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         moves = adapters.moves(session, name)
     if not moves and name != "default":
         raise NotFound(noun="alias", id=name)

@@ -32,7 +32,7 @@ _MOST_ADAPTERS = 500
 @blueprint.output(ModelList)
 def list_models() -> dict[str, Any]:
     """Every name that a chat can ask for: aliases, the base model, adapters."""
-    with state().sessions() as session:
+    with state().reading() as session:
         return {"object": "list", "data": _models(session, state().settings)}
 
 
@@ -41,7 +41,7 @@ def list_models() -> dict[str, Any]:
 @blueprint.output(ModelShown)
 def show_model(model: str) -> dict[str, Any]:
     """One name that a chat can ask for."""
-    with state().sessions() as session:
+    with state().reading() as session:
         for each in _models(session, state().settings):
             if each["id"] == model:
                 return each

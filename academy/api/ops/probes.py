@@ -100,7 +100,7 @@ def _storage(current: State) -> str:
 
 
 def _keeper(current: State) -> str:
-    with current.sessions() as session:
+    with current.reading() as session:
         found = keepers.every(session)
     if not found:
         return "none was seen"

@@ -53,7 +53,7 @@ def create_schedule(wanted: ScheduleWanted) -> Response:
 @blueprint.output(SchedulesPage)
 def list_schedules(query: PageQuery) -> Response:
     """The schedules by name, with what came of their latest times."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(
             query, lambda limit, after: schedules.page(session, limit=limit, after=after)
         )
@@ -65,7 +65,7 @@ def list_schedules(query: PageQuery) -> Response:
 @blueprint.output(ScheduleShown)
 def show_schedule(name: str) -> dict[str, Any]:
     """One schedule."""
-    with state().sessions() as session:
+    with state().reading() as session:
         return schedule_body(schedules.get(session, name))
 
 

@@ -25,7 +25,7 @@ _NAME = r"role:[a-z][a-z0-9_-]{0,62}|key:.{0,100}"
 @blueprint.output(ShareList)
 def list_shares() -> dict[str, Any]:
     """Who has how much of the workers just now, and by which weights they are shared out."""
-    with state().sessions() as session:
+    with state().reading() as session:
         found = shares.overview(session)
     return {"count": len(found), "shares": found}
 

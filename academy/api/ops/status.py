@@ -11,15 +11,13 @@ from apiflask import APIBlueprint
 import academy
 from academy.access.keys import Role
 from academy.api.jobs.jobs_shapes import kind_body
-from academy.api.ops.keepers import keeper_body
 from academy.api.ops.status_shapes import SystemStatus
-from academy.api.ops.surroundings import Surroundings
-from academy.api.ops.workers import live_workers
+from academy.api.ops.surroundings import Crew, Surroundings
 from academy.jobs import kinds
 from academy.lifecycle import JobKind, Status
 from academy.queues import CURATION, GPU, QUEUES
 from academy.store.data import lessons
-from academy.store.jobs import jobs, keepers
+from academy.store.jobs import jobs
 from academy.web.permissions import allows
 from academy.web.state import state
 
@@ -30,16 +28,18 @@ blueprint = APIBlueprint("status", __name__, tag="Status")
 @allows(Role.VIEWER)
 @blueprint.output(SystemStatus)
 def system_status() -> dict[str, Any]:
-    """Components, GPUs, lessons, jobs, configuration, workers and versions."""
+    """Components, GPUs, lessons, jobs, configuration, workers and versions.
+
+    Workers, keepers, model servers and GPUs are as they were seen within the last seconds.
+    """
     current = state()
     settings = current.settings
-    with current.sessions() as session:
-        counts = jobs.counts_by_kind(session)
-        depths = jobs.queue_depths(session)
+    with current.reading() as session:
+        counts, depths = jobs.counts_by_kind(session)
         total_lessons = lessons.count(session)
-        workers = live_workers(session, settings)
-        kept_by = [keeper_body(*each) for each in keepers.every(session)]
+    crew: Crew = current.crew.seen()
     around: Surroundings = current.lookout.seen()
+    workers = crew.workers
     queues_served = {each["queue"] for each in workers}
     worker_gpus = [
         {**gpu, "worker": each["id"], "host": each["host"]}
@@ -87,7 +87,7 @@ def system_status() -> dict[str, Any]:
         ],
         "queues": {queue: depths.get(queue, 0) for queue in QUEUES},
         "runtimes": around.runtimes,
-        "keepers": kept_by,
+        "keepers": crew.keepers,
         "restarts": [asdict(each) for each in around.stack.restarts] if around.stack else [],
         "watchers": len(current.watchers),
         "versions": {"academy": academy.__version__, "python": platform.python_version()},

@@ -25,7 +25,7 @@ blueprint = APIBlueprint("workers", __name__, tag="Workers")
 @blueprint.output(WorkerList)
 def list_workers() -> dict[str, Any]:
     """The workers that were heard of lately."""
-    with state().sessions() as session:
+    with state().reading() as session:
         found = live_workers(session, state().settings)
     return {"count": len(found), "workers": found}
 
@@ -37,6 +37,7 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
     """Ask a worker to hand its job back after a checkpoint, and to stop."""
     with state().sessions.begin() as session:
         workers.request_drain(session, worker_id)
+    state().crew.outdate()
     message = "The worker was asked to let go of its job and stop"
     return {"success": True, "message": message, "id": worker_id}
 
@@ -44,8 +45,9 @@ def drain_worker(worker_id: str) -> dict[str, Any]:
 def live_workers(session: Session, settings: Settings) -> list[dict[str, Any]]:
     """The fields of `WorkerShown` for each worker that is not silent for longer than a lease."""
     found = workers.alive(session, seen_within_seconds=settings.jobs.lease_seconds)
-    held = {each.worker_id: each.job_id for each in slots.busy_workers(session)}
-    holders = slots.holders(session)
+    busy = slots.busy_workers(session)
+    held = {each.worker_id: each.job_id for each in busy}
+    holders = slots.holders(busy)
     return [_worker_body(each, held.get(each.id), holders) for each in found]
 
 

@@ -37,7 +37,7 @@ def preflight(wanted: TrainingRequest) -> dict[str, Any]:
     limit = grant(wanted.launch(), settings).limits.memory_bytes
     base_model = wanted.base_model or settings.models.base
     model = folders.find(base_model, settings.model_folders)
-    with state().sessions() as session:
+    with state().reading() as session:
         dataset = dataset_of(session, wanted.dataset_id)
         alive = workers.alive(session, seen_within_seconds=settings.jobs.lease_seconds)
         finished = jobs.finished_trainings(session, base_model, limit=20)

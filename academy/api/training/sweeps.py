@@ -59,7 +59,7 @@ def start_sweep(wanted: SweepRequest) -> Response:
 @blueprint.output(SweepsPage)
 def list_sweeps(query: PageQuery) -> Response:
     """The sweeps, newest first."""
-    with state().sessions() as session:
+    with state().reading() as session:
         page = page_of(query, lambda limit, after: sweeps.page(session, limit=limit, after=after))
     return page.answer(SweepsPage, "sweeps", summary_body)
 
@@ -69,7 +69,7 @@ def list_sweeps(query: PageQuery) -> Response:
 @blueprint.output(SweepShown)
 def show_sweep(sweep_id: str) -> dict[str, Any]:
     """One sweep: its trials with their losses, and the best of them."""
-    with state().sessions() as session:
+    with state().reading() as session:
         return sweep_body(session, sweeps.get(session, sweep_id), sweeps.trials(session, sweep_id))
 
 

@@ -125,5 +125,5 @@ def training_checkpoints(job_id: str) -> dict[str, Any]:
 
 
 def _require_training(job_id: str) -> Job:
-    with state().sessions() as session:
+    with state().reading() as session:
         return jobs.get(session, job_id, JobKind.TRAINING)

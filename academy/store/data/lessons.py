@@ -13,6 +13,9 @@ from academy.store.data.recording import record_rows
 from academy.store.data.tables import Lesson, Task
 from academy.store.paging import newest_first
 
+#: What does not change is made once: making a statement costs more than asking it.
+_COUNT = select(func.count()).select_from(Lesson)
+
 
 def add_lessons(
     session: Session, rows: Sequence[dict[str, Any]], made: Set[str] = frozenset()
@@ -85,7 +88,7 @@ def statistics(session: Session) -> dict[str, Any]:
 
 def count(session: Session) -> int:
     """How many lessons there are."""
-    return int(session.scalar(select(func.count()).select_from(Lesson)) or 0)
+    return int(session.scalar(_COUNT) or 0)
 
 
 def _delete(session: Session, table: type[Lesson] | type[Task], noun: str, id: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from academy.errors import AcademyError
+from academy.store.base import Base
 from academy.store.data.tables import Lesson, Run, Task
 
 
@@ -43,8 +46,7 @@ def record_rows(
         return 0
     # Rows beside the statement and not in it: their number would make it another one to compile,
     # which takes seconds for thousands on a busy core, in the middle of a transaction.
-    statement = insert(table).on_conflict_do_nothing().returning(table.id)
-    added = set(session.scalars(statement, list(rows)))
+    added = set(session.scalars(_recording(table), list(rows)))
     first: dict[str, dict[str, Any]] = {}
     again = [row for row in rows if first.setdefault(row["id"], row) is not row]
     again += [row for id, row in first.items() if id not in added]
@@ -52,6 +54,13 @@ def record_rows(
     if again:
         _compare(session, table, again, noun, content)
     return len(added)
+
+
+@lru_cache
+def _recording(table: type[Lesson] | type[Task] | type[Run]) -> ReturningInsert[str]:
+    # Of the plain table: the ORM would look at each row's fields, which nobody needs here.
+    plain = Base.metadata.tables[table.__tablename__]
+    return insert(plain).on_conflict_do_nothing().returning(plain.c.id)
 
 
 def _compare(

@@ -15,6 +15,10 @@ from academy.store.base import from_now, now
 from academy.store.jobs.tables import Job, JobTransition
 from academy.store.paging import newest_first
 
+#: What does not change is made once: making a statement costs more than asking it.
+_COUNTED = (Job.kind, Job.queue, Job.status)
+_COUNTS = select(*_COUNTED, func.count()).group_by(*_COUNTED)
+
 
 def new_id(kind: str) -> str:
     """An id such as ``training_20240101_120000_x7k2p9``: kind, UTC time, six random characters."""
@@ -56,13 +60,16 @@ def counts(session: Session, kind: JobKind | None = None) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def counts_by_kind(session: Session) -> dict[str, dict[str, int]]:
-    """As `counts`, for each kind that there are jobs of."""
+def counts_by_kind(session: Session) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """As `counts`, for each kind that there are jobs of, and as `queue_depths`, in one look."""
     found: dict[str, dict[str, int]] = {}
-    query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
-    for kind, status, count in session.execute(query):
-        found.setdefault(kind, {})[status] = count
-    return found
+    depths: dict[str, int] = {}
+    for kind, queue, status, count in session.execute(_COUNTS):
+        of_kind = found.setdefault(kind, {})
+        of_kind[status] = of_kind.get(status, 0) + count
+        if status == Status.QUEUED:
+            depths[queue] = depths.get(queue, 0) + count
+    return found, depths
 
 
 def queue_depths(session: Session) -> dict[str, int]:

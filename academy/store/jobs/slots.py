@@ -186,9 +186,9 @@ def busy_workers(session: Session) -> list[BusyWorker]:
     return [BusyWorker(row.job_id, row.worker_id, tuple(row.devices)) for row in rows]
 
 
-def holders(session: Session) -> dict[str, BusyWorker]:
-    """Who holds each taken device."""
-    return {device: each for each in busy_workers(session) for device in each.devices}
+def holders(busy: Iterable[BusyWorker]) -> dict[str, BusyWorker]:
+    """Who of those that have work holds each taken device."""
+    return {device: each for each in busy for device in each.devices}
 
 
 def live_fleet(

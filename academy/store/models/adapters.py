@@ -15,6 +15,9 @@ from academy.store.models.dependents import require_unnamed_adapter
 from academy.store.models.tables import Adapter, Alias, AliasMove
 from academy.store.paging import newest_first
 
+#: What does not change is made once: making a statement costs more than asking it.
+_ALIASES = select(Alias).order_by(Alias.name)
+
 
 def register(session: Session, adapter: Adapter) -> None:
     """Record a trained adapter. It never changes afterwards."""
@@ -80,7 +83,7 @@ def alias(session: Session, name: str) -> Alias | None:
 
 def aliases(session: Session) -> Sequence[Alias]:
     """All aliases by name."""
-    return session.scalars(select(Alias).order_by(Alias.name)).all()
+    return session.scalars(_ALIASES).all()
 
 
 def move_alias(

@@ -72,7 +72,7 @@ class Site:
 
     def taken(self) -> set[str]:
         with self.sessions() as session:
-            return set(slots.holders(session))
+            return set(slots.holders(slots.busy_workers(session)))
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_a_job_whose_gpu_vanishes_goes_on_at_another_one(yard: Yard, driver: Dri
     detail = yard.detail(job, "retry")
     with yard.sessions() as session:
         assert detail["code"] == "device_lost" and A in detail["message"] and detail["next_step"]
-        assert slots.holders(session) == {}
+        assert slots.holders(slots.busy_workers(session)) == {}
     yard.until(lambda: "does not show" in str(yard.worker_of(first).obstacle), "it is withdrawn")
     second = yard.worker(on(driver, B))
     yard.until(lambda: yard.job(job).status == "finished", "the other GPU takes it up")

@@ -74,3 +74,41 @@ def test_nobody_looks_on_after_the_end(looks: list[int]) -> None:
     assert found.seen() == 0
     found.close()
     until(lambda: threading.active_count() <= began, 20, "its thread ends")
+
+
+def test_what_is_known_to_be_old_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, looks: list[int]
+) -> None:
+    monkeypatch.setattr(lookout, "LOOK_SECONDS", 60.0)
+
+    def look() -> int:
+        looks[0] += 1
+        return looks[0]
+
+    found = Lookout(look)
+    assert [found.seen(), found.seen()] == [1, 1]
+    found.outdate()
+    assert found.seen() == 2, "at once, and not after the pause"
+    found.close()
+
+
+def test_a_look_that_began_before_the_change_does_not_count(looks: list[int]) -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    def look() -> int:
+        looks[0] += 1
+        of_this_look = looks[0]
+        began.set()
+        assert goes_on.wait(20)
+        return of_this_look
+
+    found = Lookout(look)
+    seen: list[int] = []
+    asks = threading.Thread(target=lambda: seen.append(found.seen()))
+    asks.start()
+    assert began.wait(20)
+    found.outdate()
+    goes_on.set()
+    asks.join(20)
+    assert seen == [2]
+    found.close()
