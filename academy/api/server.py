@@ -7,6 +7,7 @@ open event streams at once, so it takes seconds however many watch.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Any
@@ -84,6 +85,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
     def load(self) -> Any:
         """The application with connections of the worker's own; none crosses the fork."""
         open_state(self._app, self._settings)
+        # What is there now stays, and looking through it for garbage would stop every request for
+        # as long as a hundred of them take.
+        gc.collect()
+        gc.freeze()
         return self._app
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from academy.errors import InvalidRequest, shortened
 from academy.validation.field_words import describe_field
@@ -47,19 +49,21 @@ def validate(raw: bytes, parsed: Any, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        whole = _with_whole_numbers(error, parsed)
-        if whole is not None:
-            return validate(json.dumps(whole).encode(), whole, model)
-        refuse(error, parsed, model)
+        found = error.errors(include_url=False)
+    whole = _with_whole_numbers(found, parsed)
+    if whole is not None:
+        return validate(json.dumps(whole).encode(), whole, model)
+    _refuse(found, parsed, model)
 
 
-def _with_whole_numbers(error: ValidationError, parsed: Any) -> Any:
+def _with_whole_numbers(errors: Sequence[ErrorDetails], parsed: Any) -> Any:
     """A copy with 16 for ``16.0`` where pydantic wanted a whole number; None if it has none."""
+    wanted = [each for each in errors if _is_whole(each)]
+    if not wanted:
+        return None
     copied, found = copy.deepcopy(parsed), False
-    for each in error.errors(include_url=False):
+    for each in wanted:
         value = each["input"]
-        if each["type"] != "int_type" or not isinstance(value, float) or not value.is_integer():
-            continue
         location = _location(each["loc"], copied, is_missing=False)
         inside = copied
         for part in location[:-1]:
@@ -70,11 +74,22 @@ def _with_whole_numbers(error: ValidationError, parsed: Any) -> Any:
     return copied if found else None
 
 
+def _is_whole(error: ErrorDetails) -> bool:
+    value = error["input"]
+    return error["type"] == "int_type" and isinstance(value, float) and value.is_integer()
+
+
 def refuse(
     error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
 ) -> NoReturn:
     """Raise `InvalidRequest` for what pydantic found in `given`."""
-    errors = errors_of(error, given, model, noun)
+    _refuse(error.errors(include_url=False), given, model, noun)
+
+
+def _refuse(
+    found: Sequence[ErrorDetails], given: Any, model: type[BaseModel], noun: str = "field"
+) -> NoReturn:
+    errors = _for_people(found, given, model, noun)
     first = errors[0]["detail"].rstrip(".")
     more = f" ({len(errors) - 1} more in errors)" if len(errors) > 1 else ""
     end = "" if first.endswith("?") and not more else "."
@@ -85,8 +100,14 @@ def errors_of(
     error: ValidationError, given: Any, model: type[BaseModel], noun: str = "field"
 ) -> list[dict[str, Any]]:
     """What pydantic found in `given`, for people: pointer, what was wrong, what is allowed."""
+    return _for_people(error.errors(include_url=False), given, model, noun)
+
+
+def _for_people(
+    errors: Sequence[ErrorDetails], given: Any, model: type[BaseModel], noun: str
+) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for each in error.errors(include_url=False)[:MOST_ERRORS]:
+    for each in errors[:MOST_ERRORS]:
         location = _location(each["loc"], given, is_missing=each["type"] == "missing")
         pointer = pointer_of(location)
         if pointer not in found:
