@@ -22,8 +22,11 @@ TOOLS_INTRODUCTION = "These tools can be called, each with one line of JSON:"
 
 def text_of(message: Message) -> str:
     """What a message says: its content, and below it one line of JSON for each call."""
-    calls = [call_text(each) for each in message.get("tool_calls") or ()]
-    return "\n".join([*([message["content"]] if message["content"] else []), *calls])
+    content: str = message["content"] or ""
+    calls = message.get("tool_calls")
+    if not calls:
+        return content
+    return "\n".join([*([content] if content else []), *map(call_text, calls)])
 
 
 def call_text(call: Mapping[str, Any]) -> str:

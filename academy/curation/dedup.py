@@ -8,12 +8,14 @@ a probability of 1 - (1 - 0.8^6)^20 = 0.997.
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Protocol
+
+from academy.curation.words import words_of
 
 BANDS = 20
 ROWS_PER_BAND = 6
@@ -23,7 +25,6 @@ _SEED = 42
 #: Comparisons a row at most makes in one bucket. Buckets grow beyond it only where hundreds of
 #: rows are alike without being duplicates; the most recent ones are then the best guess.
 _BUCKET = 200
-_WORD = re.compile(r"\w+")
 
 
 class Texts(Protocol):
@@ -74,7 +75,9 @@ class Sketches:
         matrix = RMinHash.digest_matrix_from_token_sets(
             self._waiting, num_perm=BANDS * ROWS_PER_BAND, seed=_SEED
         )
-        values = np.asarray(matrix.to_rows(), dtype=np.uint64)
+        flat = chain.from_iterable(matrix.to_rows())
+        size = len(self._waiting) * BANDS * ROWS_PER_BAND
+        values = np.fromiter(flat, dtype=np.uint64, count=size)
         values = values.reshape(len(self._waiting), BANDS, ROWS_PER_BAND)
         keys = np.full((len(self._waiting), BANDS), 0x9E3779B97F4A7C15, dtype=np.uint64)
         for column in range(ROWS_PER_BAND):  # an FNV-like hash; overflow wraps
@@ -89,7 +92,7 @@ def shingles(text: str) -> list[str]:
 
     A text of three words or fewer is one shingle, and one without any word is compared as it is.
     """
-    words = _WORD.findall(text.casefold())
+    words = words_of(text)
     if len(words) <= SHINGLE_WORDS:
         return [" ".join(words) or text.strip()]
     return list(map(" ".join, zip(words, words[1:], words[2:], strict=False)))

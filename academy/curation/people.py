@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
+from typing import Any
 
 from publicsuffixlist import PublicSuffixList
 
@@ -21,12 +22,16 @@ _WRITTEN = r"@|＠|%(?:25){0,3}40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\
 #: And as people hide it.
 _IN_BRACKETS = r"[ ]?(?:at|At|AT|@)[ ]?[\])>]"
 _AT = rf"(?:{_WRITTEN}|[ ]{{0,3}}[\[(<]{_IN_BRACKETS}[ ]{{0,3}})"
-#: The same without the blanks around it. Each way to write it begins with a sign of its own, which
-#: lets `re` pass over all else many times faster.
-_SIGN = re.compile("|".join([_WRITTEN, *(re.escape(each) + _IN_BRACKETS for each in "[(<")]))
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _DOT = r"(?:[.．。]|%2[Ee]|&#46;|[ ]{0,3}[\[(<][ ]?(?:dot|Dot|DOT|\.)[ ]?[\])>][ ]{0,3})"
 _AT_DOMAIN = re.compile(rf"({_AT})({_LABEL}(?:{_DOT}{_LABEL}){{1,8}})(?!_*[^\W_])")
+#: What every address has: a sign, a first label and the beginning of a dot. RE2 looks for it in a
+#: tenth of the time that `re` takes for the whole, and most texts have none.
+_OTHERS = r"\x{80}-\x{10ffff}"
+_HINT = (
+    rf"(?:{_WRITTEN}|[\[(<]{_IN_BRACKETS} *)[0-9A-Za-z{_OTHERS}][\w\-{_OTHERS}]*"
+    rf"(?:[.%&{_OTHERS}]| *[\[(<])"
+)
 _LOCAL = re.compile(r"""(?:[^\W_][\w.%+-]*|"[^"\s][^"\n]{0,62}")$""")
 _LOCAL_CHARS = 64
 _ENCODED = re.compile(r"[0-9A-Fa-f]{2}(?=[^\W_])")
@@ -122,7 +127,7 @@ def mask_people(text: str, author: str = "") -> tuple[str, bool]:
 
 def _mask_emails(text: str) -> str:
     """The text with each address replaced; the very same object where there is none."""
-    if _SIGN.search(text) is None:
+    if _hint().search(text.encode("utf-8", "ignore")) is None:
         return text
     out: list[str] = []
     at = 0
@@ -147,6 +152,13 @@ def _mask_emails(text: str) -> str:
         out += [text[at:begin], EMAIL_MASK]
         at = end
     return "".join([*out, text[at:]]) if out else text
+
+
+@cache
+def _hint() -> Any:
+    import re2
+
+    return re2.compile(_HINT)
 
 
 def _end_of_address(text: str, begin: int, found: re.Match[str]) -> int | None:

@@ -144,7 +144,9 @@ def clean(text: str) -> str:
 
     Blanks at the beginning stay: they are what a function's body is indented by.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\0", "")
     if not text.isascii():
         text = text.encode("utf-8", "ignore").decode("utf-8")
     return text.rstrip()
@@ -155,7 +157,7 @@ def comparable(text: str) -> str:
 
     Indentation stays, for it tells two programs apart.
     """
-    return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+    return "\n".join(map(str.rstrip, text.split("\n"))).strip("\n")
 
 
 def opening_of(messages: Sequence[Mapping[str, Any]]) -> str:

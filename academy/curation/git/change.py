@@ -14,6 +14,11 @@ _OPENING = "diff --git "
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\([abtnvfr\"\\]|[0-7]{3})")
 _ESCAPED = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
+#: The header of a file that is changed and nothing more, as nearly all are: its id's line goes.
+_PLAIN = re.compile(
+    r"[^\n]*\nindex [0-9a-f]+\.\.[0-9a-f]+ (?!160000)[0-7]{6}\n"
+    r'(?=--- a/[^\n"\t]+\n\+\+\+ b/([^\n"\t]+)\n@@ )'
+)
 _NOISE = ("index ", "similarity index ", "dissimilarity index ")
 
 
@@ -49,6 +54,10 @@ def parse_change(diff: bytes) -> Change:
         text, undecodable = diff.decode("utf-8", "replace"), True
     files, shown = [], []
     for section in _sections(text):
+        if plain := _PLAIN.match(section):
+            files.append(FileChange(plain.group(1), "modified", binary=False, submodule=False))
+            shown.append(section[plain.end() :])
+            continue
         header, hunks = _split_header(section)
         file = _file(header)
         files.append(file)

@@ -6,12 +6,18 @@ import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
 from academy.curation.git.change import Change, parse_change
 from academy.curation.git.commit_cache import CommitCache
-from academy.curation.git.filters import CHANGE_FILTERS, MESSAGE_FILTERS
+from academy.curation.git.filters import (
+    CHANGE_FILTERS,
+    MESSAGE_FILTERS,
+    ChangeFilter,
+    MessageFilter,
+)
 from academy.curation.git.history import Commit, list_commits, read_commits
 from academy.curation.git.outcome import Dropped, Example, Outcome
 from academy.curation.git.repository import Repository, inspect, is_repository
@@ -117,18 +123,28 @@ def _cached(
 
 def judge(name: str, commit: Commit, request: CurationRequest) -> Example | Dropped:
     """Put one commit through the filters, those on the message before its diff is parsed."""
-    for by_message in MESSAGE_FILTERS:
-        if request.uses(by_message.__name__):
-            matched = by_message(commit, request)
-            if matched is not None:
-                return _dropped(name, commit, by_message.__name__, matched)
+    by_message, by_change = _filters_but(request.disabled_filters)
+    for message_filter in by_message:
+        matched = message_filter(commit, request)
+        if matched is not None:
+            return _dropped(name, commit, message_filter.__name__, matched)
     change = parse_change(commit.diff)
-    for by_change in CHANGE_FILTERS:
-        if request.uses(by_change.__name__):
-            matched = by_change(commit, change, request)
-            if matched is not None:
-                return _dropped(name, commit, by_change.__name__, matched)
+    for change_filter in by_change:
+        matched = change_filter(commit, change, request)
+        if matched is not None:
+            return _dropped(name, commit, change_filter.__name__, matched)
     return Example(row=_row(name, commit, change, request), author=commit.author_name)
+
+
+@lru_cache(maxsize=16)
+def _filters_but(
+    disabled: tuple[str, ...],
+) -> tuple[tuple[MessageFilter, ...], tuple[ChangeFilter, ...]]:
+    """The filters that a request leaves on, which would else be asked for at each commit."""
+    return (
+        tuple(each for each in MESSAGE_FILTERS if each.__name__ not in disabled),
+        tuple(each for each in CHANGE_FILTERS if each.__name__ not in disabled),
+    )
 
 
 def _row(name: str, commit: Commit, change: Change, request: CurationRequest) -> Row:

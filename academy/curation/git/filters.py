@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from academy.curation.git.change import Change, FileChange
@@ -104,8 +105,14 @@ def bot(commit: Commit, request: CurationRequest) -> str | None:
 
     Travis Oakley, Ruth Jenkins and Jan Bot are people.
     """
-    name = " ".join(commit.author_name.split())
-    address = commit.author_email.strip().casefold()
+    return _as_bot(commit.author_name, commit.author_email)
+
+
+@lru_cache(maxsize=4096)
+def _as_bot(author_name: str, author_email: str) -> str | None:
+    """Why an author is a bot; few people write most of a history, so it is asked once for each."""
+    name = " ".join(author_name.split())
+    address = author_email.strip().casefold()
     # GitHub's private addresses are 1234+login@users.noreply.github.com.
     mailbox = re.sub(r"^\d+\+", "", address.partition("@")[0])
     is_word = " " not in name
@@ -124,7 +131,9 @@ def bot(commit: Commit, request: CurationRequest) -> str | None:
 
 def revert(commit: Commit, request: CurationRequest) -> str | None:
     """A revert (CommitBench), by its form: its reason lies in another commit."""
-    found = _REVERT.match(commit.subject) or _REVERTED.match(commit.message)
+    found = _REVERT.match(commit.subject)
+    if found is None and "This reverts commit " in commit.message:
+        found = _REVERTED.match(commit.message)
     return found.group(0) if found else None
 
 
@@ -137,9 +146,11 @@ def work_in_progress(commit: Commit, request: CurationRequest) -> str | None:
 def version_only(commit: Commit, request: CurationRequest) -> str | None:
     """A message that only names a version (CommitPackFT)."""
     words = [word.strip(".,:;!\"'`").casefold() for word in commit.subject.split()]
+    for word in filter(None, words):
+        if not (_VERSION.fullmatch(word) or _VERSION_WORD.fullmatch(word)):
+            return None  # as it is with most commits at the first word
     named = any(_VERSION.fullmatch(word) or word == "version" for word in words)
-    plain = all(_VERSION.fullmatch(w) or _VERSION_WORD.fullmatch(w) for w in words if w)
-    return commit.subject if named and plain else None
+    return commit.subject if named else None
 
 
 def trivial_subject(commit: Commit, request: CurationRequest) -> str | None:
@@ -151,8 +162,8 @@ def trivial_subject(commit: Commit, request: CurationRequest) -> str | None:
 
 def short_subject(commit: Commit, request: CurationRequest) -> str | None:
     """Fewer than three words (CommitBench): no sentence."""
-    words = [word for word in commit.subject.split() if any(c.isalnum() for c in word)]
-    return commit.subject or "(empty)" if len(words) < MIN_SUBJECT_WORDS else None
+    words = sum(map(_tells, commit.subject.split()))
+    return commit.subject or "(empty)" if words < MIN_SUBJECT_WORDS else None
 
 
 def long_subject(commit: Commit, request: CurationRequest) -> str | None:
@@ -219,8 +230,18 @@ def long_diff(commit: Commit, change: Change, request: CurationRequest) -> str |
     return f"{length} characters" if length > request.max_diff_chars else None
 
 
+def _tells(word: str) -> bool:
+    """Whether there is a letter or a digit in it."""
+    return word.isalnum() or any(map(str.isalnum, word))
+
+
 def _is_generated(file: FileChange) -> bool:
-    return file.submodule or file.binary or bool(_GENERATED.search(file.path))
+    return file.submodule or file.binary or _is_generated_path(file.path)
+
+
+@lru_cache(maxsize=4096)
+def _is_generated_path(path: str) -> bool:
+    return _GENERATED.search(path) is not None
 
 
 MESSAGE_FILTERS: tuple[MessageFilter, ...] = (

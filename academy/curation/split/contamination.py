@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from academy.curation.spool import hash64
+from academy.curation.words import words_of
 
 #: Words in a row that two texts must share to count as the same (GPT-3, Brown et al. 2020, app. C).
 WORDS = 13
-_WORD = re.compile(r"\w+")
 
 
 class Protected:
@@ -19,7 +18,7 @@ class Protected:
         self._runs: set[int] = set()
         self._short: set[int] = set()
         for text in texts:
-            words = _words(text)
+            words = words_of(text)
             if len(words) >= WORDS:
                 self._runs.update(hash64(run) for run in _runs(words))
             elif words:
@@ -30,7 +29,7 @@ class Protected:
 
     def match(self, text: str) -> str | None:
         """The first run of 13 words that is protected, or the whole of a short protected text."""
-        words = _words(text)
+        words = words_of(text)
         if self._short and hash64(" ".join(words)) in self._short:
             return " ".join(words)
         if self._runs:
@@ -38,10 +37,6 @@ class Protected:
                 if hash64(run) in self._runs:
                     return run
         return None
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
 
 
 def _runs(words: list[str]) -> Iterable[str]:

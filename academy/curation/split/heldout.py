@@ -10,22 +10,21 @@ most. A row of fewer than 13 words is compared as a whole.
 
 from __future__ import annotations
 
-import re
 from array import array
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 from academy.curation.spool import hash64
+from academy.curation.words import words_of
 
 WORDS = 13
 SHARE = 0.7
 SAMPLED_RUNS = 16
 #: Changes with the rule, so that no sketch of another rule is loaded.
 SKETCH_VERSION = 1
-_WORD = re.compile(r"\w+")
 _FACTOR = 0x9E3779B97F4A7C15
-_INVERSE = pow(_FACTOR, -1, 1 << 64)
 _REMEMBERED_WORDS = 500_000
 
 
@@ -38,8 +37,6 @@ class HeldOut:
         self._hashes = array("Q")  # `_sizes[n]` of them for the row n
         self._seen: set[int] = set()
         self._words = _WordHashes()
-        self._powers: Any = ()  # of the factor, and of its inverse, as far as a text needed them
-        self._inverses: Any = ()
         self._index: tuple[Any, Any, Any] | None = None
 
     def __len__(self) -> int:
@@ -63,11 +60,13 @@ class HeldOut:
 
         hashes, owners, sizes = self._sorted()
         runs = self._runs(text)
-        places = np.searchsorted(hashes, runs)
-        places[places == len(hashes)] = 0
-        runs = np.unique(runs[hashes[places] == runs]) if len(hashes) else runs[:0]
+        if not len(hashes):
+            return None
+        # Behind the last hash lies none: the last one stands for it, and is not equal.
+        runs = runs[hashes.take(np.searchsorted(hashes, runs), mode="clip") == runs]
         if not len(runs):  # as with nearly every row
             return None
+        runs = np.unique(runs)
         first = np.searchsorted(hashes, runs, side="left")
         last = np.searchsorted(hashes, runs, side="right")
         found = np.concatenate([owners[a:b] for a, b in zip(first, last, strict=True)])
@@ -129,7 +128,7 @@ class HeldOut:
         """A 64-bit hash for each run of 13 words, or one for a text that has fewer."""
         import numpy as np
 
-        words = _WORD.findall(text.casefold())
+        words = words_of(text)
         if len(words) < WORDS:
             whole = " ".join(words)
             return np.array([hash64(whole)] if whole else [], dtype=np.uint64)
@@ -137,36 +136,17 @@ class HeldOut:
         if len(known) > _REMEMBERED_WORDS:
             known.clear()
         hashes = np.fromiter(map(known.__getitem__, words), dtype=np.uint64, count=len(words))
-        runs = self._polynomials(hashes)
+        # A polynomial modulo 2^64 over each run, its last word first; overflow wraps.
+        runs = np.convolve(hashes, _powers(), mode="valid")
         return runs ^ (runs >> np.uint64(31))
 
-    def _polynomials(self, hashes: Any) -> Any:
-        """For each run of words h0 … h12 the sum of h[n] · factor^(12-n) modulo 2^64.
 
-        Each is a difference of two sums from the beginning on, of h[n] · factor^-n, times a power
-        that puts the exponents right: a few operations on whole arrays, as overflow wraps.
-        """
-        import numpy as np
-
-        if len(self._powers) < len(hashes):
-            places = np.arange(len(hashes) + 1024, dtype=np.uint64)
-            self._powers, self._inverses = _powers(_FACTOR, places), _powers(_INVERSE, places)
-        sums = np.concatenate(
-            [np.zeros(1, np.uint64), np.cumsum(hashes * self._inverses[: len(hashes)])]
-        )
-        return (sums[WORDS:] - sums[:-WORDS]) * self._powers[WORDS - 1 : len(hashes)]
-
-
-def _powers(base: int, exponents: Any) -> Any:
-    """``base ** exponents`` modulo 2^64, by squaring."""
+@cache
+def _powers() -> Any:
     import numpy as np
 
-    found, square = np.ones_like(exponents), base
-    for bit in range(int(exponents[-1]).bit_length()):
-        is_set = (exponents >> np.uint64(bit)) & np.uint64(1)
-        found = np.where(is_set == 1, found * np.uint64(square), found)
-        square = square * square % (1 << 64)
-    return found
+    powers = [pow(_FACTOR, power, 1 << 64) for power in range(WORDS)]
+    return np.array(powers, dtype=np.uint64)
 
 
 class _WordHashes(dict[str, int]):
