@@ -29,7 +29,8 @@ from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import make_sessions
 from academy.web import metrics as figures
-from academy.web import problems, routing
+from academy.web import problems, routing, strict_json
+from academy.web.body_room import BodyRoom
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
 from academy.web.lookout import Lookout
@@ -88,6 +89,7 @@ def routes() -> APIFlask:
     app.json = Json(app)
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(strict_json.let_go)
     problems.register(app)
     openapi.configure(app)
     for module in _MODULES:
@@ -121,6 +123,7 @@ def open_state(app: APIFlask, settings: Settings) -> None:
         figures=figures.Figures(figures.Stock(settings, sessions, watchers)),
         lookout=Lookout(lambda: look_around(settings, servers)),
         crew=Lookout(lambda: muster(settings, sessions)),
+        body_room=BodyRoom(settings.api.max_body_bytes),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: How much less of a busy processor large bodies get than everybody else (nice(2)).
 _NICENESS = 5
+#: Files that a worker has open beside the connections that it answers.
+_OTHER_FILES = 200
 #: The part of a stop's time in which requests that did not end are cut.
 _CLEARING_SECONDS = 2.0
 #: How long the sender of what is no request may take for the answer.
@@ -53,6 +56,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
 
     #: Shared by both, and by those that are started in their place.
     handover: Handover
+    worker_connections: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,6 +67,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
     def init_process(self) -> None:
         """Become what `has_port` says, then serve."""
         die_with_parent(self.ppid)
+        self.worker_connections = _connections_for(self.worker_connections)
         if not self.has_port:
             os.nice(_NICENESS)
             for each in self.sockets:
@@ -156,6 +161,20 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
         for greenlet in list(self.idle):
             # This is how gunicorn itself ends a connection.
             greenlet.kill(StopIteration, block=False)
+
+
+def _connections_for(wanted: int) -> int:
+    """How many connections the limit of open files leaves, raised as far as is allowed.
+
+    A process that has no file left loses connections; one that takes no more leaves them waiting.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    enough = wanted + _OTHER_FILES
+    if soft != unlimited and soft < enough:
+        soft = enough if hard == unlimited else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == unlimited else max(1, min(wanted, soft - _OTHER_FILES))
 
 
 class Idle:

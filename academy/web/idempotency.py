@@ -19,6 +19,7 @@ from academy.store.engine import Session, autocommit
 from academy.web.declarations import View, declaration_of, reads_header, refuses
 from academy.web.permissions import principal
 from academy.web.state import state
+from academy.web.strict_json import body_of
 
 HEADER = "Idempotency-Key"
 
@@ -128,7 +129,7 @@ def _route() -> str:
 
 def _fingerprint() -> str:
     """The body's hash: of its canonical JSON, so that spacing and order do not matter."""
-    raw = request.get_data(cache=True)
+    raw = body_of(request)
     if request.is_json and raw.strip():
         raw = json.dumps(json.loads(raw), sort_keys=True).encode()
     return hashlib.sha256(raw).hexdigest()

@@ -14,6 +14,7 @@ from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
 from academy.settings import Settings
 from academy.store.engine import Session, Sessions, autocommit, close_sessions
+from academy.web.body_room import BodyRoom
 from academy.web.key_cache import KeyCache
 from academy.web.lookout import Lookout
 from academy.web.metrics import Figures
@@ -40,6 +41,7 @@ class State:
     lookout: Lookout[Any]
     #: Of `academy.api.ops.surroundings.Crew`.
     crew: Lookout[Any]
+    body_room: BodyRoom
 
     def reading(self) -> Session:
         """A session for reading, as a context manager; nothing that it reads stays locked."""

@@ -8,22 +8,27 @@ APIFlask's ``input`` decorator do all of this for every pydantic model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from apiflask.schema_adapters.registry import registry
-from flask import Request
+from flask import Request, g
+from gevent import sleep
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from academy.errors import AcademyError, InvalidRequest
 from academy.validation.reading import pointer_of, refuse, validate
+from academy.web.state import state
 from academy.wire.json_rules import MOST_VALUES
 from academy.wire.strict_json import JsonFault, read_json
 
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 Model = TypeVar("Model", bound=BaseModel)
+#: A body is read in pieces of this size.
+_PIECE_BYTES = 64 << 10
 
 
 class NotJson(AcademyError):
@@ -80,9 +85,30 @@ def body_of(request: Request) -> bytes:
     """The whole body. Raises `BodyIncomplete`, or `RequestEntityTooLarge`.
 
     Werkzeug gives what it got where a connection broke off, and cuts a chunked body at the limit;
-    half of a body may well be valid, so both are told apart from a whole one here.
+    half of a body may well be valid, so both are told apart from a whole one here. The second time
+    it is the same bytes. Raises `TooManyBodies` where others are being read, see `BodyRoom`.
     """
-    raw = request.get_data(cache=True)
+    if "body" not in g:
+        g.body = _read_body(request)
+    body: bytes = g.body
+    return body
+
+
+def let_go(_: BaseException | None = None) -> None:
+    """The request is over, and its body, if it was read, is held no more."""
+    state().body_room.give_back(g.pop("body_bytes", 0))
+
+
+def _read_body(request: Request) -> bytes:
+    room, pieces = state().body_room, []
+    with suppress(ClientDisconnected):  # which is told apart below, by what came
+        while piece := request.stream.read(_PIECE_BYTES):
+            room.take(len(piece))
+            g.body_bytes = g.get("body_bytes", 0) + len(piece)
+            pieces.append(piece)
+            if len(piece) == _PIECE_BYTES:
+                sleep(0)  # a fast sender must not keep the others waiting
+    raw = b"".join(pieces)
     declared, limit = request.content_length, request.max_content_length
     if declared is not None and len(raw) < declared:
         raise BodyIncomplete(received=len(raw), declared=declared)

@@ -19,6 +19,7 @@ from academy.store.models import adapters
 from academy.web.declarations import refuses, streams
 from academy.web.permissions import allows
 from academy.web.state import state
+from academy.web.strict_json import body_of
 from academy.wire import sse
 from academy.wire.openai_error import error_of
 
@@ -62,7 +63,7 @@ def chat(wanted: ChatWanted) -> Response:
     """
     gateway = state().gateway
     resolved = gateway.resolve(wanted.model)
-    payload: dict[str, Any] = json.loads(request.get_data(cache=True))
+    payload: dict[str, Any] = json.loads(body_of(request))
     if wanted.stream:
         stream = gateway.chat_stream(payload, resolved)
         answer = Response(_server_sent(stream), headers=sse.HEADERS)

@@ -274,3 +274,35 @@ def test_a_websocket_with_a_body_is_one_all_the_same(served: Served) -> None:
     sent = "".join(f"{line}\r\n" for line in [f"GET {path} HTTP/1.1", *lines, ""]).encode()
     status, headers, _ = answer_to(served, sent + b"0\r\n\r\n")
     assert (status, headers["upgrade"].lower()) == (101, "websocket")
+
+
+def test_more_bodies_than_fit_are_refused_and_the_others_taken(served: Served) -> None:
+    """Eight of the largest bodies fit. What a request took is free again when it is over."""
+    size = 15 << 20
+    body = json.dumps({"situation": "x" * size, "solution": "y"}).encode()
+    length = f"Content-Length: {len(body)}"
+    host, _, port = served.host.partition(":")
+    waiting = []
+    for _ in range(8):
+        connection = socket.create_connection((host, int(port)), timeout=20)
+        connection.sendall(head(served, length) + body[:-1])
+        waiting.append(connection)
+
+    def is_refused() -> bool:
+        status, headers, text = answer_to(served, head(served, length) + body)
+        if status == 503:
+            assert json.loads(text)["code"] == "too_many_bodies"
+            assert headers["retry-after"] == "5"
+        return status == 503
+
+    until(is_refused, 60, "what the eight sent so far is in memory")
+    small = httpx.post(
+        served.url("/lessons"),
+        json={"situation": "a", "solution": "b"},
+        headers=served.headers,
+        timeout=20,
+    )
+    assert small.status_code == 201, "small bodies are answered elsewhere"
+    for connection in waiting:
+        connection.close()
+    until(lambda: not is_refused(), 60, "the eight are given up, and there is room again")
