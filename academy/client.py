@@ -225,7 +225,10 @@ class Client:
         With `base` the folder names its base model so. Raises `ApiError`.
         """
         path = f"/adapters/{quoted('adapter', adapter_id)}/download"
-        return str(self._download(path, out, {"base": base})[1]["X-Academy-Digest"])
+        digest: str | None = self._download(path, out, {"base": base})[1].get("X-Academy-Digest")
+        if digest is None:
+            raise Unavailable(what=self.url, why="its answer names no digest (X-Academy-Digest)")
+        return digest
 
     def delete(self, path: str) -> dict[str, Any]:
         """Delete what is behind a path; the answer's JSON. Raises `ApiError`."""

@@ -41,9 +41,11 @@ class Body:
     came is no body or the sender is gone.
     """
 
-    def __init__(self, body: Any, connection: Any) -> None:
+    def __init__(self, body: Any, connection: Any, give_up: Callable[[], None]) -> None:
+        """`give_up` is called where it is unknown where the next request would begin."""
         self._body = body
         self._connection = connection
+        self._give_up = give_up
 
     @property
     def failed(self) -> bool:
@@ -91,10 +93,13 @@ class Body:
             return read(size)
         except TimeoutError:
             self._body.failed = True
+            self._give_up()
             raise BodyTooSlow(seconds=SILENCE_SECONDS) from None
         except NoMoreData as error:
+            self._give_up()
             raise BodyBroken(why="it ended in the middle") from error
         except (ParseException, OSError) as error:
+            self._give_up()
             raise BodyBroken(why=str(error) or type(error).__name__) from error
         finally:
             self._connection.settimeout(None)

@@ -89,6 +89,7 @@ def main() -> None:
     try:
         # Typer itself would tell what is wrong with a command line in a box, and break paths in it.
         status = app(prog_name="academy", standalone_mode=False)
+        sys.stdout.flush()  # a full disk shows here, and not when Python is ending
     except TyperException as error:
         context = getattr(error, "ctx", None)
         if message := error.format_message():  # none where help is shown instead
@@ -101,14 +102,22 @@ def main() -> None:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; Python must not flush into it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader (`| head`) has what it wanted
+        _give_up_output()
         sys.exit(1)
     except Exception as error:
         tell(error, words)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_up_output()
         sys.exit(1)
     sys.exit(status)
+
+
+def _give_up_output() -> None:
+    """What was not written yet goes nowhere, as Python would try it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_version(wanted: bool) -> None:

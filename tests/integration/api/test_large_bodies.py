@@ -96,6 +96,16 @@ def test_what_came_with_the_head_is_not_lost(served: Served) -> None:
         assert headers["connection"] == "close"
 
 
+def test_what_comes_behind_a_large_body_breaks_no_answer_off(served: Served) -> None:
+    body = json.dumps(lesson(1)).encode()
+    behind = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 200
+    status, headers, text = answer_to(
+        served, head(served, f"Content-Length: {len(body)}") + body + behind
+    )
+    assert (status, headers["connection"]) == (201, "close"), text
+    assert json.loads(text)["added"] == 1
+
+
 def test_a_sender_that_waits_to_be_asked_is_asked(served: Served) -> None:
     body = json.dumps(lesson(1)).encode()
     host, _, port = served.host.partition(":")
@@ -140,6 +150,7 @@ def test_broken_chunks_are_called_so(served: Served, chunks: bytes, said: str) -
         (b"GET / HTTP/1.1\r\nBad Name: a\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: magic\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n", 417),
     ],
 )

@@ -25,8 +25,10 @@ def ends() -> Iterator[Ends]:
         yield ours, theirs
 
 
-def of_length(connection: Any, length: int) -> Body:
-    return Body(Unlimited(LengthReader(SocketUnreader(connection), length)), connection)
+def of_length(connection: Any, length: int, given_up: list[bool] | None = None) -> Body:
+    reader = Unlimited(LengthReader(SocketUnreader(connection), length))
+    noted = [] if given_up is None else given_up
+    return Body(reader, connection, lambda: noted.append(True))
 
 
 def test_each_part_has_the_whole_time(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,10 +50,12 @@ def test_a_pause_ends_the_reading(ends: Ends, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(request_bodies, "SILENCE_SECONDS", 0.05)
     ours, theirs = ends
     theirs.sendall(b"half")
-    body = of_length(ours, 8)
+    given_up: list[bool] = []
+    body = of_length(ours, 8, given_up)
     with pytest.raises(BodyTooSlow, match=r"0\.05 seconds"):
         body.read()
     assert body.failed
+    assert given_up, "before the answer says that the connection may be used again"
 
 
 def test_an_end_in_the_middle_of_a_chunk_is_called_so(ends: Ends) -> None:
@@ -62,6 +66,9 @@ def test_an_end_in_the_middle_of_a_chunk_is_called_so(ends: Ends) -> None:
     ours, theirs = ends
     theirs.sendall(b"5\r\nhal")
     theirs.shutdown(gevent.socket.SHUT_WR)
-    body = Body(Unlimited(ChunkedReader(Request(), SocketUnreader(ours))), ours)
+    given_up: list[bool] = []
+    reader = Unlimited(ChunkedReader(Request(), SocketUnreader(ours)))
+    body = Body(reader, ours, lambda: given_up.append(True))
     with pytest.raises(BodyBroken, match="ended in the middle"):
         body.read()
+    assert given_up

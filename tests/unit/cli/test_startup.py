@@ -82,3 +82,19 @@ def test_an_unknown_flag_is_refused_by_name() -> None:
     done = run("up", "--prot", "8000")
     assert done.returncode == 2
     assert "--prot" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_output_that_finds_no_room_is_an_error_and_not_silence(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "academy.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Exception ignored" not in done.stderr
