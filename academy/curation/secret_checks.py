@@ -30,7 +30,7 @@ _DIGEST = re.compile(
 )
 _MARKED_DIGEST = re.compile(r"(?i)(?:sha\d+|md5|blake\w+)[-:_=][0-9a-z+/]{16,}={0,2}")
 #: Numbers, and the addresses of contracts and accounts.
-_NO_TOKEN = re.compile(r"[-+]?[\d.,_]+|0x[0-9A-Fa-f]{1,16}|0x[0-9A-Fa-f]{40}")
+_NO_TOKEN = re.compile(r"[-+]?[\d.,_]+|0x[0-9A-Fa-f]{1,16}[uUlL]{0,3}|0x[0-9A-Fa-f]{40}")
 _PATH = re.compile(r"(?:[A-Za-z]:|~|\.{1,2})?[/\\]")
 
 

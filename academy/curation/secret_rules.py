@@ -48,6 +48,12 @@ _ASSIGN = (
     r"|:|,|>|\(|\|\||\?\?)\s{0,24}"
 )
 
+#: Names that say that a secret follows.
+_TELLING = (
+    r"(?:api_?key|access_?key|secret_?key|auth_?token|access_?token|token|secret|passw(?:or)?d"
+    r"|passwd)"
+)
+
 
 def _named(kind: str, names: str, value: str, check: Check | None = None) -> SecretRule:
     """A value that only the name beside it gives away."""
@@ -163,6 +169,7 @@ RULES: tuple[SecretRule, ...] = (
     _named("datadog_key", r"datadog|dd_api|dd_app", r"[0-9a-f]{32,40}"),
     _named("okta_token", r"okta|ssws", r"00[A-Za-z0-9_\-]{40}"),
     _prefixed("jwt", r"eyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{10,}"),
+    SecretRule("django_secret_key", r"django-insecure-[^\s\"'`]{32,120}"),
     SecretRule(
         "django_secret_key",
         r"(?i)secret_?key[\"']?\]?\s{0,24}[=:,]\s{0,24}[\"']([^\s\"']{32,120})[\"']",
@@ -190,11 +197,35 @@ RULES: tuple[SecretRule, ...] = (
         r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'`<>{}$]{0,100}:([^\s/@\"'`<>{}\[\]$%*]{3,200})@[A-Za-z0-9\[]",
     ),
     SecretRule(
+        "directive",  # of the C preprocessor, a Dockerfile, a shell: a name, blanks, a value
+        rf"(?im)(?:#\s{{0,4}}define|\benv|\barg|\bsetenv|\bset|\bexport)\s{{1,4}}\w{{0,40}}{_TELLING}"
+        r"\w{0,20}\s{1,24}[\"']?([^\s\"'`<>{}$=]{12,500})[\"']?\s{0,4}(?:$|[;&|/])",
+        looks_like_token,
+    ),
+    SecretRule(
+        "block_value",  # a value of YAML on the line below its name
+        rf"(?i){_TELLING}\w{{0,20}}[\"']?:\s{{0,3}}(?:[|>][+\-]?)?\s{{0,3}}\n[ \t+\-]{{1,40}}[\"']?"
+        r"([^\s\"'`<>{}$:]{12,500})[\"']?\s{0,3}(?:\n|$)",
+        looks_like_token,
+    ),
+    SecretRule(
+        "redis_password",
+        r"(?m)^[ +\-]?\s{0,8}(?:requirepass|masterauth|sentinel auth-pass \S{1,60})\s{1,8}"
+        r"[\"']?([^\s\"'`<>{}$]{6,200})",
+        looks_like_password,
+    ),
+    SecretRule(
+        "curl_password",
+        r"\bcurl\b[^\n|;]{0,200}\s(?:-u|--user)[ =]?[\"']?[^\s:\"'$]{1,64}:"
+        r"([^\s\"'`<>{}$]{6,200})",
+        looks_like_password,
+    ),
+    SecretRule(
         "netrc_password", r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+([^\s\"'<>{}$]{4,200})"
     ),
     SecretRule(
         "password",
-        rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b){_KEY}{_ASSIGN}"
+        rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b|\bpsk\b|\bpw\b){_KEY}{_ASSIGN}"
         rf"[bru]?{_QUOTE}([^\s\"'`]{{6,200}}){_QUOTE}",
         check=looks_like_password,
     ),
