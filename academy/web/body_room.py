@@ -33,11 +33,6 @@ class BodyRoom:
         self._most = _LARGEST_BODIES * largest_body
         self._held = 0
 
-    @property
-    def held(self) -> int:
-        """The bytes of all bodies that are in memory."""
-        return self._held
-
     def take(self, size: int) -> None:
         """Count `size` more bytes. Raises `TooManyBodies`, and counts nothing then."""
         if self._held + size > self._most:
