@@ -2,7 +2,8 @@
 
     python benchmarks/requests.py [--seconds 60] [--only load|bodies]
 
-Both against ``academy up`` with its model server, on the same cores as the clients:
+Both against ``academy up`` with its model server, on the same cores as the clients, once what
+starts in the background is done:
 
 - load: 200 requests a second from 16 connections over the routes that dashboards and agents use
   most, each sent at its moment whether the one before was answered or not. A request's time counts
@@ -37,6 +38,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from academy import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,6 +60,7 @@ def main() -> None:
     asked = parser.parse_args()
     result: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with academy() as (address, key):
+        come_to_rest()
         for name, measure in (("load", load), ("bodies", bodies)):
             if asked.only in (None, name):
                 result[name] = measure(address, key, asked.seconds)
@@ -88,6 +92,13 @@ def academy() -> Iterator[tuple[str, str]]:
         finally:
             process.terminate()
             process.wait(timeout=120)
+
+
+def come_to_rest() -> None:
+    """Wait until workers have imported what they will need, which they do after the start."""
+    until = time.monotonic() + 60
+    while psutil.cpu_percent(interval=2.0) > 10 and time.monotonic() < until:
+        pass
 
 
 def load(address: str, key: str, seconds: float) -> dict[str, Any]:

@@ -24,12 +24,14 @@ from academy.errors import AcademyError
 from academy.ops.ready import require_ready
 from academy.serving import servers
 from academy.settings import Settings
-from academy.store.engine import needing_the_store
+from academy.store.engine import StoreError, connect_ahead, needing_the_store
 
 logger = logging.getLogger(__name__)
 
 #: What an open answer may still take after a stop was asked for.
 GRACEFUL_SECONDS = 6
+#: Connections to PostgreSQL that are open before the first request.
+_CONNECTIONS_AHEAD = 12
 #: A worker that does nothing for so long is ended, and another one started.
 HEARTBEAT_SECONDS = 20
 
@@ -78,7 +80,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
             "logger_class": Log,
             "proc_name": "academy-api",
             "pre_fork": _choose,
-            "post_worker_init": _end_streams_at_stop,
+            "post_worker_init": _attend,
         }.items():
             self.cfg.set(name, value)
 
@@ -122,6 +124,21 @@ def _choose(arbiter: Any, worker: Any) -> None:
     The first one that is started has the port.
     """
     worker.has_port = not any(each.has_port for each in arbiter.WORKERS.values())
+
+
+def _attend(worker: Any) -> None:
+    """What a worker does beside answering, once it is there."""
+    _end_streams_at_stop(worker)
+    if worker.has_port:
+        gevent.spawn(_connect_ahead, worker)
+
+
+def _connect_ahead(worker: Any) -> None:
+    """Have the first requests find connections, as each would wait for all that are opened."""
+    try:
+        connect_ahead(worker.app.wsgi().extensions["academy"].sessions, _CONNECTIONS_AHEAD)
+    except StoreError as error:
+        logger.warning("No connections were opened ahead: %s", type(error).__name__)
 
 
 def _end_streams_at_stop(worker: Any) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "StoreUnavailable",
     "autocommit",
     "close_sessions",
+    "connect_ahead",
     "make_engine",
     "make_sessions",
     "needing_the_store",
@@ -83,6 +84,17 @@ def close_sessions(sessions: Sessions) -> None:
     sessions.kw["bind"].dispose()
 
 
+def connect_ahead(sessions: Sessions, count: int) -> None:
+    """Open connections for `autocommit`, which are kept for who needs one next.
+
+    One takes as long as several statements, most of it for proving that the password is known
+    (SCRAM, RFC 5802). Raises `StoreError`.
+    """
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            opened.enter_context(autocommit(sessions)).connection()
+
+
 @contextlib.contextmanager
 def open_sessions(settings: Settings, *, pool_size: int = 10) -> Iterator[Sessions]:
     """A session factory as `make_sessions` makes it, closed at the end however that comes."""
@@ -119,7 +131,7 @@ def make_engine(
     engine = create_engine(
         sqlalchemy_url(settings.postgres.url),
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=max(1, pool_size // 2),
         pool_timeout=timeout,
         pool_recycle=1800,
         **({"isolation_level": "AUTOCOMMIT"} if commits else {}),
