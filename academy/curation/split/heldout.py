@@ -63,10 +63,13 @@ class HeldOut:
         if not len(hashes):
             return None
         # Behind the last hash lies none: the last one stands for it, and is not equal.
-        runs = runs[hashes.take(np.searchsorted(hashes, runs), mode="clip") == runs]
-        if not len(runs):  # as with nearly every row
+        places = hashes.searchsorted(runs)
+        known = hashes.take(places, mode="clip") == runs
+        places = places[known]
+        # Too few for even the shortest of their rows, as with nearly every text.
+        if not len(places) or len(places) / sizes[owners[places]].min() < SHARE:
             return None
-        runs = np.unique(runs)
+        runs = np.unique(runs[known])
         first = np.searchsorted(hashes, runs, side="left")
         last = np.searchsorted(hashes, runs, side="right")
         found = np.concatenate([owners[a:b] for a, b in zip(first, last, strict=True)])
@@ -113,14 +116,14 @@ class HeldOut:
         self._index = None
 
     def _sorted(self) -> tuple[Any, Any, Any]:
-        """All hashes in order, the row of each, and how many each row has."""
+        """All hashes in order, the row of each (the shortest first), and how many each row has."""
         if self._index is None:
             import numpy as np
 
             hashes = np.array(self._hashes, dtype=np.uint64)
             sizes = np.array(self._sizes, dtype=np.uint8)
             owners = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
-            order = np.argsort(hashes, kind="stable")
+            order = np.lexsort((sizes[owners], hashes))
             self._index = hashes[order], owners[order], sizes
         return self._index
 
@@ -135,9 +138,9 @@ class HeldOut:
         known = self._words
         if len(known) > _REMEMBERED_WORDS:
             known.clear()
-        hashes = np.fromiter(map(known.__getitem__, words), dtype=np.uint64, count=len(words))
+        hashes = np.frombuffer(b"".join(map(known.__getitem__, words)), dtype=">u8")
         # A polynomial modulo 2^64 over each run, its last word first; overflow wraps.
-        runs = np.convolve(hashes, _powers(), mode="valid")
+        runs = np.convolve(hashes.astype(np.uint64), _powers(), mode="valid")
         return runs ^ (runs >> np.uint64(31))
 
 
@@ -149,7 +152,9 @@ def _powers() -> Any:
     return np.array(powers, dtype=np.uint64)
 
 
-class _WordHashes(dict[str, int]):
-    def __missing__(self, word: str) -> int:
-        self[word] = found = hash64(word)
+class _WordHashes(dict[str, bytes]):
+    """The eight bytes of each word's hash, the highest first."""
+
+    def __missing__(self, word: str) -> bytes:
+        self[word] = found = hash64(word).to_bytes(8, "big")
         return found

@@ -64,3 +64,34 @@ def test_a_damaged_file_of_sketches_is_refused(tmp_path: Path) -> None:
         (tmp_path / "d.npz").write_bytes(damaged)
         with pytest.raises(ValueError):
             HeldOut().load(tmp_path / "d.npz")
+
+
+def test_a_match_is_what_counting_each_sampled_run_gives() -> None:
+    """Long and short rows that share runs with each other and with what is asked."""
+    made = random.Random(3)
+    parts = [text(seed, 20) for seed in range(12)]
+
+    def mixed(most: int) -> str:
+        return " ".join(made.choices(parts, k=made.randrange(1, most)))
+
+    held = [*(mixed(6) for _ in range(30)), "too short", *parts[:4]]
+    sketches = HeldOut()
+    for number, row in enumerate(held):
+        sketches.add(str(number), row)
+    found = 0
+    for asked in [*held, *(mixed(10) for _ in range(200)), "too short", "neither"]:
+        shares = [_share(row, asked) for row in held]
+        matched = sketches.match(asked)
+        assert (matched is not None) == (max(shares) >= 0.7)
+        if matched is not None:
+            assert matched.startswith(f"{max(shares):.0%} ")
+            found += 1
+    assert 30 < found < 230
+
+
+def _share(row: str, asked: str) -> float:
+    """The slow way: how much of the sample of `row` occurs in `asked`."""
+    alone = HeldOut()
+    alone.add("row", row)
+    sample = set(alone._hashes)
+    return len(sample & set(alone._runs(asked).tolist())) / len(sample)
