@@ -17,6 +17,8 @@ from academy.errors import AcademyError
 MEDIA_TYPE = "application/gzip"
 _CHUNK_BYTES = 256 << 10
 _BLOCK = tarfile.BLOCKSIZE
+#: Weights unpack to little more than the size of their archive, what means harm to a thousandfold.
+_MOST_TIMES_LARGER, _MOST_ABOVE_THAT = 20, 64 << 20
 #: zlib's number for a stream with gzip's header, which then holds no time and no name.
 _GZIP = 31
 
@@ -45,15 +47,20 @@ def archive_of(
 def unpack(archive: Path, root: str, target: Path) -> None:
     """Write what lies below `root` in an archive into the new folder `target`.
 
-    Raises `BadArchive` for one that is cut off, damaged, or would write elsewhere.
+    Raises `BadArchive` for one that is cut off, damaged, would write elsewhere, or unpacks to more
+    than 20 times its size (and 64 MiB).
     """
     target.mkdir(parents=True)
+    left = archive.stat().st_size * _MOST_TIMES_LARGER + _MOST_ABOVE_THAT
     try:
         with tarfile.open(archive, "r:gz") as members:
             for member in members:
                 name = member.name.removeprefix(f"{root}/")
                 if not member.isfile() or name == member.name:
                     raise BadArchive(why=f"it holds {member.name!r}")
+                left -= member.size
+                if left < 0:
+                    raise BadArchive(why=f"with {name!r} it unpacks to more than it could hold")
                 member.name = name
                 members.extract(member, target, filter="data")
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:

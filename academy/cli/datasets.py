@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from academy.cli.arguments import AsJson, More
+from academy.cli.failures import FileUnusable
 
 dataset = typer.Typer(
     help="Curate a dataset from lessons and git history, or work with the datasets that there are.",
@@ -228,6 +229,10 @@ def _download(path: str, out: Path | None, as_json: bool = False, **params: Any)
     """To the file, which shows when it is whole, or to standard output."""
     from academy.cli.output import connect, print_json
 
+    if out is not None and out.is_dir():
+        raise FileUnusable(path=out, why="Is a directory")
+    if out is not None and not out.parent.is_dir():
+        raise FileUnusable(path=out.parent, why="No such directory")
     with connect() as client:
         if out is None:
             client.download(path, sys.stdout.buffer, **params)

@@ -35,6 +35,13 @@ class StoppedWaiting(AcademyError):
     next_step = "Find it with `academy jobs`; cancel it with `academy cancel JOB`."
 
 
+class FileUnusable(AcademyError):
+    """{path}: {why}."""
+
+    code = "file_unusable"
+    next_step = "Name a file or folder that is there, that you may use, and whose disk has room."
+
+
 class Watched:
     """The job that a command waits for, once its id is known."""
 
@@ -69,6 +76,9 @@ def wants_json(words: Sequence[str]) -> bool:
 def tell(error: Exception, words: Sequence[str]) -> None:
     """Say on standard error what happened and the way out, as JSON if the command line wants it."""
     trace = _wants_traceback(words)
+    if isinstance(error, OSError) and error.filename is not None:
+        unusable = FileUnusable(path=error.filename, why=error.strerror or type(error).__name__)
+        error = unusable.with_traceback(error.__traceback__)
     if wants_json(words):
         body = _problem(error)
         if trace:

@@ -178,3 +178,15 @@ def test_an_archive_that_was_cut_off_or_leads_elsewhere_is_refused(
         with pytest.raises(BadArchive):
             unpack(evil, "training_real", tmp_path / f"folder{number}")
         assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_could_hold_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bomb", "w:gz", compresslevel=1) as members:
+        for name in ("small", "large"):
+            member = tarfile.TarInfo(f"training_real/{name}")
+            member.size = 1000 if name == "small" else 200 << 20
+            with open("/dev/zero", "rb") as zeros:
+                members.addfile(member, zeros)
+    with pytest.raises(BadArchive, match="with 'large' it unpacks to more"):
+        unpack(tmp_path / "bomb", "training_real", tmp_path / "folder")
+    assert not (tmp_path / "folder" / "large").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -143,3 +144,27 @@ def test_without_a_command_there_is_help_and_status_2(academy: Academy) -> None:
     done = academy()
     assert (done.returncode, done.stderr) == (2, "")
     assert "Usage: academy" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [("nowhere/rows.jsonl", "nowhere: No such directory"), ("there", "there: Is a directory")],
+)
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_asked(
+    academy: Academy, tmp_path: Path, out: str, why: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    done = academy("dataset", "download", "d", "-o", str(tmp_path / out), ACADEMY_API_KEY="k")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == f"academy: {tmp_path}/{why}."
+    assert "Name a file or folder that is there" in second
+
+
+def test_a_file_that_the_system_refuses_is_told_as_json(academy: Academy, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
+    words = ("dataset", "download", "d", "--json", "-o", str(long))
+    done = academy(*words, ACADEMY_URL="http://127.0.0.1:9", ACADEMY_API_KEY="k")
+    problem = json.loads(done.stderr)
+    assert (done.returncode, problem["code"]) == (1, "file_unusable")
+    assert "File name too long" in problem["detail"]
