@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from academy.curation.split.decisions import Decisions
 from academy.curation.split.previous_splits import Sides
 from academy.curation.split.ties import Turns
 from academy.curation.spool import SOURCES, hash64
@@ -70,24 +71,28 @@ def split(
     `turns` is what the rows say; its sides are remembered, too. `tick` is called between the passes
     over the rows and may raise to stop.
     """
+    import numpy as np
+
     turns = Turns() if turns is None else turns
-    keys = list({row.key: None for row in rows} | dict.fromkeys(turns.keys()))
-    decided = sides.known(keys)
-    tick()
-    found = held_out(rows, fraction, seed, decided, turns.sides_of_rows(decided), tick)
-    new = turns.sides_of_turns(found.held_out, found.straddling)
-    new |= {row.key: row.index in found.held_out for row in rows}
-    new = {key: side for key, side in new.items() if key not in decided}
-    if not new:
-        return found
-    sides.decide(new)
-    tick()
+    keys = np.fromiter((row.key for row in rows), dtype=np.uint64, count=len(rows))
+
+    def judge(decided: Decisions) -> Split:
+        return held_out(
+            rows, fraction, seed, decided.among(keys), turns.sides_of_rows(decided), tick
+        )
+
+    decided = Decisions.remembered(sides, np.union1d(keys, turns.keys()), tick)
+    found = judge(decided)
+    chosen = found.held_out
+    of_rows = np.fromiter((row.index in chosen for row in rows), dtype=bool, count=len(rows))
+    of_turns = turns.sides(chosen, found.straddling)
+    new = of_turns.overruled_by(Decisions(keys, of_rows)).without(decided)
+    for part in new.parts():
+        tick()
+        sides.decide(part)
     # Somebody who curates at the same time may have been first, and the first word counts.
-    after = sides.known(list(new))
-    if after == new:
-        return found
-    decided = {**decided, **after}
-    return held_out(rows, fraction, seed, decided, turns.sides_of_rows(decided), tick)
+    after = Decisions.remembered(sides, new.keys, tick)
+    return found if after == new else judge(decided.overruled_by(after))
 
 
 def held_out(

@@ -8,13 +8,17 @@ groups, sources and datasets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from academy.curation.split.decisions import Decisions
 from academy.curation.spool import Spool
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+
+_HELD_OUT, _TRAINED, _BOTH = frozenset({True}), frozenset({False}), frozenset({True, False})
 
 
 class Turns:
@@ -41,12 +45,11 @@ class Turns:
         turns = np.frombuffer(spool.turns, dtype=np.uint64)
         return cls(turns[kept[owners]], owners[kept[owners]])
 
-    def keys(self) -> list[int]:
-        """Each turn once."""
+    def keys(self) -> Any:
+        """Each turn once, in order."""
         import numpy as np
 
-        found: list[int] = np.unique(self._turns).tolist()
-        return found
+        return np.unique(self._turns)
 
     def tied(self) -> dict[int, int]:
         """For each row that has a turn in common with another one, the number of a row that is the
@@ -63,26 +66,25 @@ class Turns:
             parents[second] = first
         return {row: _root(parents, row) for row in list(parents)}
 
-    def sides_of_rows(self, decided: Mapping[int, bool]) -> dict[int, frozenset[bool]]:
-        """For each row that says something of which a side is `decided`, this or both of them."""
-        found: dict[int, frozenset[bool]] = {}
-        for turn, owner in self._of(decided):
-            found[owner] = found.get(owner, frozenset()) | {decided[turn]}
-        return found
-
-    def sides_of_turns(self, held_out: set[int], but: set[int]) -> dict[int, bool]:
-        """The side of each turn, that of its row; rows in `but` lie on none."""
-        return {
-            turn: owner in held_out
-            for turn, owner in zip(self._turns.tolist(), self._owners.tolist(), strict=True)
-            if owner not in but
-        }
-
-    def _of(self, keys: Mapping[int, bool]) -> Any:
+    def sides_of_rows(self, decided: Decisions) -> dict[int, frozenset[bool]]:
+        """For each row that says something of which a side is decided, this or both of them."""
         import numpy as np
 
-        found = np.isin(self._turns, np.fromiter(keys, dtype=np.uint64, count=len(keys)))
-        return zip(self._turns[found].tolist(), self._owners[found].tolist(), strict=True)
+        known, held_out = decided.sides_of(self._turns)
+        held = np.unique(self._owners[held_out])
+        trained = np.unique(self._owners[known & ~held_out])
+        found = dict.fromkeys(trained.tolist(), _TRAINED)
+        found.update(dict.fromkeys(held.tolist(), _HELD_OUT))
+        found.update(dict.fromkeys(np.intersect1d(held, trained).tolist(), _BOTH))
+        return found
+
+    def sides(self, held_out: Collection[int], but: Collection[int]) -> Decisions:
+        """The side of each turn, that of its row; rows in `but` lie on none."""
+        import numpy as np
+
+        lies = ~np.isin(self._owners, np.fromiter(but, dtype=np.uint32, count=len(but)))
+        held = np.isin(self._owners, np.fromiter(held_out, dtype=np.uint32, count=len(held_out)))
+        return Decisions(self._turns[lies], held[lies])
 
 
 def _root(parents: dict[int, int], row: int) -> int:
