@@ -41,9 +41,11 @@ class SidesInMemory:
 
 @dataclass(frozen=True)
 class PreviousSplits:
-    """What a curation must hold to; without arguments nothing was decided before."""
+    """What a curation must hold to; without arguments nothing was decided before, and what it
+    decides is not remembered.
+    """
 
-    sides: Sides = field(default_factory=SidesInMemory)
+    sides: Sides | None = None
     held_out: HeldOut = field(default_factory=HeldOut)
 
 

@@ -62,18 +62,21 @@ def split(
     rows: Sequence[Candidate],
     fraction: float,
     seed: int,
-    sides: Sides,
+    sides: Sides | None,
     turns: Turns | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Split:
     """Split `rows`, which come in order of time, and have the new groups' sides remembered.
 
-    `turns` is what the rows say; its sides are remembered, too. `tick` is called between the passes
+    `turns` is what the rows say; its sides are remembered, too. Without `sides` nothing was decided
+    before, and nothing is remembered. `tick` is called between the passes
     over the rows and may raise to stop.
     """
     import numpy as np
 
     turns = Turns() if turns is None else turns
+    if sides is None:
+        return held_out(rows, fraction, seed, {}, tick=tick)
     keys = np.fromiter((row.key for row in rows), dtype=np.uint64, count=len(rows))
 
     def judge(decided: Decisions) -> Split:
