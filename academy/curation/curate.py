@@ -1,8 +1,8 @@
 """Curation from end to end: read, filter, redact, de-duplicate, split, write.
 
 Sources are read as streams and rows wait on disk, so memory does not grow with the input but for
-about 220 bytes a row. Everything is a function of the request and the records: a second run writes
-the same bytes.
+some 600 bytes a row, most of them for near duplicates and for the split. Everything is a function
+of the request and the records: a second run writes the same bytes.
 """
 
 from __future__ import annotations

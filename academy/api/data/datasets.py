@@ -42,6 +42,7 @@ from academy.web.offload import offload
 from academy.web.paging import PageQuery, more_after, page_of
 from academy.web.permissions import allows
 from academy.web.state import state
+from academy.web.streamed import Streamed
 
 if TYPE_CHECKING:
     from academy.artifacts.lines import Lines
@@ -253,7 +254,7 @@ def _converted(dataset: Dataset, query: DownloadQuery, format: DatasetFormat) ->
         for start in range(0, lines.count, _CONVERTED_ROWS):
             yield offload(_convert, lines, start, format)
 
-    answer = Response(chunks(), mimetype=_MEDIA_TYPES[".jsonl"])
+    answer = Streamed(chunks(), mimetype=_MEDIA_TYPES[".jsonl"])
     name = f"{dataset.id}-{split}-{format}.jsonl"
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

@@ -19,6 +19,7 @@ from academy.store.jobs import jobs
 from academy.web.declarations import TEXT, answers, reads_header, streams
 from academy.web.permissions import allows
 from academy.web.state import State, state
+from academy.web.streamed import Streamed
 from academy.web.watchers import ServerStopping
 from academy.wire import sse
 
@@ -71,7 +72,7 @@ def log_stream(job_id: str, query: StreamQuery) -> Response:
     _require_job(job_id)
     text = request.headers.get("Last-Event-ID") or query.after
     after = EventId.parse(text) if text else None
-    return Response(_server_sent(state(), job_id, after), headers=sse.HEADERS)
+    return Streamed(_server_sent(state(), job_id, after), headers=sse.HEADERS)
 
 
 def _server_sent(current: State, job_id: str, after: EventId | None) -> Iterator[str]:
@@ -93,7 +94,7 @@ def _frame(current: State, job_id: str, batch: list[Event]) -> str:
 
 def _as_file(job_id: str, lines: Iterator[dict[str, Any]]) -> Response:
     text = (f"{each['timestamp']} {each['level']:<7} {each['message']}\n" for each in lines)
-    return Response(
+    return Streamed(
         text,
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{job_id}.log"'},

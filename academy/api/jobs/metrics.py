@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import request
 
 from academy.access.keys import Role
 from academy.api.jobs.jobs_shapes import MetricsQuery, Series
@@ -15,6 +15,7 @@ from academy.store.jobs import jobs
 from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
 from academy.web.state import state
+from academy.web.streamed import Streamed
 
 blueprint = APIBlueprint("metrics", __name__, tag="Jobs")
 
@@ -41,7 +42,7 @@ def figures_of(job_id: str, query: MetricsQuery) -> Any:
     found = series(state(), job_id, query.points)
     if not _wants_csv(query):
         return found
-    return Response(
+    return Streamed(
         series_csv.lines_of(found),
         content_type=f"{series_csv.MEDIA_TYPE}; charset=utf-8; header=present",
         headers={

@@ -31,6 +31,7 @@ from academy.web.offload import offload
 from academy.web.paging import PageQuery, json_of, page_of
 from academy.web.permissions import allows, principal
 from academy.web.state import state
+from academy.web.streamed import Streamed
 
 blueprint = APIBlueprint("adapters", __name__, tag="Adapters")
 
@@ -80,7 +81,7 @@ def download_adapter(adapter_id: str, query: DownloadQuery) -> Response:
     if query.base is not None:
         replaced, digest = with_base_named(folder, query.base)
     pieces = archive.archive_of(folder, adapter_id, replaced)
-    answer = Response(_in_turns(pieces), mimetype=archive.MEDIA_TYPE)
+    answer = Streamed(_in_turns(pieces), mimetype=archive.MEDIA_TYPE)
     answer.set_etag(digest.removeprefix("sha256:"))
     answer.headers["X-Academy-Digest"] = digest
     answer.headers["Content-Disposition"] = f'attachment; filename="{adapter_id}.tar.gz"'

@@ -19,6 +19,7 @@ from academy.store.models import adapters
 from academy.web.declarations import refuses, streams
 from academy.web.permissions import allows
 from academy.web.state import state
+from academy.web.streamed import Streamed
 from academy.web.strict_json import body_of
 from academy.wire import sse
 from academy.wire.openai_error import error_of
@@ -66,7 +67,7 @@ def chat(wanted: ChatWanted) -> Response:
     payload: dict[str, Any] = json.loads(body_of(request))
     if wanted.stream:
         stream = gateway.chat_stream(payload, resolved)
-        answer = Response(_server_sent(stream), headers=sse.HEADERS)
+        answer: Response = Streamed(_server_sent(stream), headers=sse.HEADERS)
         # A response that is never iterated would leave the model server computing.
         answer.call_on_close(stream.close)
     else:

@@ -76,6 +76,14 @@ def test_who_has_it_already_gets_304(admin, trained: Adapter) -> None:
     )
 
 
+def test_a_download_is_sent_while_it_is_made_and_never_gathered(admin, trained: Adapter) -> None:
+    path = f"/adapters/{trained.id}/download"
+    for answer in (admin.get(path, buffered=False), admin("HEAD", path)):
+        assert answer.status_code == 200
+        assert "Content-Length" not in answer.headers
+        answer.close()
+
+
 def test_files_that_were_changed_are_not_given(admin, trained: Adapter, settings: Settings) -> None:
     root = ArtifactStore(settings).local_root
     assert root is not None
