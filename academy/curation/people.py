@@ -62,6 +62,7 @@ _TOUCHING = re.compile(rf"[{_NO_BLANKS}]([A-Za-z0-9][A-Za-z0-9.%+_-]*)$")
 _TOUCHED = re.compile(rf"(?<=[A-Za-z])[{_NO_BLANKS}]")
 _ESCAPE = re.compile(r"(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0])(?=[^\W_])")
 _FORMATTED = re.compile(r"%\(\w{1,40}\)$")
+_USER = re.compile(r"://[^\s/:@]*:$")
 #: Top-level domains that are, behind an ``@``, the ending of a file.
 _ENDINGS = frozenset({"zip", "mov"})
 #: Kotlin's labels, and the object itself.
@@ -69,15 +70,25 @@ _KEYWORDS = frozenset({"this", "super", "return", "break", "continue", "self", "
 #: ``%s`` and its kind: the address is made by the program.
 _FORMAT = re.compile(r"%[-+0 #]?\d*(?:\.\d+)?[sdiruxf](?![0-9A-Fa-f])|%\(")
 
-# Bounded, as the text may be hostile and this runs without RE2's guarantee of linear time.
-_WORD = r"[^\W\d_a-z][\w.'’-]{0,40}"
-_NAMED_EMAIL = re.compile(rf"(?:{_WORD}[ \t]{{1,4}}){{2,4}}(?=[(\[]?{EMAIL_MASK})")
+# Bounded, and possessive wherever that is possible: the text may be hostile, and this runs without
+# RE2's guarantee of linear time.
+_WORD = r"[^\W\d_a-z][\w.'’-]{0,40}+"
+_UNQUOTED_WORD = r"[^\W\d_a-z][\w.’-]{0,40}+"
+_NAMED_EMAIL = re.compile(rf"(?:{_WORD}[ \t]{{1,4}}+){{2,4}}(?=[(\[]?{EMAIL_MASK})")
 _PARTICLE = r"(?:van|von|der|den|de|la|le|du|di|da|del|dos|das|do|bin|ibn|al|ter|ten|zu|zum|af|av)"
-_FULL_NAME = rf"{_WORD}(?:,?[ \t]{{1,4}}(?:{_WORD}|{_PARTICLE})){{0,5}}"
+
+
+def _full_name(word: str) -> str:
+    return rf"{word}(?:,?[ \t]{{1,4}}+(?:{word}|{_PARTICLE})){{0,5}}"
+
+
 #: Ada Lovelace <…>, "Lovelace, Ada" <…>, Ada de la Cruz<…>
-_BEFORE_BRACKETS = re.compile(rf"""(["'])?{_FULL_NAME}(?(1)\1)[ \t]{{0,4}}(?=<{EMAIL_MASK}>)""")
+_BEFORE_BRACKETS = re.compile(
+    rf"""(?:"{_full_name(_WORD)}"|'{_full_name(_UNQUOTED_WORD)}'|{_full_name(_WORD)})"""
+    rf"[ \t]{{0,4}}(?=<{EMAIL_MASK}>)"
+)
 #: … (Ada Lovelace)
-_BEHIND = re.compile(rf"(?<={EMAIL_MASK})([ \t]{{0,4}}\(){_FULL_NAME}\)")
+_BEHIND = re.compile(rf"(?<={EMAIL_MASK})([ \t]{{0,4}}\(){_full_name(_WORD)}\)")
 
 _HOME = re.compile(
     r"(?:(?<![\w.~$}\-])|(?<=[ =\"'][-][IL]))"
@@ -146,6 +157,8 @@ def _mask_emails(text: str) -> str:
             begin = escape.end()  # "\\u003cada@…": so it is in a literal
         elif (before and before in "%$") or _FORMATTED.search(text[max(0, begin - 44) : begin]):
             continue  # "%s@example.com", "$user@example.com": the program makes the address
+        elif before == ":" and _USER.search(text[max(0, begin - 80) : begin]):
+            continue  # http://user:password@example.com: what is beside the host is a password
         end = _end_of_address(text, begin, found)
         if end is None:
             continue

@@ -34,6 +34,27 @@ _NO_TOKEN = re.compile(r"[-+]?[\d.,_]+|0x[0-9A-Fa-f]{1,16}[uUlL]{0,3}|0x[0-9A-Fa
 _PATH = re.compile(r"(?:[A-Za-z]:|~|\.{1,2})?[/\\]")
 
 
+#: Commands that take a password behind ``-p`` or ``-a``.
+_COMMANDS = re.compile(
+    rb"\b(?:sshpass|mysql(?:dump|admin)?|mariadb|docker\s+login|podman\s+login|redis-(?:cli|server))\b"
+)
+_EXAMPLES = frozenset(
+    {
+        "pass",
+        "password",
+        "passwd",
+        "pwd",
+        "pw",
+        "secret",
+        "tiger",
+        "user",
+        "username",
+        "token",
+        "xxx",
+    }
+)
+
+
 def looks_like_token(value: bytes, before: bytes) -> bool:
     """Random characters, and neither a digest nor words put together as code puts them."""
     text = _text(value)
@@ -68,6 +89,50 @@ def is_discord_id(value: bytes, before: bytes) -> bool:
 def is_no_cache_key(value: bytes, before: bytes) -> bool:
     """``key-`` and a digest is what caches are asked for, too."""
     return re.search(rb"(?i)cache|etag|hash|digest|md5|checksum", before) is None
+
+
+def is_for_curl(value: bytes, before: bytes) -> bool:
+    """A password behind ``curl … -u name:``, on one line or continued on others."""
+    return re.search(rb"\bcurl(?:\.exe)?\s", before) is not None and looks_like_password(
+        value, before
+    )
+
+
+def is_for_command(value: bytes, before: bytes) -> bool:
+    """A password behind ``-p`` or ``-a`` of a command that takes it there."""
+    return _COMMANDS.search(before) is not None and looks_like_password(value, before)
+
+
+def is_name_and_password(value: bytes, before: bytes) -> bool:
+    """``name:password`` in base 64, as npm and Docker keep it."""
+    name, colon, password = _decoded(value).partition(b":")
+    return bool(colon and password) and (name + password).isascii()
+
+
+def holds_private_key(value: bytes, before: bytes) -> bool:
+    """A private key in PEM and then in base 64, as Kubernetes keeps it."""
+    return b"PRIVATE KEY" in _decoded(value[:200])
+
+
+def is_no_public_key(value: bytes, before: bytes) -> bool:
+    """Lines of base 64 that are no certificate and no other thing that anybody may see."""
+    return re.search(rb"BEGIN (?:[A-Z0-9 ]{0,30})(?:CERTIFICATE|PUBLIC KEY|CRL)", before) is None
+
+
+def is_no_example(value: bytes, before: bytes) -> bool:
+    """A password of an address, and neither what stands for one nor a port."""
+    text = _text(value)
+    is_port = text.isdigit() and len(text) <= 5
+    return not (is_port or text.lower() in _EXAMPLES or _PLACEHOLDER.search(text))
+
+
+def _decoded(value: bytes) -> bytes:
+    whole = value.rstrip(b"=")
+    whole = whole[: len(whole) - (len(whole) % 4 == 1)]
+    try:
+        return base64.b64decode(whole + b"=" * (-len(whole) % 4))
+    except binascii.Error:
+        return b""
 
 
 def looks_random(value: bytes) -> bool:

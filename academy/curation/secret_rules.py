@@ -11,8 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from academy.curation.secret_checks import (
+    holds_private_key,
     is_discord_id,
+    is_for_command,
+    is_for_curl,
+    is_name_and_password,
     is_no_cache_key,
+    is_no_example,
+    is_no_public_key,
     looks_like_aws_secret,
     looks_like_password,
     looks_like_token,
@@ -27,11 +33,17 @@ class SecretRule:
 
     `check` is asked about the value and what stands before it on its line, where the form alone
     does not say enough: for rules that go by the name beside the value, above all.
+
+    No pattern has a long counted gap: the automaton of all rules would have to remember for each
+    place in it whether a match began there.
     """
 
     kind: str
     pattern: str
     check: Check | None = None
+    #: Where a secret is a block: how it ends, some kilobytes behind its beginning at most. One
+    #: without an end is what `pattern` matches.
+    end: str | None = None
 
 
 def _prefixed(kind: str, body: str, check: Check | None = None) -> SecretRule:
@@ -44,15 +56,15 @@ _KEY = r"[A-Za-z0-9_.\-]{0,40}"
 #: `name = "value"`, `name: value`, `name => value`, also with the name quoted, aligned or typed;
 #: `setName("value")`, `<name>value`, `env.NAME || "value"`.
 _ASSIGN = (
-    rf"{_QUOTE}?\]?\s{{0,24}}(?::\s?[&\w\[\]?*]{{1,20}}\s{{0,3}}=|\s[&*]?(?:string|String)\s{{0,3}}=|:=|=>|==?"
+    rf"\\?{_QUOTE}?\]?\s{{0,24}}(?::\s?[&\w\[\]?*]{{1,20}}\s{{0,3}}=|\s[&*]?(?:string|String)\s{{0,3}}=|:=|=>|==?"
     r"|:|,|>|\(|\|\||\?\?)\s{0,24}"
 )
 
-#: Names that say that a secret follows.
-_TELLING = (
-    r"(?:api_?key|access_?key|secret_?key|auth_?token|access_?token|token|secret|passw(?:or)?d"
-    r"|passwd)"
+#: Names that say that a secret follows: something generated, or something that people chose.
+_GENERATED = (
+    r"(?:(?:api|access|secret|private)[_\-]?key|auth[_\-]?token|access[_\-]?token|token|secret)"
 )
+_CHOSEN = r"(?:passw(?:or)?d|passwd|passphrase|psk)"
 
 
 def _named(kind: str, names: str, value: str, check: Check | None = None) -> SecretRule:
@@ -64,16 +76,38 @@ def _named(kind: str, names: str, value: str, check: Check | None = None) -> Sec
     )
 
 
+def _by_either_name(kind: str, form: str) -> tuple[SecretRule, ...]:
+    """A value whose name stands where `form` says ``NAME``, both for tokens and for passwords.
+
+    ``LENGTH`` is where the form says how long a value is.
+    """
+    return tuple(
+        SecretRule(kind, form.replace("NAME", names).replace("LENGTH", least + ",500"), check)
+        for names, least, check in (
+            (_GENERATED, "12", looks_like_token),
+            (_CHOSEN, "8", looks_like_password),
+        )
+    )
+
+
 RULES: tuple[SecretRule, ...] = (
     SecretRule(
         "private_key",
-        r"-----BEGIN[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:[\s\S]*?-----END[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\\-]*)",
+        r"-----BEGIN[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\]*",
+        end=r"-----END[A-Z0-9 ]{0,30} PRIVATE KEY(?: BLOCK)?-----",
     ),
-    SecretRule("private_key", r"-----BEGIN PRIVATE KEY-----[\s\S]*?-----END PRIVATE KEY-----"),
-    SecretRule("private_key", r"PuTTY-User-Key-File-\d:[\s\S]*?Private-MAC: ?[0-9a-fA-F]+"),
     SecretRule(
-        "key_material", r"(?:\n[ +\-]?[A-Za-z0-9+/]{64}){3,}(?:\n[ +\-]?[A-Za-z0-9+/=]{1,64})?"
+        "private_key",
+        r"PuTTY-User-Key-File-\d:",
+        end=r"Private-MAC: ?[0-9a-fA-F]+",
+    ),
+    SecretRule(
+        "private_key", r"\b(LS0tLS1CRUdJTi[A-Za-z0-9+/]{40}[A-Za-z0-9+/]*={0,2})", holds_private_key
+    ),
+    SecretRule(
+        "key_material",
+        r"(?:\n[ +\-]?[A-Za-z0-9+/]{64}){3,}(?:\n[ +\-]?[A-Za-z0-9+/=]{1,64})?",
+        is_no_public_key,
     ),
     _prefixed("academy_key", r"aca_[A-Za-z0-9_\-]{43}"),
     _prefixed("academy_ticket", r"tkt_[A-Za-z0-9_\-]{43}"),
@@ -181,11 +215,15 @@ RULES: tuple[SecretRule, ...] = (
         r"[\"']?([^\s\"'`<>{}$]{12,500})",
         looks_like_token,
     ),
-    SecretRule(
+    *_by_either_name(
         "named_value",
-        r"(?i)name[\"']?:\s{0,3}[\"']?\w{0,40}(?:api_?key|token|secret|password)\w{0,20}[\"']?,?"
-        r"\s{0,4}\n[ \t+\-]{0,40}[\"']?value[\"']?:\s{0,3}[\"']?([^\s\"'`<>{}$]{8,500})",
-        looks_like_token,
+        r"(?i)name[\"']?:\s{0,3}[\"']?\w{0,40}NAME\w{0,20}[\"']?,?"
+        r"\s{0,4}\n[ \t+\-]{0,40}[\"']?value[\"']?:\s{0,3}[\"']?([^\s\"'`<>{}$]{LENGTH})",
+    ),
+    *_by_either_name(
+        "named_value",  # Terraform's
+        r"(?i)\bvariable\s{1,4}[\"']\w{0,40}NAME\w{0,20}[\"']\s{0,4}\{[\s+\-]{0,40}"
+        r"(?:\w{1,20}\s{0,20}=[^\n]*\n[\s+\-]{0,40}){0,3}default\s{0,20}=\s{0,4}\"([^\s\"`<>{}$]{LENGTH})\"",
     ),
     SecretRule(
         "authorization_header",
@@ -195,50 +233,72 @@ RULES: tuple[SecretRule, ...] = (
     SecretRule(
         "url_password",
         r"(?i)\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'`<>{}$]{0,100}:([^\s/@\"'`<>{}\[\]$%*]{3,200})@[A-Za-z0-9\[]",
+        is_no_example,
     ),
     SecretRule(
-        "directive",  # of the C preprocessor, a Dockerfile, a shell: a name, blanks, a value
-        rf"(?im)(?:#\s{{0,4}}define|\benv|\barg|\bsetenv|\bset|\bexport)\s{{1,4}}\w{{0,40}}{_TELLING}"
-        r"\w{0,20}\s{1,24}[\"']?([^\s\"'`<>{}$=]{12,500})[\"']?\s{0,4}(?:$|[;&|/])",
+        "url_token",
+        r"(?i)\bhttps?://([A-Za-z0-9_\-]{20,255})(?::(?:x-oauth-basic|x-token-auth)?)?@[A-Za-z0-9]",
         looks_like_token,
     ),
-    SecretRule(
+    *_by_either_name(
+        "directive",  # of the C preprocessor, a Dockerfile, a shell, nginx: a name, blanks, a value
+        r"(?im)(?:#\s{0,4}define|\benv|\barg|\bsetenv|\bsetx?|\bset\s-[a-z]{1,3}|\bexport"
+        r"|\bproxy_set_header)\s{1,4}[$]?[\w\-]{0,40}NAME"
+        r"[\w\-]{0,20}\s{1,24}[\"']?([^\s\"'`<>{}$=,;]{LENGTH})[\"']?\s{0,4}(?:$|[;&|/#\\])",
+    ),
+    *_by_either_name(
         "block_value",  # a value of YAML on the line below its name
-        rf"(?i){_TELLING}\w{{0,20}}[\"']?:\s{{0,3}}(?:[|>][+\-]?)?\s{{0,3}}\n[ \t+\-]{{1,40}}[\"']?"
-        r"([^\s\"'`<>{}$:]{12,500})[\"']?\s{0,3}(?:\n|$)",
-        looks_like_token,
+        r"(?i)NAME\w{0,20}[\"']?:\s{0,3}(?:!!str\s{0,3})?(?:[|>][0-9+\-]{0,2})?[ \t]{0,3}"
+        r"(?:#[^\n]*)?"
+        r"\n[ \t+\-]{1,40}[\"']?([^\s\"'`<>{}$]{LENGTH})[\"']?\s{0,3}(?:\n|$)",
     ),
     SecretRule(
         "redis_password",
-        r"(?m)^[ +\-]?\s{0,8}(?:requirepass|masterauth|sentinel auth-pass \S{1,60})\s{1,8}"
+        r"(?im)^[ +\-]?\s{0,8}(?:requirepass|masterauth|sentinel auth-pass \S{1,60})\s{1,8}"
         r"[\"']?([^\s\"'`<>{}$]{6,200})",
         looks_like_password,
     ),
     SecretRule(
-        "curl_password",
-        r"\bcurl\b[^\n|;]{0,200}\s(?:-u|--user)[ =]?[\"']?[^\s:\"'$]{1,64}:"
-        r"([^\s\"'`<>{}$]{6,200})",
+        "command_password",
+        r"\s(?:-p|-a|--pass|--requirepass|--masterauth)[ =]?[\"']?([^\s\"'`<>{}$]{6,200})",
+        is_for_command,
+    ),
+    SecretRule(
+        "sql_password",
+        r"(?i)\b(?:with\s{1,4}(?:encrypted\s{1,4})?password|identified\s{1,4}by)\s{1,4}'([^\s']{6,200})'",
         looks_like_password,
     ),
     SecretRule(
-        "netrc_password", r"\bmachine\s+\S+\s+login\s+\S+\s+password\s+([^\s\"'<>{}$]{4,200})"
+        "basic_auth",
+        r"(?:\b_auth|[\"']auth[\"'])\s{0,2}[=:]\s{0,3}[\"']?([A-Za-z0-9+/]{8,500}={0,2})",
+        is_name_and_password,
+    ),
+    SecretRule(
+        "curl_password",
+        r"\s(?:-[A-Za-z]{0,8}u|--user)[ =]?[\"']?[^\s:\"'$]{0,64}:([^\s\"'`<>{}$]{6,200})",
+        is_for_curl,
+    ),
+    SecretRule(
+        "netrc_password",
+        r"\b(?:machine\s+\S+|default)\s+login\s+\S+(?:\s+account\s+\S+)?\s+password\s+"
+        r"([^\s\"'<>{}$]{4,200})",
     ),
     SecretRule(
         "password",
-        rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b|\bpsk\b|\bpw\b){_KEY}{_ASSIGN}"
-        rf"[bru]?{_QUOTE}([^\s\"'`]{{6,200}}){_QUOTE}",
+        rf"(?i)(?:passw(?:or)?d|passwd|passphrase|\bpwd|_pwd|_pass\b|\bpass\b|_psk\b|\bpsk\b|\bpw\b){_KEY}{_ASSIGN}"
+        rf"[bru]?\\?{_QUOTE}([^\s\"'`]{{6,200}}?)\\?{_QUOTE}",
         check=looks_like_password,
     ),
     SecretRule(
         "password",
-        r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass)[\"']?\s{0,2}(?:=|:|>)\s{0,2}"
+        r"(?i)(?:passw(?:or)?d|passwd|passphrase|pwd|_pass|\bpsk)[\"']?\s{0,2}(?:=|:|>)\s{0,2}"
         r"([^\s\"'`,;(){}\[\]<>$&|]{8,200})(?:[\s\"'`,;&<]|$)",
         check=looks_like_password,
     ),
     SecretRule(
         "api_key",
         rf"(?i)(?:api[_\-. ]?key|apikey|access[_\-]?key|auth[_\-]?token|access[_\-]?token|secret"
-        rf"|token|credential|(?:private|encryption|signing|auth|master|license|hmac|aes|account)"
+        rf"|token|credential|(?:private|preshared|encryption|signing|auth|master|license|hmac|aes|account|app)"
         rf"[_\-]?key){_KEY}{_ASSIGN}[bruf@]?(?:{_QUOTE}|\\\"){{0,3}}(?:base64:)?"
         rf"([A-Za-z0-9+/_\-.=~!@#^*]{{16,500}})(?:[\s\"'`,;)}}\]&|<\\]|$)",
         check=looks_like_token,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from academy.curation.secret_rules import RULES
+from academy.curation.secret_rules import RULES, SecretRule
 
 #: How much before a value its rule is shown, in bytes, at most.
-_BEFORE = 120
+_BEFORE = 240
+#: The longest block that is a secret, in bytes: a key of 16,384 bits has 13,000.
+_LONGEST_BLOCK = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ def redact(text: str) -> Redacted:
     spans = []
     for index in candidates:
         rule = RULES[index]
+        if rule.end is not None:
+            spans += _blocks(data, rule, _compiled()[index], _ends()[rule.end])
+            continue
         for found in _compiled()[index].finditer(data):
             group = 1 if found.re.groups else 0
             start, end = found.span(group)
@@ -40,7 +45,22 @@ def redact(text: str) -> Redacted:
 
 
 def _before(data: bytes, start: int) -> bytes:
-    return data[max(0, start - _BEFORE) : start].rpartition(b"\n")[2]
+    """What stands before a value on its line, which a backslash continues on the next."""
+    before = data[max(0, start - _BEFORE) : start]
+    return before.replace(b"\\\n", b"  ").rpartition(b"\n")[2]
+
+
+def _blocks(data: bytes, rule: SecretRule, beginning: Any, end: Any) -> list[tuple[int, int, str]]:
+    spans: list[tuple[int, int, str]] = []
+    reached = 0
+    for found in beginning.finditer(data):
+        start = found.start()
+        if start < reached:
+            continue
+        closed = end.search(data, start, start + _LONGEST_BLOCK)
+        reached = max(found.end(), closed.end() if closed else 0)
+        spans.append((start, -reached, rule.kind))
+    return spans
 
 
 def _replace(data: bytes, text: str, spans: list[tuple[int, int, str]]) -> Redacted:
@@ -76,6 +96,14 @@ def _compiled() -> tuple[Any, ...]:
     import re2
 
     return tuple(re2.compile(rule.pattern.encode(), _options()) for rule in RULES)
+
+
+@cache
+def _ends() -> dict[str, Any]:
+    import re2
+
+    ends = {rule.end for rule in RULES if rule.end is not None}
+    return {end: re2.compile(end.encode(), _options()) for end in ends}
 
 
 def _options() -> Any:

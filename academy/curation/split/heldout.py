@@ -14,7 +14,6 @@ from array import array
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from academy.curation.spool import hash64
 from academy.curation.words import words_of
@@ -100,7 +99,7 @@ class HeldOut:
             try:
                 stored = np.load(stream, allow_pickle=False)
                 ids, sizes, hashes = stored["ids"], stored["sizes"], stored["hashes"]
-            except (BadZipFile, EOFError, LookupError, OSError) as error:
+            except Exception as error:  # zipfile and numpy raise a dozen kinds of it
                 raise ValueError(f"{path.name} holds no sketches ({error})") from error
         at = 0
         for key, size in zip(ids.tolist(), sizes.tolist(), strict=True):

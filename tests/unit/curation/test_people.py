@@ -53,6 +53,7 @@ from academy.curation.people import mask_people
         "Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com",
         "git+ssh://git@github.com/org/repo.git",
         "org-1234@github.com:foo/bar.git",
+        "http://username:password@example.com/path",
         # programs that make an address, patterns, and repositories
         "address = f'{name}@example.com'",
         '"%s@example.com" % name',

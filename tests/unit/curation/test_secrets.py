@@ -286,3 +286,108 @@ def test_redaction_never_fails_and_is_done_in_one_pass(text: str) -> None:
     if not once.kinds:
         assert once.text == text
     mask_people(text, "Ada Writer")
+
+
+#: As people write them: the form, and the secret in it.
+WRITTEN = (
+    ("curl -X POST \\\n  -u ada:{} \\\n  https://a.io", "k9Xp2QvB71mZ"),
+    ("curl -su ada:{} https://a.io", "k9Xp2QvB71mZ"),
+    ("curl -u :{} https://a.io", "k9Xp2QvB71mZ"),
+    ("curl 'https://a.io/x?y|z' -u ada:{}", "k9Xp2QvB71mZ"),
+    ("ENV API_TOKEN {} # c", "aB3xkd92LxQQzz77Pp01"),
+    ("ENV DB_SECRET {} \\\n  X 1", "aB3xkd92LxQQzz77Pp01"),
+    ("set -gx API_TOKEN {}", "aB3xkd92LxQQzz77Pp01"),
+    ("setx API_TOKEN {}", "aB3xkd92LxQQzz77Pp01"),
+    ("ENV DB_PASSWORD {}", "S3cr3tPa55"),
+    ("ENV DB_PASSWORD {}", "hunter2-Zebra9"),
+    ('SetEnv DB_PASSWORD "{}"', "hunter2-Zebra9"),
+    ("- name: DB_PASSWORD\n  value: {}", "hunter2-Zebra9"),
+    ("api_token: |2-\n  {}\n", "aB3xkd92LxQQzz77Pp01"),
+    ("api_token: | # c\n  {}\n", "aB3xkd92LxQQzz77Pp01"),
+    ("api_token: !!str\n  {}\n", "aB3xkd92LxQQzz77Pp01"),
+    ("password: |\n  {}", "S3cr3t!Pa55"),
+    ("private_key: |\n  {}", "aB3xkd92LxQQzz77Pp01"),
+    ("redis-server --requirepass {}", "Tr0ub4dor&3x"),
+    ("REQUIREPASS {}", "pGd8wQz71LmN"),
+    ("redis-cli -a {}", "k9Xp2QvB71mZ"),
+    ("psk={}", "blue7Horse9x"),
+    ('#define WIFI_PSK "{}"', "blue7Horse9x"),
+    (
+        "git clone https://{}:x-oauth-basic@github.com/a/b",
+        "a3f5c1d2e4b6978877665544332211aabbccddee",
+    ),
+    ("https://{}@dev.azure.com/org/p", "q7w3n5zx2kd8vb4hj6mt9rypc3sf5gal7eu2oi8xk4nw6qz9bvhd"),
+    ("APP_KEY=base64:{}", "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="),
+    ("//registry.npmjs.org/:_auth={}", "YWRhOms5WHAyUXZCNzFtWg=="),
+    ('{{"auths": {{"x": {{"auth": "{}"}}}}}}', "YWRhOms5WHAyUXZCNzFtWg=="),
+    (
+        "tls.key: {}",
+        "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JSUV2UUlCQURBTkJna3Foa2lHOXcwQkFRRUZBQVND",
+    ),
+    ('"{{\\"password\\":\\"{}\\"}}"', "k9Xp2QvB71mZ"),
+    ('variable "db_password" {{\n  default = "{}"\n}}', "hunter2-Zebra9"),
+    ('variable "db_password" {{\n  type = string\n  default = "{}"\n}}', "hunter2-Zebra9"),
+    ('proxy_set_header X-Api-Key "{}";', "aB3xkd92LxQQzz77Pp01"),
+    ('set $api_key "{}";', "aB3xkd92LxQQzz77Pp01"),
+    ("default login ada password {}", "k9Xp2QvB71mZ"),
+    ("machine x login ada account y password {}", "k9Xp2QvB71mZ"),
+    ("PresharedKey = {}", "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="),
+    ("mysql -u root -p{} db", "k9Xp2QvB71mZ"),
+    ("sshpass -p '{}' ssh x", "k9Xp2QvB71mZ"),
+    ("docker login -u a -p {}", "k9Xp2QvB71mZ"),
+    ("CREATE USER ada WITH PASSWORD '{}'", "k9Xp2QvB71mZ"),
+    ("CREATE USER 'a'@'b' IDENTIFIED BY '{}'", "k9Xp2QvB71mZ"),
+    ("postgres://ada:{}@db/x", "k9Xp2QvB71mZ"),
+)
+
+
+@pytest.mark.parametrize(("form", "secret"), WRITTEN, ids=[form for form, _ in WRITTEN])
+def test_secrets_are_found_in_the_files_where_people_keep_them(form: str, secret: str) -> None:
+    for sign in ("", "+"):
+        text = f"{sign}{form.format(secret)}\n".replace("\n", f"\n{sign}")
+        assert secret not in redact(text).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#define OBJ_pkcs9_challengePassword OBJ_pkcs9,7L",
+        "#define regToken OBJ_id_regCtrl,1L",
+        "postgres://user:pass@host/db",
+        "postgresql://scott:tiger@localhost/test",
+        "http://username:password@host:8080",
+        "redis://redis:6379@sha256",
+        "https://user@example.com/x",
+        "git+https://github.com/a/b@v1.2",
+        "docker run -p 127.0.0.1:8080:80 x",
+        "mysql -u root -p db",
+        "cp -a source-2/dir target",
+        "ls -a /home/x2 && docker login -u x",
+        "nginx -p /etc/nginx2/conf",
+        'auth: {"type": "basic"}',
+        '"auth": "required"',
+        "_auth = BasicAuth",
+        "#define TOKEN_HANDLER TokenHandlerV2",
+        "password:\n  type: string2here",
+        "https://very-long-subdomain-name-of-host@v2",
+        "tar -p archive_2024.tar",
+        "https://sentry.io/a/b@1.2.3",
+    ],
+)
+def test_what_only_stands_where_a_secret_could_stand_stays(text: str) -> None:
+    assert redact(text).text == text
+
+
+def test_a_certificate_stays_and_a_key_without_its_end_does_not() -> None:
+    line = "MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYDVQQGEwJJ"
+    body = "\n".join([line] * 5)
+    certificate = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+    assert redact(certificate).text == certificate
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n"
+    assert redact(key + "!").text == "<SECRET:private_key>!"
+    whole = f"{key}-----END RSA PRIVATE KEY-----"
+    assert redact(f"a {whole} b {whole} c").text == (
+        "a <SECRET:private_key> b <SECRET:private_key> c"
+    )
+    far = f"-----BEGIN PRIVATE KEY-----!{'x y ' * 5_000}-----END PRIVATE KEY-----"
+    assert redact(far).text.startswith("<SECRET:private_key>!x y")
