@@ -101,7 +101,8 @@ def routes() -> APIFlask:
 
 def open_state(app: APIFlask, settings: Settings) -> None:
     """Give the application its settings and connections; ``State.close`` gives them back."""
-    app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes
+    # Werkzeug refuses whoever reads on behind so many bytes, be it to find the end of the body.
+    app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes + 1
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": settings.events.ping_seconds,
         "max_message_size": 65536,
@@ -137,6 +138,9 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
+    if response.status_code == 412 and response.mimetype != problems.MEDIA_TYPE:
+        response.close()  # the whole of what was not to be sent
+        response = problems.of_server(412, "If-Match names another version than the one there is.")
     response.headers["X-Request-Id"] = getattr(g, "request_id", None) or secrets.token_hex(12)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if hasattr(g, "began"):

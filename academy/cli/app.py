@@ -86,6 +86,9 @@ def main() -> None:
     command that Ctrl-C ended with 130.
     """
     words = sys.argv[1:]
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before the program began
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
     try:
         # Typer itself would tell what is wrong with a command line in a box, and break paths in it.
         status = app(prog_name="academy", standalone_mode=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import traceback
@@ -14,6 +15,8 @@ import typer
 from academy.errors import AcademyError
 from academy.logs import cause_chain
 
+#: What goes wrong where something is written, and not in talking to a server.
+_OF_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 _USAGE, _INTERNAL = "usage", "internal_error"
 
 
@@ -76,8 +79,9 @@ def wants_json(words: Sequence[str]) -> bool:
 def tell(error: Exception, words: Sequence[str]) -> None:
     """Say on standard error what happened and the way out, as JSON if the command line wants it."""
     trace = _wants_traceback(words)
-    if isinstance(error, OSError) and error.filename is not None:
-        unusable = FileUnusable(path=error.filename, why=error.strerror or type(error).__name__)
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_OUTPUT):
+        path = error.filename if error.filename is not None else "The output cannot be written"
+        unusable = FileUnusable(path=path, why=error.strerror or type(error).__name__)
         error = unusable.with_traceback(error.__traceback__)
     if wants_json(words):
         body = _problem(error)

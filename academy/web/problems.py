@@ -37,6 +37,7 @@ MEDIA_TYPE = "application/problem+json"
 #: Other statuses have HTTP's words, of which some differ from one release of Python to the next.
 HTTP_CODES = {
     400: "invalid_request",
+    412: "precondition_failed",
     413: "body_too_large",
     414: "uri_too_long",
     416: "range_not_satisfiable",
@@ -49,6 +50,7 @@ HTTP_CODES = {
 _HTTP_NEXT_STEPS = {
     404: "Look at /openapi.json for the paths that there are.",
     405: "Use one of the methods that the Allow header names.",
+    412: "Ask without If-Match, or with the ETag that is sent now.",
     413: "Send less at once, or raise ACADEMY_MAX_BODY_BYTES.",
 }
 
@@ -135,7 +137,7 @@ def _of_http(error: HTTPException) -> Response:
         allowed = ", ".join(sorted(error.valid_methods or ()))
         detail = f"{request.method} is not allowed at {_path()}; allowed: {allowed}."
     elif isinstance(error, RequestEntityTooLarge):
-        limit = request.max_content_length or 0
+        limit = (request.max_content_length or 1) - 1  # see `academy.api.app`
         detail = f"The body is larger than the {limit} bytes that are allowed."
     elif isinstance(error, WebsocketMismatch):
         detail = (

@@ -149,6 +149,7 @@ def dataset_drops(dataset_id: str, query: DropsQuery) -> dict[str, Any]:
 
 @blueprint.get("/datasets/<dataset_id>/card")
 @allows(Role.VIEWER)
+@refuses(412)
 @answers(200, "The card, in Markdown.", TEXT, "text/markdown")
 def dataset_card(dataset_id: str) -> Response:
     """The dataset's card: what is in it, where it comes from and what was left out, in words."""
@@ -158,6 +159,7 @@ def dataset_card(dataset_id: str) -> Response:
 
 @blueprint.get("/datasets/<dataset_id>/download")
 @allows(Role.VIEWER)
+@refuses(412)
 @blueprint.input(DownloadQuery, location="query", arg_name="query")
 @answers(200, "Rows, or samples of drops.", TEXT, _MEDIA_TYPES[".jsonl"])
 @answers(200, "The statistics or the manifest.", {"type": "object"}, _MEDIA_TYPES[".json"])

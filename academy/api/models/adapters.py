@@ -64,7 +64,7 @@ def show_adapter(adapter_id: str) -> dict[str, Any]:
 
 @blueprint.get("/adapters/<adapter_id>/download")
 @allows(Role.VIEWER)
-@refuses(409, 503)
+@refuses(409, 412, 503)
 @blueprint.input(DownloadQuery, location="query", arg_name="query")
 @answers(200, "The adapter's folder, as .tar.gz.", BYTES, archive.MEDIA_TYPE)
 def download_adapter(adapter_id: str, query: DownloadQuery) -> Response:

@@ -84,6 +84,19 @@ def test_a_download_is_sent_while_it_is_made_and_never_gathered(admin, trained: 
         answer.close()
 
 
+def test_who_wants_another_version_gets_a_problem_and_no_file(
+    admin, trained: Adapter, dataset: str
+) -> None:
+    for path in (
+        "/adapters/training_real/download",
+        f"/datasets/{dataset}/download",
+        f"/datasets/{dataset}/download?file=manifest",
+    ):
+        answer = admin.get(path, headers={"If-Match": '"another"'})
+        assert (answer.status_code, answer.json["code"]) == (412, "precondition_failed")
+        assert answer.content_length < 1000
+
+
 def test_files_that_were_changed_are_not_given(admin, trained: Adapter, settings: Settings) -> None:
     root = ArtifactStore(settings).local_root
     assert root is not None

@@ -317,3 +317,17 @@ def test_more_bodies_than_fit_are_refused_and_the_others_taken(served: Served) -
     for connection in waiting:
         connection.close()
     until(lambda: not is_refused(), 60, "the eight are given up, and there is room again")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_largest_body_that_is_allowed_is_taken_and_one_byte_more_is_not(
+    served: Served, settings: Settings, chunked: bool
+) -> None:
+    most = settings.api.max_body_bytes
+    told = "Transfer-Encoding: chunked" if chunked else "Content-Length: {}"
+    for size, expected in ((most, 201), (most + 1, 413)):
+        body = json.dumps(lesson(size)).encode().ljust(size)
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body) if chunked else body
+        status, _, answer = answer_to(served, head(served, told.format(size)), sent)
+        assert status == expected, answer
+    assert f"larger than the {most} bytes" in json.loads(answer)["detail"]

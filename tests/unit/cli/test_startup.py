@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -96,5 +97,25 @@ def test_output_that_finds_no_room_is_an_error_and_not_silence(arguments: list[s
             check=False,
         )
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr
+    assert "The output cannot be written: No space left on device." in done.stderr
+    assert "--debug" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [("--version", 0), ("--help", 0), ("metrics x", 1), ("upp", 2)]
+)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_reason_to_fail(
+    arguments: str, status: int, closed: str
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m academy.cli {arguments} {closed}', sys.executable],
+        env={**os.environ, "ACADEMY_API_KEY": "k", "ACADEMY_URL": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
