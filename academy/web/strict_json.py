@@ -94,6 +94,16 @@ def body_of(request: Request) -> bytes:
     return body
 
 
+def keep_of_body(size: int) -> None:
+    """What was read of the body is `size` bytes, and all that is held of it until the answer.
+
+    For a request that takes long: blanks in a body are no reason to keep others' bodies out.
+    """
+    held = g.get("body_bytes", 0)
+    g.body, g.body_bytes = b"", min(size, held)
+    state().body_room.give_back(held - g.body_bytes)
+
+
 def let_go(_: BaseException | None = None) -> None:
     """The request is over, and its body, if it was read, is held no more."""
     state().body_room.give_back(g.pop("body_bytes", 0))

@@ -20,7 +20,7 @@ from academy.web.declarations import refuses, streams
 from academy.web.permissions import allows
 from academy.web.state import state
 from academy.web.streamed import Streamed
-from academy.web.strict_json import body_of
+from academy.web.strict_json import body_of, keep_of_body
 from academy.wire import sse
 from academy.wire.openai_error import error_of
 
@@ -65,6 +65,7 @@ def chat(wanted: ChatWanted) -> Response:
     gateway = state().gateway
     resolved = gateway.resolve(wanted.model)
     payload: dict[str, Any] = json.loads(body_of(request))
+    keep_of_body(len(json.dumps(payload)))
     if wanted.stream:
         stream = gateway.chat_stream(payload, resolved)
         answer: Response = Streamed(_server_sent(stream), headers=sse.HEADERS)
