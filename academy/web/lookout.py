@@ -18,6 +18,8 @@ LOOK_SECONDS = 2.0
 _IDLE_SECONDS = 30.0
 #: What was found is not told when it is older than this; whoever asks waits for a look, so long.
 _OLD_SECONDS = 15.0
+#: How long the end waits for the look that is under way.
+_CLOSE_SECONDS = 5.0
 
 Seen = TypeVar("Seen")
 
@@ -60,10 +62,11 @@ class Lookout(Generic[Seen]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more; a look that is under way ends with the connections that it holds."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._looking, _CLOSE_SECONDS)
 
     def _is_due(self) -> bool:
         return self._closed or self._looked_after != self._outdated
@@ -86,4 +89,5 @@ class Lookout(Generic[Seen]):
                 self._changed.wait_for(self._is_due, LOOK_SECONDS)
                 if self._closed or time.monotonic() - self._asked_at > _IDLE_SECONDS:
                     self._looking = False
+                    self._changed.notify_all()
                     return

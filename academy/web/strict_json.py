@@ -122,7 +122,7 @@ def _read_body(request: Request) -> bytes:
     declared, limit = request.content_length, request.max_content_length
     if declared is not None and len(raw) < declared:
         raise BodyIncomplete(received=len(raw), declared=declared)
-    if declared is None and limit is not None and len(raw) >= limit:
+    if limit is not None and len(raw) >= limit:  # see `academy.api.app`
         raise RequestEntityTooLarge
     return raw
 

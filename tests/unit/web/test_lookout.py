@@ -112,3 +112,22 @@ def test_a_look_that_began_before_the_change_does_not_count(looks: list[int]) ->
     asks.join(20)
     assert seen == [2]
     found.close()
+
+
+def test_the_end_waits_for_the_look_that_is_under_way() -> None:
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def look() -> int:
+        began.set()
+        may_end.wait(10)
+        ended.set()
+        return 1
+
+    lookout = Lookout(look)
+    asking = threading.Thread(target=lookout.seen)
+    asking.start()
+    assert began.wait(10)
+    threading.Timer(0.05, may_end.set).start()
+    lookout.close()
+    assert ended.is_set()
+    asking.join(timeout=10)
