@@ -69,8 +69,8 @@ def split(
     """Split `rows`, which come in order of time, and have the new groups' sides remembered.
 
     `turns` is what the rows say; its sides are remembered, too. Without `sides` nothing was decided
-    before, and nothing is remembered. `tick` is called between the passes
-    over the rows and may raise to stop.
+    before, and nothing is remembered. `tick` is called between the passes over the rows and may
+    raise to stop.
     """
     import numpy as np
 
