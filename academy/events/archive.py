@@ -72,9 +72,9 @@ def _runs(job_id: str, events: Sequence[Event]) -> Iterator[Run]:
     for run in _attempts(events):
         for start in range(0, len(run), CHUNK):
             part = run[start : start + CHUNK]
-            lines = "\n".join(event.to_json() for event in part)
+            lines = b"\n".join(event.line for event in part)
             first, last = part[0].id, part[-1].id
-            yield Run(job_id, first.attempt, first.seq, last.seq, zlib.compress(lines.encode()))
+            yield Run(job_id, first.attempt, first.seq, last.seq, zlib.compress(lines))
 
 
 def _attempts(events: Sequence[Event]) -> Iterator[list[Event]]:

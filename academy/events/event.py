@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import re
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from academy.errors import InvalidRequest
 from academy.lifecycle import TERMINAL
 
 #: A log line longer than this many characters is cut.
 LONGEST_LINE = 8192
+#: How the line of an event begins, as `Event` writes it.
+_HEAD = re.compile(rb'\{"id":"(\d{1,18})-(\d{1,18})","type":"([a-z_]+)"')
+_LONGEST_ID = 30
 
 
-@dataclass(frozen=True, order=True)
-class EventId:
+class EventId(NamedTuple):
     """``attempt-seq``: the attempt that wrote the event, and its number there, from 1."""
 
     attempt: int
@@ -26,7 +27,8 @@ class EventId:
     def parse(cls, text: str) -> EventId:
         """Read ``"2-17"``; raises `InvalidRequest`."""
         attempt, separator, seq = text.partition("-")
-        if not (separator and attempt.isdecimal() and seq.isdecimal()) or len(text) > 30:
+        numbers = attempt.isascii() and attempt.isdecimal() and seq.isascii() and seq.isdecimal()
+        if not (separator and numbers) or len(text) > _LONGEST_ID:
             raise InvalidRequest(
                 detail=f"after={text!r} is no event id; use one that was sent, such as '1-17'."
             )
@@ -44,14 +46,61 @@ class EventId:
 START = EventId(0, 0)
 
 
-@dataclass(frozen=True)
 class Event:
-    """What happened: a type (``log``, ``metrics``, ``status``, …), when, and its fields."""
+    """What happened: a type (``log``, ``metrics``, ``status``, …), when, and its fields.
 
-    id: EventId
-    type: str
-    timestamp: str
-    fields: dict[str, Any] = field(default_factory=dict)
+    An event that was read keeps its line, and is parsed only if somebody asks what it says: most
+    are passed on as they came.
+    """
+
+    __slots__ = ("_body", "_line", "id", "type")
+
+    def __init__(
+        self, id: EventId, type: str, timestamp: str, fields: dict[str, Any] | None = None
+    ) -> None:
+        self.id = id
+        self.type = type
+        self._body: tuple[str, dict[str, Any]] | None = (timestamp, fields or {})
+        self._line: bytes | None = None
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Self:
+        """The event of one line."""
+        line = line.encode() if isinstance(line, str) else line
+        event = cls.__new__(cls)
+        event._line, event._body = line, None
+        head = _HEAD.match(line)
+        if head is not None:
+            event.id = EventId(int(head[1]), int(head[2]))
+            event.type = head[3].decode()
+        else:  # another writer's spelling
+            body = json.loads(line)
+            event.id, event.type = EventId.parse(body.pop("id")), body.pop("type")
+            event._body = (body.pop("timestamp"), body)
+        return event
+
+    @property
+    def line(self) -> bytes:
+        """The event as one line of JSON in UTF-8, as stream, archive and watchers get it."""
+        if self._line is None:
+            text = json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False)
+            # Half a surrogate pair, as in the name of a file that is no UTF-8, cannot be sent.
+            self._line = text.encode("utf-8", "replace")
+        return self._line
+
+    def to_json(self) -> str:
+        """The line as a text."""
+        return self.line.decode()
+
+    @property
+    def timestamp(self) -> str:
+        """When it happened, as ISO 8601."""
+        return self._parsed()[0]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What belongs to its type."""
+        return self._parsed()[1]
 
     @property
     def is_last(self) -> bool:
@@ -60,28 +109,27 @@ class Event:
 
     def as_dict(self) -> dict[str, Any]:
         """The event as clients see it."""
-        return {"id": str(self.id), "type": self.type, "timestamp": self.timestamp, **self.fields}
+        moment, fields = self._parsed()
+        return {"id": str(self.id), "type": self.type, "timestamp": moment, **fields}
 
-    def to_json(self) -> str:
-        """One line of the stream and of the archive."""
-        return self._line
+    def _parsed(self) -> tuple[str, dict[str, Any]]:
+        if self._body is None:
+            assert self._line is not None
+            body = json.loads(self._line)
+            del body["id"], body["type"]
+            self._body = (body.pop("timestamp"), body)
+        return self._body
 
-    @cached_property
-    def _line(self) -> str:
-        line = json.dumps(self.as_dict(), separators=(",", ":"), ensure_ascii=False)
-        # Half a surrogate pair, as in the name of a file that is no UTF-8, has no bytes to be sent.
-        return line if line.isascii() else line.encode("utf-8", "replace").decode()
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        return self.as_dict() == other.as_dict()
 
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Event:
-        """The event of one line."""
-        body = json.loads(text)
-        return cls(
-            id=EventId.parse(body.pop("id")),
-            type=body.pop("type"),
-            timestamp=body.pop("timestamp"),
-            fields=body,
-        )
+    def __hash__(self) -> int:
+        return hash((self.id, self.type))
+
+    def __repr__(self) -> str:
+        return f"Event({self.to_json()})"
 
 
 def timestamp() -> str:

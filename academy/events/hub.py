@@ -9,77 +9,33 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import redis
 
-from academy.events import replay, stream
-from academy.events.event import START, Event, EventId, timestamp
+from academy.events import stream
+from academy.events.event import START, Event, EventId
+from academy.events.feed import BATCH, Feed, first_of
+from academy.events.replay import truncated
+from academy.events.sources import ASK_AGAIN_SECONDS, JobEvents, Source
 from academy.settings import Settings
 from academy.store.engine import Sessions, StoreError
 from academy.store.jobs import jobs
 
 log = logging.getLogger(__name__)
 
-#: Events that a feed keeps for its watchers.
-RING = 5000
-#: Events in one batch to a watcher at most; slower watchers get larger batches up to this.
-BATCH = 1000
 #: The hub looks for news this often even if it was not woken.
 POLL_SECONDS = 1.0
-#: A watcher whose events are in neither place for now asks for them again after so long.
-_ASK_AGAIN_SECONDS = 0.05
+#: Replays that are read at once; each takes a connection to Redis, and perhaps one to PostgreSQL.
+REPLAYS = 4
 
 
-class Feed:
-    """What the hub knows of one watched job: the newest events, and where they begin."""
+class _Followed:
+    """A feed with where its events come from."""
 
-    def __init__(self, job_id: str) -> None:
-        self.job_id = job_id
-        self.watchers = 0
-        self.over = False
-        self.changed = threading.Condition()
-        #: Events above this id and up to `last` are all in the ring.
-        self.floor = START
-        self.last = START
-        self._ring: deque[Event] = deque()
-        self._gap_since: float | None = None
-
-    def begin_at(self, last: EventId) -> None:
-        """Follow what comes after `last`."""
-        self.floor = self.last = last
-
-    def after(self, cursor: EventId) -> list[Event] | None:
-        """The ring's events after `cursor`; None if the ring begins later than that."""
-        with self.changed:  # as the reader may be appending at this moment
-            if cursor < self.floor:
-                return None
-            return [event for event in self._ring if event.id > cursor][:BATCH]
-
-    def add(self, events: list[Event]) -> None:
-        """Append new events and wake the watchers."""
-        with self.changed:
-            self._ring.extend(events)
-            self.last = events[-1].id
-            while len(self._ring) > RING:
-                self.floor = self._ring.popleft().id
-            self.over = self.over or events[-1].is_last
-            self.changed.notify_all()
-
-    def end(self) -> None:
-        """There will be no more events."""
-        with self.changed:
-            self.over = True
-            self.changed.notify_all()
-
-    def waits_for_gap(self, gap: bool, patience_seconds: float) -> bool:
-        """Whether events that are missing may still arrive in the archive."""
-        if not gap:
-            self._gap_since = None
-            return False
-        self._gap_since = self._gap_since or time.monotonic()
-        return time.monotonic() - self._gap_since < patience_seconds
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.feed = Feed(source.name)
 
 
 class Hub:
@@ -89,12 +45,15 @@ class Hub:
         self._settings = settings
         self._sessions = sessions
         self._client = stream.connect(settings)
-        self._feeds: dict[str, Feed] = {}
+        self._followed: dict[str, _Followed] = {}
         self._lock = threading.Lock()
+        self._reading = threading.Semaphore(REPLAYS)
         self._thread: threading.Thread | None = None
         self._closing = False
         # Missing events reach the archive within its interval, or never.
         self._patience = 2 * settings.events.archive_seconds + 1
+        #: Is called with each feed that has news, by the reader; must not wait.
+        self.on_change: Callable[[Feed], None] = lambda feed: None
 
     def __enter__(self) -> Hub:
         return self
@@ -106,39 +65,106 @@ class Hub:
         """End the reader thread and every watcher."""
         self._closing = True
         with self._lock:
-            thread, feeds = self._thread, list(self._feeds.values())
-        for feed in feeds:
-            feed.end()
+            thread, followed = self._thread, list(self._followed.values())
+        for each in followed:
+            each.feed.end()
         if thread is not None:
             thread.join(timeout=10)
         self._client.close()
 
+    @property
+    def feeds(self) -> list[Feed]:
+        """The feeds that somebody watches."""
+        return [each.feed for each in self._followed.values()]
+
+    def job(self, job_id: str) -> JobEvents:
+        """The events of a job, to be followed."""
+        return JobEvents(self._sessions, self._client, job_id)
+
+    def is_followed(self, name: str) -> bool:
+        """Whether somebody watches the source of that name."""
+        return name in self._followed
+
+    def require_past(self, job_id: str, after: EventId) -> None:
+        """Raise `FutureCursor` if no event `after` can have been sent; see `JobEvents`."""
+        followed = self._followed.get(job_id)
+        if followed is None or after > followed.feed.last:
+            self.job(job_id).require_past(after, self._patience)
+
+    def join(self, source: Source) -> Feed:
+        """Count a watcher in; the feed that it watches. Raises `StoreError`."""
+        with self._lock:
+            followed = self._followed.get(source.name)
+        begin = source.newest() if followed is None else START
+        with self._lock:
+            followed = self._followed.get(source.name)
+            if followed is None:  # nobody else began meanwhile
+                followed = self._followed[source.name] = _Followed(source)
+                followed.feed.begin_at(begin)
+            followed.feed.watchers += 1
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+                self._thread.start()
+        return followed.feed
+
+    def leave(self, feed: Feed) -> None:
+        """Count a watcher out; the last one ends the feed."""
+        with self._lock:
+            feed.watchers -= 1
+            if feed.watchers == 0:
+                self._followed.pop(feed.name, None)
+
+    def fetch(self, feed: Feed, cursor: EventId) -> list[Event]:
+        """A batch of what the ring does not reach back to; waits for it. Raises `StoreError`.
+
+        Empty only if nobody watches any more, or the hub closes.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            followed = self._followed.get(feed.name)
+            if followed is None:
+                return []
+            with self._reading:
+                page = followed.source.read(cursor, BATCH)
+            if page.events and not page.gap:
+                return first_of(page.events)
+            if self._closing:
+                return []
+            if time.monotonic() >= deadline:
+                break
+            # What the stream has lost may be on its way to the archive.
+            time.sleep(ASK_AGAIN_SECONDS)
+        if page.gap:
+            return first_of([truncated(cursor, page.events[0].id), *page.events])
+        # The archive ends before the ring begins and the stream is gone.
+        return [truncated(cursor, feed.floor)]
+
     def watch(self, job_id: str, after: EventId | None = None) -> Iterator[list[Event]]:
         """Batches of events strictly after `after`, in order, each event once.
 
-        An empty batch comes whenever nothing happened for ``ping_seconds``. Ends after the job's
-        terminal status.
+        For one who can wait: a thread, or an answer that a server iterates over. An empty batch
+        comes whenever nothing happened for ``ping_seconds``. Ends after the job's terminal status.
         """
-        feed = self._join(job_id)
+        feed = self.join(self.job(job_id))
         cursor = after or START
         try:
             while True:
                 batch = feed.after(cursor)
                 if batch is None:
-                    batch = self._replay(feed, cursor)
+                    batch = self.fetch(feed, cursor)
                 if batch:
                     cursor = batch[-1].id
                     yield batch
                     if batch[-1].is_last:
                         return
-                    # Everything of one tick goes into one frame.
+                    # Everything of one tick goes into one batch.
                     time.sleep(self._settings.events.tick_seconds)
                 elif self._closing or (feed.over and cursor >= feed.last):
                     return
                 elif not self._wait(feed, cursor):
                     yield []
         finally:
-            self._leave(feed)
+            self.leave(feed)
 
     def _wait(self, feed: Feed, cursor: EventId) -> bool:
         with feed.changed:
@@ -146,49 +172,13 @@ class Hub:
                 lambda: feed.last > cursor or feed.over, timeout=self._settings.events.ping_seconds
             )
 
-    def _replay(self, feed: Feed, cursor: EventId) -> list[Event]:
-        deadline = time.monotonic() + self._patience
-        while True:
-            page = replay.read(self._sessions, self._client, feed.job_id, cursor, BATCH)
-            if page.events and not page.gap:
-                return page.events
-            if time.monotonic() >= deadline or self._closing:
-                break
-            # What the stream has lost may be on its way to the archive.
-            time.sleep(_ASK_AGAIN_SECONDS)
-        if page.gap:
-            return [_truncated(cursor, page.events[0].id), *page.events]
-        # The archive ends before the ring begins and the stream is gone.
-        return [_truncated(cursor, feed.floor)]
-
-    def _join(self, job_id: str) -> Feed:
-        with self._lock:
-            feed = self._feeds.get(job_id)
-            if feed is None:
-                feed = self._feeds[job_id] = Feed(job_id)
-                try:
-                    feed.begin_at(stream.last_id(self._client, job_id) or START)
-                except redis.RedisError as error:
-                    log.warning("following without Redis: %s", error, extra={"job_id": job_id})
-            feed.watchers += 1
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
-                self._thread.start()
-        return feed
-
-    def _leave(self, feed: Feed) -> None:
-        with self._lock:
-            feed.watchers -= 1
-            if feed.watchers == 0:
-                self._feeds.pop(feed.job_id, None)
-
     def _run(self) -> None:
         subscription: redis.client.PubSub | None = None
         polled_at = 0.0
         while True:
             with self._lock:
-                feeds = dict(self._feeds)
-                over = self._closing or not feeds
+                followed = dict(self._followed)
+                over = self._closing or not followed
                 if over:
                     # The next watcher starts a new reader.
                     self._thread = None
@@ -214,39 +204,49 @@ class Hub:
             everything = time.monotonic() - polled_at >= POLL_SECONDS
             if everything:
                 polled_at = time.monotonic()
-            for job_id, feed in feeds.items():
-                if everything or job_id in woken:
-                    self._refresh(feed)
-
-    def _refresh(self, feed: Feed) -> None:
-        is_closed = False
-        try:
-            while not feed.over:
-                page = replay.read(self._sessions, self._client, feed.job_id, feed.last, BATCH)
-                if feed.waits_for_gap(page.gap, self._patience):
-                    return
-                if not page.events:
-                    if is_closed:
-                        feed.end()
-                    if is_closed or not self._is_closed(feed.job_id):
-                        return
-                    # It may have been closed since it was read, so it is read to the end once more.
-                    is_closed = True
-                    continue
-                if page.gap:
-                    feed.add([_truncated(feed.last, page.events[0].id)])
-                feed.add(page.events)
-        except (StoreError, redis.RedisError) as error:
-            log.warning(
-                "a feed cannot be read now: %s", type(error).__name__, extra={"job_id": feed.job_id}
+            self._look(
+                [each for name, each in followed.items() if everything or name in woken], everything
             )
 
-    def _is_closed(self, job_id: str) -> bool:
+    def _look(self, followed: Iterable[_Followed], thoroughly: bool) -> None:
+        """Take in what is new; `thoroughly`, find out which of the others are over."""
+        quiet = [each for each in followed if not each.feed.over and not self._take_in(each)]
+        if not (thoroughly and quiet):
+            return
+        try:
+            over = self._closed([each.feed.name for each in quiet])
+        except StoreError as error:
+            log.warning("who is over cannot be read now: %s", type(error).__name__)
+            return
+        for each in quiet:
+            # It may have been closed since it was read, so it is read to the end once more.
+            if each.feed.name in over and not self._take_in(each):
+                each.feed.end()
+                self.on_change(each.feed)
+
+    def _closed(self, job_ids: list[str]) -> set[str]:
+        """Those of the jobs whose events are all archived."""
         with self._sessions() as session:
-            return jobs.get(session, job_id).events_closed_at is not None
+            return jobs.closed_streams(session, closed_before_seconds=0, job_ids=job_ids)
 
-
-def _truncated(after: EventId, before: EventId) -> Event:
-    """Stands in for events that are gone for good."""
-    last = EventId(before.attempt, max(0, before.seq - 1))
-    return Event(max(after, last), "truncated", timestamp(), {"after": str(after)})
+    def _take_in(self, followed: _Followed) -> bool:
+        """Whether anything was new, or may still come; all of it is in the feed then."""
+        feed, news = followed.feed, False
+        try:
+            while not feed.over:
+                page = followed.source.read(feed.last, BATCH)
+                if feed.waits_for_gap(page.gap, self._patience):
+                    return True
+                if not page.events:
+                    break
+                if page.gap:
+                    feed.add([truncated(feed.last, page.events[0].id)])
+                feed.add(page.events)
+                news = True
+                self.on_change(feed)
+        except (StoreError, redis.RedisError) as error:
+            log.warning(
+                "a feed cannot be read now: %s", type(error).__name__, extra={"job_id": feed.name}
+            )
+            return True
+        return news

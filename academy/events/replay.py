@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import redis
 
 from academy.events import archive, stream
-from academy.events.event import START, Event, EventId
+from academy.events.event import START, Event, EventId, timestamp
 from academy.store.engine import Sessions
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def read(
     with sessions() as session:
         archived = archive.read(session, job_id, after, limit)
     if archived:
-        return Page(archived)
+        return Page(_with_gaps_told(after, archived))
     starts_afresh = bool(live) and live[0].id.seq == 1
     return Page(_without_gap(live), gap=bool(live) and not starts_afresh)
 
@@ -55,6 +55,27 @@ def read_all(
         if not page.events:
             return found
         found.extend(page.events)
+
+
+def truncated(after: EventId, before: EventId) -> Event:
+    """Stands in for events between the two that are gone for good."""
+    last = EventId(before.attempt, max(0, before.seq - 1))
+    return Event(max(after, last), "truncated", timestamp(), {"after": str(after)})
+
+
+def _with_gaps_told(after: EventId, archived: list[Event]) -> list[Event]:
+    """Events of the archive, and where it lacks some before others of the same attempt, that.
+
+    It gets an attempt's events in their order, so what it lacks there will not come any more.
+    """
+    found: list[Event] = []
+    for event in archived:
+        is_first = event.id.seq == 1 and event.id.attempt > after.attempt
+        if not is_first and not after.is_followed_by(event.id):
+            found.append(truncated(after, event.id))
+        found.append(event)
+        after = event.id
+    return found
 
 
 def _without_gap(events: list[Event]) -> list[Event]:

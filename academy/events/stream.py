@@ -19,6 +19,8 @@ from academy.settings.forms import shown_address
 WAKE_CHANNEL = "academy:wake"
 #: Entries kept live; the archive has the rest.
 LONGEST_STREAM = 100_000
+#: Connections of one client. A thousand watchers that come at once need no more.
+MOST_CONNECTIONS = 12
 
 
 def require_address(settings: Settings, *, may_be_empty: bool = False) -> None:
@@ -37,15 +39,21 @@ def require_address(settings: Settings, *, may_be_empty: bool = False) -> None:
 
 
 def connect(settings: Settings, *, timeout_seconds: float = 5.0) -> redis.Redis:
-    """A client whose every wait ends; it reconnects by itself, and never repeats a command."""
-    return redis.Redis.from_url(
+    """A client whose every wait ends; it reconnects by itself, and never repeats a command.
+
+    It has `MOST_CONNECTIONS` at most; who finds them all taken waits for one as for an answer.
+    """
+    pool = redis.BlockingConnectionPool.from_url(
         settings.redis.url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(timeout_seconds, 5.0),
         socket_keepalive=True,
         health_check_interval=25,
         retry=Retry(NoBackoff(), 0),
     )
+    return redis.Redis.from_pool(pool)
 
 
 @lru_cache(maxsize=8)
@@ -76,7 +84,7 @@ def append_all(client: redis.Redis, parts: Iterable[tuple[str, Sequence[Event]]]
         for event in events:
             pipeline.xadd(
                 key,
-                {"e": event.to_json()},
+                {"e": event.line},
                 id=str(event.id),
                 maxlen=LONGEST_STREAM,
                 approximate=True,

@@ -148,14 +148,14 @@ def test_a_job_that_ends_between_two_looks_at_it_is_seen_to_its_end(
     class Late(Hub):
         """A hub whose look at the stream comes before the job's first event."""
 
-        def _is_closed(self, job_id: str) -> bool:
+        def _closed(self, job_ids: list[str]) -> set[str]:
             if archive_is_empty():
                 with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
                     events.emit("log", message="only")
                     events.emit("status", status=Status.FINISHED)
                 with sessions.begin() as session:
                     jobs.close_events(session, job_id)
-            return super()._is_closed(job_id)
+            return super()._closed(job_ids)
 
     def archive_is_empty() -> bool:
         with sessions() as session:

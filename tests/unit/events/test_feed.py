@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from academy.events.event import Event, EventId
-from academy.events.hub import RING, Feed
+from academy.events.feed import RING, Feed
 
 COUNT = 2 * RING
 
