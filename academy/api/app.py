@@ -14,7 +14,7 @@ import academy
 from academy.api import openapi
 from academy.api.access import keys
 from academy.api.data import curation, datasets, lessons, runs, uploads
-from academy.api.jobs import jobs, logs, metrics, sockets
+from academy.api.jobs import jobs, live, logs, metrics
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
 from academy.api.ops import probes, schedules, shares, status, workers
@@ -33,10 +33,9 @@ from academy.web import problems, routing, strict_json
 from academy.web.body_room import BodyRoom
 from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
+from academy.web.live.switchboard import Switchboard
 from academy.web.lookout import Lookout
-from academy.web.sockets import Texts
 from academy.web.state import State, state
-from academy.web.watchers import Watchers
 
 BASE = "/api/v1/academy"
 #: Every blueprint, in the order in which the OpenAPI document shows their tags.
@@ -51,7 +50,7 @@ _MODULES = (
     sweeps,
     preflight,
     logs,
-    sockets,
+    live,
     jobs,
     metrics,
     adapters,
@@ -103,25 +102,21 @@ def open_state(app: APIFlask, settings: Settings) -> None:
     """Give the application its settings and connections; ``State.close`` gives them back."""
     # Werkzeug refuses whoever reads on behind so many bytes, be it to find the end of the body.
     app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes + 1
-    app.config["SOCK_SERVER_OPTIONS"] = {
-        "ping_interval": settings.events.ping_seconds,
-        "max_message_size": 65536,
-    }
     sessions = make_sessions(settings, pool_size=_POOL)
     servers = ModelServers(settings)
-    watchers = Watchers()
+    hub = Hub(settings, sessions)
+    switchboard = Switchboard(settings, hub)
     app.extensions["academy"] = State(
         settings=settings,
         sessions=sessions,
         redis=connect(settings),
-        hub=Hub(settings, sessions),
+        hub=hub,
         hints=HintPublisher(settings, sessions),
         key_cache=KeyCache(),
         model_servers=servers,
         gateway=Gateway(settings, sessions, servers),
-        watchers=watchers,
-        texts=Texts(),
-        figures=figures.Figures(figures.Stock(settings, sessions, watchers)),
+        switchboard=switchboard,
+        figures=figures.Figures(figures.Stock(settings, sessions, switchboard)),
         lookout=Lookout(lambda: look_around(settings, servers)),
         crew=Lookout(lambda: muster(settings, sessions)),
         body_room=BodyRoom(settings.api.max_body_bytes),

@@ -41,24 +41,15 @@ class Handover:
     """A queue of connections between two processes, made before either is forked.
 
     It outlives both: what waits while the second process is started anew is answered afterwards.
-    The other way goes what is to be counted, so that ``/metrics`` of the first tells of both.
     """
 
     def __init__(self) -> None:
         # A packet of both files arrives whole or not at all.
         self._ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._tallies = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._giving: Any = None
         self._taking: Any = None
         # gevent lets one greenlet at a time wait for a socket.
         self._turn = Semaphore()
-
-    def tallies(self, *, reading: bool) -> Any:
-        """Where one process writes what is to be counted, and the other reads it.
-
-        Writing never waits: a tally that finds no room is lost, and holds nobody up.
-        """
-        return _own(self._tallies[0], None) if reading else _own(self._tallies[1], 0.0)
 
     def give(self, connection: Any, request: Any) -> None:
         """Hand over a connection whose next request is `request`, of which only the head is read.

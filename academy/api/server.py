@@ -1,8 +1,8 @@
-"""Running the application: gunicorn with two gevent workers (see `academy.api.worker`).
+"""Running the application: gunicorn with gevent workers (see `academy.api.worker`).
 
-One worker serves thousands of watchers (they wait, and gevent waits cheaply); more of them are more
-API processes, each with a hub of its own. The workers die with gunicorn's master, and a stop ends
-open event streams at once, so it takes seconds however many watch.
+One worker serves thousands of watchers, since none of them costs a thread; there are more where
+``ACADEMY_API_PROCESSES`` says so, each with a hub of its own. The workers die with gunicorn's
+master, and a stop ends open event streams at once, so it takes seconds however many watch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from academy import logs
 from academy.access.keys import bootstrap_admin_key
 from academy.api.app import open_state, routes
 from academy.api.handover import Handover
+from academy.api.tallies import Tallies
 from academy.api.worker import Worker
 from academy.errors import AcademyError
 from academy.ops.ready import require_ready
@@ -61,6 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
         self._settings = settings
         self._app = routes()
         Worker.handover = Handover()
+        Worker.tallies = Tallies(settings.api.processes)
         super().__init__()
 
     def load_config(self) -> None:
@@ -70,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
         for name, value in {
             "bind": f"{host}:{self._settings.api.port}",
             "worker_class": "academy.api.worker.Worker",
-            "workers": 2,
+            "workers": self._settings.api.processes + 1,
             "worker_connections": 10_000,
             "timeout": HEARTBEAT_SECONDS,  # of the worker, not of a request
             "graceful_timeout": GRACEFUL_SECONDS,
@@ -79,10 +81,19 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no ty
             "control_socket_disable": True,
             "logger_class": Log,
             "proc_name": "academy-api",
-            "pre_fork": _choose,
+            "pre_fork": self._choose,
             "post_worker_init": _attend,
         }.items():
             self.cfg.set(name, value)
+
+    def _choose(self, arbiter: Any, worker: Any) -> None:
+        """Give a worker a slot at the port; the one that finds none takes what is handed over.
+
+        Each is started anew as what it was.
+        """
+        taken = {each.slot for each in arbiter.WORKERS.values()}
+        free = (each for each in range(self._settings.api.processes) if each not in taken)
+        worker.slot = next(free, None)
 
     def load(self) -> Any:
         """The application with connections of the worker's own; none crosses the fork."""
@@ -118,14 +129,6 @@ class Log:
         """Standard error is not closed."""
 
 
-def _choose(arbiter: Any, worker: Any) -> None:
-    """One worker has the port, the other takes what is handed over; each is started anew as such.
-
-    The first one that is started has the port.
-    """
-    worker.has_port = not any(each.has_port for each in arbiter.WORKERS.values())
-
-
 def _attend(worker: Any) -> None:
     """What a worker does beside answering, once it is there."""
     _end_streams_at_stop(worker)
@@ -147,7 +150,7 @@ def _end_streams_at_stop(worker: Any) -> None:
     def watch() -> None:
         while worker.alive:
             gevent.sleep(0.1)
-        ended = worker.app.wsgi().extensions["academy"].watchers.stop()
+        ended = worker.app.wsgi().extensions["academy"].switchboard.stop()
         logger.info("The API stops; %d event streams were ended.", ended)
         while True:
             # Connections become idle as their answers end; the worker's exit ends this loop.

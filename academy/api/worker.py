@@ -1,7 +1,8 @@
-"""gunicorn's gevent worker, as this API needs it; two of them make an API.
+"""gunicorn's gevent worker, as this API needs it; two of them, or more, make an API.
 
-One worker answers everybody and holds every watcher. The other has no port: it answers requests
-with large bodies, which are handed to it, so that none of them keeps everybody waiting.
+One worker, or several that share the port, answer everybody and hold every watcher. Another one has
+no port: it answers requests with large bodies, which are handed to it, so that none of them keeps
+everybody waiting.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from academy.api.handover import Handover, Resumed, has_large_body
 from academy.api.request_bodies import Body
+from academy.api.tallies import Tallies
 from academy.errors import MOST_SENT_CHARACTERS, AcademyError, Unavailable, shortened
 from academy.host.parent import die_with_parent
 from academy.web import problems
+from academy.web.live.handed_over import ConnectionTaken
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +55,27 @@ _STATUSES = {
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
-    """One of the two workers; whoever starts it sets `has_port`, before it is forked."""
+    """One of the workers; whoever starts it sets `slot`, before it is forked."""
 
-    #: Shared by both, and by those that are started in their place.
+    #: Shared by all, and by those that are started in their place.
     handover: Handover
+    tallies: Tallies
     worker_connections: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.idle: set[Any] = set()
-        self.has_port = True
+        #: Which of those at the port it is; None: it has no port.
+        self.slot: int | None = 0
         self.sockets: list[Any]
 
+    @property
+    def has_port(self) -> bool:
+        """Whether connections come to it; else they are handed to it."""
+        return self.slot is not None
+
     def init_process(self) -> None:
-        """Become what `has_port` says, then serve."""
+        """Become what `slot` says, then serve."""
         die_with_parent(self.ppid)
         self.worker_connections = _connections_for(self.worker_connections)
         if not self.has_port:
@@ -79,6 +89,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
         """Serve until a signal."""
         if self.has_port:
             super().run()
+            self._let_watchers_close()
             return
         answering = Pool(self.worker_connections)
         taking = gevent.spawn(self._take, answering)
@@ -89,15 +100,16 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
         # gunicorn kills a worker that takes its whole time, and what is cut has to clear up.
         answering.join(timeout=self.cfg.graceful_timeout - _CLEARING_SECONDS)
         answering.kill(timeout=_CLEARING_SECONDS / 2)
+        self._let_watchers_close()
+
+    def _let_watchers_close(self) -> None:
+        """Connections that were taken over are in no pool that gunicorn waits for."""
+        self.wsgi.extensions["academy"].switchboard.wait_until_empty(_CLEARING_SECONDS / 2)
 
     def load_wsgi(self) -> None:
-        """Make the application, and have the worker with the port count for both."""
+        """Make the application, and have all workers count together."""
         super().load_wsgi()
-        figures = self.wsgi.extensions["academy"].figures
-        if self.has_port:
-            gevent.spawn(figures.collect_from, self.handover.tallies(reading=True))
-        else:
-            figures.report_to(self.handover.tallies(reading=False))
+        self.tallies.share(self.wsgi.extensions["academy"].figures, self.slot)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Answer a request or hand it over; then take in what it left of the body."""
@@ -116,6 +128,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn publishes no types
             req.force_close()  # the next request on this connection may be a small one
         try:
             return self._answered(listener_name, req, sock, addr, body)
+        except ConnectionTaken:
+            raise  # nobody but the one who took it may say anything on it
         except StopIteration:
             if not self.has_port:
                 # What the client sent behind its body is not read here, and to close on unread

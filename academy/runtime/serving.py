@@ -56,6 +56,9 @@ def serve(serving: Serving) -> None:
     SIGTERM refuses new connections, lets the running requests finish for `drain_seconds` and then
     ends them with an error that says so.
     """
+    # Threads of OpenMP that spin for each other while the cores are busy with other processes hold
+    # a first token up for half a second; asleep they cost nothing. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     ModelServer(serving).run()
 
 

@@ -21,6 +21,13 @@ class Api:
         "ACADEMY_HOST", "127.0.0.1", "address that the API listens on", form=forms.host
     )
     port: int = setting("ACADEMY_PORT", 8000, "port that the API listens on", low=1, high=65535)
+    processes: int = setting(
+        "ACADEMY_API_PROCESSES",
+        1,
+        "processes of the API that share its port, beside the one for large bodies",
+        low=1,
+        high=64,
+    )
     key: str = setting("ACADEMY_API_KEY", "", "key that the CLI sends; empty: HOME/admin.key")
     url: str = setting(
         "ACADEMY_URL", "", "address of the API for the CLI; empty: that of the running home"
@@ -116,6 +123,15 @@ class Events:
     )
     ping_seconds: float = setting(
         "ACADEMY_PING_SECONDS", 20.0, "interval of keep-alive pings to watchers", low=0.1
+    )
+    watchers: int = setting(
+        "ACADEMY_WATCHERS",
+        10_000,
+        "event streams (websockets and server-sent events) that one API process has open at once",
+        low=1,
+    )
+    watchers_each: int = setting(
+        "ACADEMY_WATCHERS_EACH", 5000, "of these, with one key, and from one address", low=1
     )
     archive_seconds: float = setting(
         "ACADEMY_ARCHIVE_SECONDS", 5.0, "longest time until events reach the archive", low=0.05

@@ -16,10 +16,9 @@ from academy.settings import Settings
 from academy.store.engine import Session, Sessions, autocommit, close_sessions
 from academy.web.body_room import BodyRoom
 from academy.web.key_cache import KeyCache
+from academy.web.live.switchboard import Switchboard
 from academy.web.lookout import Lookout
 from academy.web.metrics import Figures
-from academy.web.sockets import Texts
-from academy.web.watchers import Watchers
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,7 @@ class State:
     key_cache: KeyCache
     model_servers: ModelServers
     gateway: Gateway
-    watchers: Watchers
-    texts: Texts
+    switchboard: Switchboard
     figures: Figures
     #: Of `academy.api.ops.surroundings.Surroundings`.
     lookout: Lookout[Any]

@@ -41,6 +41,11 @@ def event(data: str, *, id: str | None = None) -> str:
     return f"data: {data}\n\n" if id is None else f"id: {id}\ndata: {data}\n\n"
 
 
+def line_event(id: str, line: bytes) -> bytes:
+    """One event with its id, whose data is one line of JSON, as bytes."""
+    return b"id: %b\ndata: %b\n\n" % (id.encode(), line)
+
+
 def json_event(body: dict[str, Any]) -> str:
     """One event whose data is a JSON object."""
     return event(json.dumps(body, ensure_ascii=False))

@@ -46,6 +46,12 @@ class Api:
         self._stack.submitted[job_id] = {"steps": 3}
         return job_id
 
+    def watchers(self) -> int:
+        """How many event streams are open."""
+        headers = {"Authorization": f"Bearer {self._key}"}
+        found: int = httpx.get(f"{self.url}/status", headers=headers, timeout=30).json()["watchers"]
+        return found
+
     def _answers(self) -> bool:
         try:
             return httpx.get(self.url.replace("/api/v1/academy", "/readyz"), timeout=5).is_success

@@ -1,4 +1,4 @@
-"""``/jobs/{id}/logs``, also below ``/train``: pages of the log, and the live stream (SSE)."""
+"""``/jobs/{id}/logs``, also below ``/train``: pages of the log, and all of it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,19 @@ from itertools import islice
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Response
 
 from academy.access.keys import Role
-from academy.api.jobs.logs_shapes import EVENT_ID, LogsPage, LogsQuery, StreamQuery
-from academy.errors import Unavailable, failure_body
-from academy.events.event import START, Event, EventId
+from academy.api.jobs.logs_shapes import LogsPage, LogsQuery
+from academy.events.event import START, EventId
 from academy.events.history import log_lines
-from academy.store.engine import StoreError
 from academy.store.jobs import jobs
-from academy.web.declarations import TEXT, answers, reads_header, streams
+from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
-from academy.web.state import State, state
+from academy.web.state import state
 from academy.web.streamed import Streamed
-from academy.web.watchers import ServerStopping
-from academy.wire import sse
 
 blueprint = APIBlueprint("logs", __name__, tag="Logs")
-
-_DATABASE_AWAY = failure_body(
-    Unavailable.code,
-    "The database is away; connect again.",
-    "Send the id of the last event seen as Last-Event-ID, and nothing is missed.",
-)
 
 
 @blueprint.get("/jobs/<job_id>/logs", endpoint="job_log_page")
@@ -55,41 +45,6 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
         "has_more": has_more,
         "next": rows[-1]["id"] if rows else (query.after or None),
     }
-
-
-@blueprint.get("/jobs/<job_id>/logs/stream", endpoint="job_log_stream")
-@blueprint.get("/train/<job_id>/logs/stream")
-@allows(Role.VIEWER, ticket=True)
-@blueprint.input(StreamQuery, location="query", arg_name="query")
-@streams("Server-sent events; each event's data is a JSON object with its type.")
-@reads_header("Last-Event-ID", "the id of the last event seen", pattern=EVENT_ID)
-def log_stream(job_id: str, query: StreamQuery) -> Response:
-    """Everything that a job says, live: from the beginning, or after the event last seen.
-
-    Ends after the terminal status. ``Last-Event-ID`` wins over ``after``, so a browser's own
-    reconnect goes on where it was.
-    """
-    _require_job(job_id)
-    text = request.headers.get("Last-Event-ID") or query.after
-    after = EventId.parse(text) if text else None
-    return Streamed(_server_sent(state(), job_id, after), headers=sse.HEADERS)
-
-
-def _server_sent(current: State, job_id: str, after: EventId | None) -> Iterator[str]:
-    yield sse.json_event({"type": "connected", "job_id": job_id})
-    try:
-        with current.watchers.watching():
-            for batch in current.hub.watch(job_id, after):
-                yield _frame(current, job_id, batch) if batch else sse.PING
-    except ServerStopping:
-        yield sse.comment("the server is stopping, connect again")
-    except StoreError:
-        yield sse.json_event({"type": "error", **_DATABASE_AWAY})
-
-
-def _frame(current: State, job_id: str, batch: list[Event]) -> str:
-    text = current.texts.text
-    return "".join(sse.event(text(job_id, event), id=str(event.id)) for event in batch)
 
 
 def _as_file(job_id: str, lines: Iterator[dict[str, Any]]) -> Response:

@@ -89,7 +89,7 @@ def system_status() -> dict[str, Any]:
         "runtimes": around.runtimes,
         "keepers": crew.keepers,
         "restarts": [asdict(each) for each in around.stack.restarts] if around.stack else [],
-        "watchers": len(current.watchers),
+        "watchers": current.figures.watchers(),
         "versions": {"academy": academy.__version__, "python": platform.python_version()},
     }
 

@@ -243,9 +243,9 @@ class Served:
 
 
 @pytest.fixture
-def ping_seconds() -> float:
-    """A test that needs another interval parametrizes this."""
-    return 20.0
+def more_settings() -> dict[str, Any]:
+    """A test that needs other settings for its API parametrizes this."""
+    return {}
 
 
 @pytest.fixture
@@ -253,10 +253,10 @@ def served(
     settings: Settings,
     free_port: int,
     tmp_path: Path,
-    ping_seconds: float,
+    more_settings: dict[str, Any],
     warm_apis: WarmPython,
 ) -> Iterator[Served]:
-    settings = settings.changed(port=free_port, ping_seconds=ping_seconds)
+    settings = settings.changed(port=free_port, **{"ping_seconds": 20.0, **more_settings})
     with servers.api_process(warm_apis, settings, tmp_path / "api.log") as made:
         key = (settings.home / "admin.key").read_text().strip()
         yield Served(made.url.removeprefix("http://"), key, made.process, made.log)

@@ -149,7 +149,7 @@ def test_a_watcher_that_does_not_read_gets_whole_frames_when_it_does(
         assert ids(frames(ws)) == expected(6000)
 
 
-@pytest.mark.parametrize("ping_seconds", [0.5])
+@pytest.mark.parametrize("more_settings", [{"ping_seconds": 0.5}])
 def test_quiet_watchers_are_pinged(served: Served, job_id: str) -> None:
     url = served.url(f"/train/{job_id}/logs/stream")
     with httpx.stream("GET", url, headers=served.headers, timeout=20) as answer:

@@ -16,7 +16,7 @@ import pytest
 from academy.host.processes import end_group, spawn
 from tests.integration.api.conftest import (  # noqa: F401  # fixtures
     adapter,
-    ping_seconds,
+    more_settings,
     served,
     settings,
 )

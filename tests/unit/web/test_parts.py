@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import threading
-
 import pytest
 from flask import Flask
 
@@ -13,13 +9,10 @@ from academy.access.keys import Principal, Role
 from academy.api.data.curation import preferred_wait
 from academy.api.ops.gpus import shown
 from academy.errors import Forbidden, InvalidRequest
-from academy.events.event import Event, EventId
 from academy.events.history import thinned
 from academy.host.gpus import parse_gpus
 from academy.web.json_provider import Json, finite
 from academy.web.paging import PageQuery, cursor_of, page_of
-from academy.web.sockets import Texts, WholeSends, close_reason
-from academy.web.watchers import ServerStopping, Watchers
 
 
 @pytest.mark.parametrize(
@@ -99,49 +92,3 @@ def test_a_page_knows_whether_there_is_more() -> None:
     for cursor in ("!", "a", "AA", "____"):
         with pytest.raises(InvalidRequest, match="no cursor"):
             page_of(PageQuery(after=cursor), fetch)
-
-
-def test_a_close_reason_fits_into_its_frame_without_half_a_character() -> None:
-    assert len(close_reason("ü" * 100).encode()) <= 123
-    assert close_reason("short") == "short"
-
-
-def test_a_batch_is_one_json_array_of_shared_texts_and_few_are_kept() -> None:
-    texts = Texts(most=10)
-    events = [Event(EventId(1, n), "log", "t", {"message": "ü"}) for n in range(1, 31)]
-    found = json.loads(texts.frame("job", events))
-    assert [each["id"] for each in found] == [str(each.id) for each in events]
-    assert texts.text("job", events[-1]) is texts.text("job", events[-1])
-    other = Event(events[-1].id, "truncated", "t", {"after": "1-1"})
-    assert json.loads(texts.text("job", other))["type"] == "truncated"
-    assert json.loads(texts.text("job", events[0])) == events[0].as_dict(), "one that was let go"
-
-
-def test_a_send_writes_everything_and_one_sender_at_a_time() -> None:
-    left, right = socket.socketpair()
-    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    whole = WholeSends(left)
-    senders = [
-        threading.Thread(target=whole.send, args=(bytes([each]) * 1_000_000,)) for each in (65, 66)
-    ]
-    for each in senders:
-        each.start()
-    received = b""
-    right.settimeout(10)
-    while len(received) < 2_000_000:
-        received += right.recv(1 << 16)
-    for each in senders:
-        each.join(timeout=10)
-    assert received.replace(b"A" * 1_000_000, b"").replace(b"B" * 1_000_000, b"") == b""
-    whole.close()
-    right.close()
-
-
-def test_no_stream_begins_once_the_server_stops() -> None:
-    watchers = Watchers()
-    with watchers.watching():
-        assert len(watchers) == 1
-    assert len(watchers) == 0
-    watchers.stop()
-    with pytest.raises(ServerStopping), watchers.watching():
-        pass
