@@ -112,7 +112,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Events:
-    """The live events of jobs and their archive."""
+    """The live events of jobs and their archive, and what changed."""
 
     tick_seconds: float = setting(
         "ACADEMY_TICK_SECONDS",
@@ -141,4 +141,11 @@ class Events:
         3600.0,
         "time that a finished job's live stream is kept in Redis",
         low=1,
+    )
+    changes_days: int = setting(
+        "ACADEMY_CHANGES_DAYS",
+        7,
+        "days for which it is kept what changed, for whoever follows it",
+        low=1,
+        high=3650,
     )

@@ -21,7 +21,9 @@ from workers.keeper.collect_garbage import CollectGarbage
 from workers.keeper.drop_streams import DropStreams
 from workers.keeper.duty import Context, Duty
 from workers.keeper.fire_schedules import FireSchedules
+from workers.keeper.forget_changes import ForgetChanges
 from workers.keeper.forget_hints import ForgetHints
+from workers.keeper.note_lost_workers import NoteLostWorkers
 from workers.keeper.publish_hints import PublishHints
 from workers.keeper.reap_leases import ReapLeases
 from workers.keeper.remove_orphans import RemoveOrphans
@@ -35,11 +37,13 @@ DUTIES: tuple[type[Duty], ...] = (
     AdvanceSweeps,
     PublishHints,
     ReapLeases,
+    NoteLostWorkers,
     RemoveOrphans,
     RepeatHints,
     CloseEvents,
     DropStreams,
     ForgetHints,
+    ForgetChanges,
     CollectGarbage,
 )
 

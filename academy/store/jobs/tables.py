@@ -228,7 +228,10 @@ class Worker(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     last_seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     drain_requested_at: Mapped[datetime | None]
+    #: When it ended in good order.
     stopped_at: Mapped[datetime | None]
+    #: When a keeper found that it had not been heard of for a lease; null again once it is.
+    lost_at: Mapped[datetime | None]
 
 
 class Keeper(Base):

@@ -48,7 +48,8 @@ def seen(
         insert(Worker)
         .values(id=worker_id, **facts)
         .on_conflict_do_update(
-            index_elements=[Worker.id], set_={**facts, "last_seen_at": now(), "stopped_at": None}
+            index_elements=[Worker.id],
+            set_={**facts, "last_seen_at": now(), "stopped_at": None, "lost_at": None},
         )
         .returning(Worker.drain_requested_at)
     ).one()
@@ -63,6 +64,26 @@ def schema_at(session: Session) -> str | None:
 def stopped(session: Session, worker_id: str) -> None:
     """Note that a worker ended in good order."""
     session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=now()))
+
+
+def note_lost(session: Session, *, silent_seconds: float, limit: int = 100) -> list[str]:
+    """Note the workers that neither stopped nor were heard of for so long, each once; their ids.
+
+    A worker that is heard of again is lost no more.
+    """
+    silent = (
+        select(Worker.id)
+        .where(
+            Worker.stopped_at.is_(None),
+            Worker.lost_at.is_(None),
+            Worker.last_seen_at < from_now(-silent_seconds),
+        )
+        .order_by(Worker.last_seen_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    noted = update(Worker).where(Worker.id.in_(silent)).values(lost_at=now())
+    return list(session.scalars(noted.returning(Worker.id)))
 
 
 def request_drain(session: Session, worker_id: str) -> None:
