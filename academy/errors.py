@@ -97,12 +97,14 @@ class InvalidRequest(AcademyError):
 _LIST_NEXT_STEPS = {
     "adapter": "`academy adapters` lists them; use one of those ids.",
     "dataset": "`academy dataset list` lists them; use one of those ids.",
+    "delivery": "`academy webhooks deliveries WEBHOOK` lists them; use one of those ids.",
     "job": "`academy jobs` lists them; use one of those ids.",
     "key": "`academy keys list` lists them; use one of those ids.",
     "lesson": "`academy lessons list` lists them; use one of those ids.",
     "schedule": "`academy schedules list` lists them; use one of those names.",
     "share": "`academy shares` lists them; use one of those names.",
     "sweep": "`academy sweep list` lists them; use one of those ids.",
+    "webhook": "`academy webhooks list` lists them; use one of those ids.",
     "worker": "`academy workers` lists them; use one of those ids.",
 }
 

@@ -17,7 +17,7 @@ from academy.api.data import curation, datasets, lessons, runs, uploads
 from academy.api.jobs import jobs, live, logs, metrics
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
-from academy.api.ops import probes, schedules, shares, status, workers
+from academy.api.ops import probes, schedules, shares, status, webhooks, workers
 from academy.api.ops.surroundings import look_around, muster
 from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
@@ -57,6 +57,7 @@ _MODULES = (
     aliases,
     chat,
     schedules,
+    webhooks,
     workers,
     shares,
     keys,

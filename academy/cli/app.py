@@ -24,6 +24,7 @@ from academy.cli import (
     single,
     status,
     sweeps,
+    webhooks,
     workers,
 )
 from academy.cli.failures import StoppedWaiting, StoppedWatching, tell, tell_usage
@@ -77,6 +78,7 @@ app.add_typer(sweeps.sweep, name="sweep", rich_help_panel=_WORK)
 app.add_typer(schedules.schedules, name="schedules", rich_help_panel=_WORK)
 app.add_typer(adapters.adapters, name="adapters", rich_help_panel=_SERVE)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ACCESS)
+app.add_typer(webhooks.webhooks, name="webhooks", rich_help_panel=_ACCESS)
 
 
 def main() -> None:

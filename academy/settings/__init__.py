@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from academy.errors import SwitchedOff
+from academy.settings.outside import Webhooks
 from academy.settings.rules import Rule, group, setting
 from academy.settings.running import Gang, Host, Jobs
 from academy.settings.servers import Api, Artifacts, Events, Postgres, Redis, Serving
@@ -69,6 +70,7 @@ class Settings:
     gang: Gang = group(Gang)
     serving: Serving = group(Serving)
     events: Events = group(Events)
+    webhooks: Webhooks = group(Webhooks)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from academy.store.changes import changes
+from academy.store.webhooks import webhooks
 from workers.keeper.duty import Context
 
 #: Rows removed in one transaction, and transactions of one sweep.
@@ -23,7 +24,13 @@ class ForgetChanges:
         removed = 0
         for _ in range(_MOST_TIMES):
             with self._context.sessions.begin() as session:
-                gone = changes.remove(session, older_than_seconds=seconds, most=_AT_ONCE)
+                # What a webhook has not taken yet has another day.
+                gone = changes.remove(
+                    session,
+                    older_than_seconds=seconds,
+                    most=_AT_ONCE,
+                    taken=webhooks.taken(session),
+                )
             removed += gone
             if gone < _AT_ONCE:
                 break

@@ -15,6 +15,7 @@ from academy.errors import AcademyError
 from academy.settings import Settings
 from academy.store.engine import Sessions, StoreError
 from academy.store.jobs import keepers
+from academy.webhooks.deliverer import Deliverer
 from workers.keeper.advance_sweeps import AdvanceSweeps
 from workers.keeper.close_events import CloseEvents
 from workers.keeper.collect_garbage import CollectGarbage
@@ -22,6 +23,7 @@ from workers.keeper.drop_streams import DropStreams
 from workers.keeper.duty import Context, Duty
 from workers.keeper.fire_schedules import FireSchedules
 from workers.keeper.forget_changes import ForgetChanges
+from workers.keeper.forget_deliveries import ForgetDeliveries
 from workers.keeper.forget_hints import ForgetHints
 from workers.keeper.note_lost_workers import NoteLostWorkers
 from workers.keeper.publish_hints import PublishHints
@@ -43,6 +45,7 @@ DUTIES: tuple[type[Duty], ...] = (
     CloseEvents,
     DropStreams,
     ForgetHints,
+    ForgetDeliveries,
     ForgetChanges,
     CollectGarbage,
 )
@@ -62,6 +65,7 @@ class Keeper:
     """
 
     def __init__(self, settings: Settings, sessions: Sessions, beat: Path | None = None) -> None:
+        self._settings = settings
         self._host = settings.host_name
         self._id = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._seconds = settings.jobs.keeper_seconds
@@ -71,11 +75,15 @@ class Keeper:
         self._noted = 0.0
 
     def run(self, stopping: threading.Event) -> None:
-        """Sweep every ``keeper_seconds`` until `stopping` is set."""
-        while not stopping.is_set():
-            if self.sweep():
-                self._note()
-            self._pause(stopping)
+        """Sweep every ``keeper_seconds`` until `stopping` is set, and deliver webhooks meanwhile.
+
+        Those wait for servers of others, so they are no duty: it would hold up what comes after it.
+        """
+        with Deliverer(self._settings):
+            while not stopping.is_set():
+                if self.sweep():
+                    self._note()
+                self._pause(stopping)
         try:
             with self._context.sessions.begin() as session:
                 keepers.stopped(session, self._id)

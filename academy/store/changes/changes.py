@@ -9,12 +9,24 @@ is shown for as long; Academy's end within the server's time-outs.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Tuple,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from academy.store.base import from_now
 from academy.store.changes.tables import Change, RemovedChanges, Xid8
 
+_DAY = 86400.0
 #: Before every change.
 BEGINNING = (0, 0)
 
@@ -63,10 +75,17 @@ def oldest(session: Session) -> tuple[int, int]:
     return mark.xid, mark.id
 
 
-def remove(session: Session, *, older_than_seconds: float, most: int) -> int:
+def remove(
+    session: Session,
+    *,
+    older_than_seconds: float,
+    most: int,
+    taken: tuple[int, int] | None = None,
+) -> int:
     """Remove the oldest changes, at most `most`, if they are older; how many went.
 
-    One keeper does it at a time, the others have nothing to do.
+    What comes after the position `taken` stays for another day: somebody has not read it yet. One
+    keeper does it at a time, the others have nothing to do.
     """
     mark = session.scalars(
         select(RemovedChanges).with_for_update(skip_locked=True),
@@ -75,6 +94,9 @@ def remove(session: Session, *, older_than_seconds: float, most: int) -> int:
     if mark is None:
         return 0
     is_old = Change.at < from_now(-older_than_seconds)
+    if taken is not None:
+        was_read = tuple_(Change.xid, Change.id) <= _position("taken", *taken)
+        is_old = and_(is_old, or_(was_read, Change.at < from_now(-older_than_seconds - _DAY)))
     first = session.execute(
         select(Change.xid, Change.id, is_old.label("is_old"))
         .where(_SETTLED)
@@ -86,7 +108,11 @@ def remove(session: Session, *, older_than_seconds: float, most: int) -> int:
     if not kept:
         return 0
     last = first[kept - 1]
-    up_to = tuple_(bindparam("last_xid", last.xid, type_=Xid8), bindparam("last_id", last.id))
+    up_to = _position("last", last.xid, last.id)
     session.execute(delete(Change).where(tuple_(Change.xid, Change.id) <= up_to))
     session.execute(update(RemovedChanges).values(xid=last.xid, id=last.id))
     return kept
+
+
+def _position(name: str, xid: int, id: int) -> Tuple:
+    return tuple_(bindparam(f"{name}_xid", xid, type_=Xid8), bindparam(f"{name}_id", id))

@@ -78,6 +78,16 @@ def test_each_command_prints_one_document(
     key = ask("keys create", "somebody")
     assert ask("keys list")["count"] >= 2
     assert ask("keys revoke", key["id"])["success"]
+    hook = ask("webhooks add", "https://8.8.8.8/hook", "--event", "job.*", "--disabled")
+    assert hook["secret"].startswith("whsec_")
+    assert ask("webhooks list")["count"] == 1
+    assert ask("webhooks set", hook["id"], "--enable")["enabled"] is True
+    assert ask("webhooks rotate", hook["id"])["secret"] != hook["secret"]
+    sent = ask("webhooks test", hook["id"])
+    assert sent["type"] == "webhook.test"
+    assert ask("webhooks repeat", hook["id"], sent["id"])["repeats"] == sent["id"]
+    assert ask("webhooks deliveries", hook["id"], "--state", "pending")["count"] == 2
+    assert ask("webhooks remove", hook["id"])["success"]
     assert "?ticket=" in ask("ticket")["dashboard"]
     assert ask("dataset delete", dataset)["success"]
     there = {name for name, each in every_command(hidden=False) if can_run(each)}

@@ -78,6 +78,9 @@ def wanted(
         workers.seen(session, WORKER, queue="gpu", host="h", pid=1, versions={}, gpus=[])
         session.get_one(Worker, WORKER).last_seen_at = datetime(2100, 1, 1, tzinfo=UTC)
     key = json.loads(run("keys", "list", "--json"))["keys"][0]["id"]
+    url = "https://8.8.8.8/" + "u" * 200
+    webhook = json.loads(run("webhooks", "add", url, "--json"))["id"]
+    delivery = json.loads(run("webhooks", "test", webhook, "--json"))["id"]
     path = f"{settings.artifacts_url}/adapters/{'0' * 64}"
     assert trials
     return {
@@ -88,6 +91,8 @@ def wanted(
         "schedules list": [SCHEDULE],
         f"schedules show {SCHEDULE}": [SCHEDULE],
         "keys list": [key, KEY],
+        "webhooks list": [webhook, url],
+        f"webhooks deliveries {webhook}": [webhook, delivery],
         "shares": [SHARE],
         "sweep list": [sweep],
         f"sweep show {sweep}": trials,
@@ -100,7 +105,7 @@ def wanted(
 def test_every_table_keeps_what_is_there_to_be_copied(
     run: Run, wanted: dict[str, list[str]], at_terminal: Any
 ) -> None:
-    named = {re.sub(r"^(\w+ show) .*", r"\1", each) for each in wanted}
+    named = {re.sub(r"^(\w+ (?:show|deliveries)) .*", r"\1", each) for each in wanted}
     assert named == tables() - OTHERS
     for words, ids in wanted.items():
         in_pipe = run(*words.split())

@@ -27,6 +27,7 @@ _NOT_HERE = {
     "nothing_curated",
     "not_pairs",
     "upload_refused",
+    "target_refused",
 }
 
 #: Rules that the document cannot say, by operation.
@@ -38,6 +39,9 @@ _UNSAID = {
     "GET /api/v1/academy/runs": "a cursor is one that a page of this list gave",
     "GET /api/v1/academy/schedules": "a cursor is one that a page of this list gave",
     "GET /api/v1/academy/train/sweep": "a cursor is one that a page of this list gave",
+    "GET /api/v1/academy/webhooks/{webhook_id}/deliveries": "a cursor is one that a page gave",
+    "POST /api/v1/academy/webhooks": "a pattern stands for a type that there is",
+    "PATCH /api/v1/academy/webhooks/{webhook_id}": "a pattern stands for a type that there is",
     "GET /api/v1/academy/datasets/{dataset_id}/download": "only files of rows have formats",
     "POST /api/v1/academy/adapters/activate": "an alias is called like no model and no adapter",
     "POST /api/v1/academy/adapters/deactivate": "an alias is called like no model and no adapter",

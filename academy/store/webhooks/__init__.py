@@ -1,0 +1,1 @@
+"""Webhooks and their deliveries. What is sent, and how, is `academy.webhooks`'."""
