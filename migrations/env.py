@@ -7,6 +7,7 @@ from sqlalchemy import create_engine, pool, text
 
 from academy.store import kinds
 from academy.store.base import Base
+from academy.store.changes import restored
 from academy.store.engine import sqlalchemy_url
 
 #: Any constant will do; it only has to be the same for every migrator of this schema.
@@ -31,6 +32,7 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
             kinds.admit(connection)
+            restored.settle_in(connection)
     engine.dispose()
 
 

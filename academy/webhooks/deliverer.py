@@ -6,13 +6,14 @@ that takes its time holds up nobody else, and least of all the keeper's other du
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -170,35 +171,44 @@ class Deliverer:
         if not self._unsettled:
             return
         ended = sorted(self._unsettled, key=lambda each: (each[0].webhook_id, each[0].number))
+        arrived = [(held, tried) for held, tried in ended if tried.error is None]
         with sessions.begin() as session:
             deliveries.lock_webhooks(session, {held.webhook_id for held, _ in ended})
+            deliveries.delivered(session, arrived)
             for held, tried in ended:
-                self._note(session, held, tried)
+                if tried.error is not None:
+                    self._note_failure(session, held, tried)
+            for of_one in _by_webhook(ended):
+                self._note_server(session, of_one)
         self._unsettled.clear()
 
-    def _note(self, session: Session, held: Claimed, tried: Tried) -> None:
+    def _note_failure(self, session: Session, held: Claimed, tried: Tried) -> None:
         is_late = held.age_seconds > self._settings.webhooks.hours * 3600.0
-        again = self._settings.webhooks.retry_seconds
-        if tried.error is None:
-            deliveries.delivered(session, held, tried)
-        elif tried.status == _GONE or is_late:
-            deliveries.give_up(session, held, tried)
-            log.warning(
-                "a webhook's delivery was given up: %s",
-                tried.error,
-                extra={"webhook": held.webhook_id, "delivery": held.number},
-            )
-        else:
-            seconds = backoff.seconds_until_again(held.attempt, again)
+        if tried.status != _GONE and not is_late:
+            first = self._settings.webhooks.retry_seconds
+            seconds = backoff.seconds_until_again(held.attempt, first)
             deliveries.put_off(session, held, tried, seconds=seconds)
-        if tried.status is None:
+            return
+        deliveries.give_up(session, held, tried)
+        log.warning(
+            "a webhook's delivery was given up: %s",
+            tried.error,
+            extra={"webhook": held.webhook_id, "delivery": held.number},
+        )
+
+    def _note_server(self, session: Session, of_one: list[tuple[Claimed, Tried]]) -> None:
+        """What its answers, or their absence, say of a webhook's server."""
+        held = of_one[0][0]
+        said = [tried for _, tried in of_one if tried.status is not None]
+        if said:
+            is_taking = any(tried.error is None for tried in said)
+            deliveries.heard(session, held.webhook_id, delivered=is_taking)
+        else:
             # All that was sent at once without an answer counts as one.
             count = held.silent + 1
-            rest = backoff.rest_seconds(count, again)
+            rest = backoff.rest_seconds(count, self._settings.webhooks.retry_seconds)
             deliveries.silent(session, held.webhook_id, count=count, rest_seconds=rest)
-        else:
-            deliveries.heard(session, held.webhook_id, delivered=tried.error is None)
-        if tried.status == _GONE:
+        if any(tried.status == _GONE for tried in said):
             deliveries.gone(session, held.webhook_id, held.url)
 
     def _end(self, sessions: Sessions) -> None:
@@ -214,3 +224,11 @@ class Deliverer:
         with sessions.begin() as session:
             for held, _ in self._going.values():
                 deliveries.release(session, held)
+
+
+def _by_webhook(
+    ended: Iterable[tuple[Claimed, Tried]],
+) -> Iterator[list[tuple[Claimed, Tried]]]:
+    """What ended, sorted by webhook, in a list for each."""
+    for _, each in itertools.groupby(ended, key=lambda pair: pair[0].webhook_id):
+        yield list(each)

@@ -40,8 +40,9 @@ class Post:
     def send(self) -> Tried:
         """Send it, and what came of it. Raises nothing."""
         try:
-            target = targets.parse(self._url)
-            answer, text = self._ask(target)
+            answer, text = self._ask(targets.parse(self._url))
+            if self._is_aborted:  # the end of the answer was ours: http.client cannot tell
+                raise TimeoutError
         except TargetRefused as refused:
             return Tried(None, f"its address was refused: {refused.fields['why']}")
         except ssl.SSLCertVerificationError as error:
@@ -99,6 +100,8 @@ class Post:
                 failure = error
                 continue
             self._socket = made
+            # Headers and body are two small pieces; the second is not to wait for the first's ACK.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._is_aborted:
                 raise TimeoutError
             if not target.is_tls:

@@ -75,6 +75,16 @@ def oldest(session: Session) -> tuple[int, int]:
     return mark.xid, mark.id
 
 
+def is_ahead(session: Session, xid: int) -> bool:
+    """Whether no transaction of this server has had that number yet.
+
+    So a position with it is another server's: the database was restored here meanwhile, and who
+    read there has to begin anew.
+    """
+    known = func.pg_snapshot_xmax(func.pg_current_snapshot(), type_=Xid8)
+    return bool(session.scalar(select(bindparam("xid", xid, type_=Xid8) >= known)))
+
+
 def remove(
     session: Session,
     *,

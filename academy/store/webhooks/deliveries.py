@@ -6,7 +6,7 @@ None is claimed while an earlier one of the same webhook and subject is still to
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,9 +19,9 @@ from sqlalchemy import (
     Text,
     Update,
     and_,
+    bindparam,
     cast,
     delete,
-    exists,
     func,
     insert,
     literal_column,
@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from academy.errors import NotFound
-from academy.store.base import from_now, now
+from academy.store.base import Base, from_now, now
 from academy.store.webhooks.tables import Delivery, DeliveryState, Webhook
 
 #: Spelled out, since only then it is known that the indexes of what is pending suffice.
@@ -43,6 +43,23 @@ _PENDING = Delivery.state == _IS_PENDING
 _MOMENT = func.statement_timestamp(type_=DateTime(timezone=True))
 _UNCLAIMED = or_(Delivery.claimed_until.is_(None), Delivery.claimed_until < _MOMENT)
 _DUE = and_(_PENDING, Delivery.next_at <= _MOMENT, _UNCLAIMED)
+_ROWS = Base.metadata.tables[Delivery.__tablename__].c
+_DELIVERED = (
+    update(_ROWS.number.table)
+    .where(
+        _ROWS.number == bindparam("held"),
+        _ROWS.attempts == bindparam("attempt"),
+        _ROWS.state == _IS_PENDING,
+    )
+    .values(
+        state=literal_column(f"'{DeliveryState.DELIVERED}'", Text),
+        settled_at=now(),
+        claimed_until=None,
+        last_status=bindparam("status"),
+        last_error=None,
+        last_answer=bindparam("said"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -104,16 +121,22 @@ def ready(session: Session) -> list[Ready]:
 
 def claim(session: Session, webhook_id: str, *, seconds: float, most: int) -> list[Claimed]:
     """Take up to `most` due deliveries of the webhook for so long; others skip them."""
-    earlier = aliased(Delivery)
-    is_blocked = exists().where(
-        earlier.webhook_id == Delivery.webhook_id,
-        earlier.subject == Delivery.subject,
-        earlier.number < Delivery.number,
-        earlier.state == _IS_PENDING,
+    same = aliased(Delivery)
+    # Not as NOT EXISTS: that may become a join, which reads all that is pending where PostgreSQL
+    # has no statistics yet. This is one probe of an index for each row, whatever it knows.
+    first = (
+        select(func.min(same.number))
+        .where(
+            same.webhook_id == Delivery.webhook_id,
+            same.subject == Delivery.subject,
+            same.state == _IS_PENDING,
+        )
+        .correlate(Delivery)
+        .scalar_subquery()
     )
     due = (
         select(Delivery.number)
-        .where(Delivery.webhook_id == webhook_id, _DUE, ~is_blocked)
+        .where(Delivery.webhook_id == webhook_id, _DUE, Delivery.number == first)
         .order_by(Delivery.next_at, Delivery.number)
         .limit(most)
         .with_for_update(skip_locked=True)
@@ -153,14 +176,24 @@ def claim(session: Session, webhook_id: str, *, seconds: float, most: int) -> li
     ]
 
 
-def delivered(session: Session, held: Claimed, tried: Tried) -> bool:
-    """Note that it arrived; False if another keeper has it by now."""
-    values = _came_of(tried) | {"state": DeliveryState.DELIVERED, "settled_at": now()}
-    return _settle(session, held, values)
+def delivered(session: Session, ended: Sequence[tuple[Claimed, Tried]]) -> None:
+    """Note that they arrived; what another keeper has by now is left to that one."""
+    rows = [
+        {
+            "held": held.number,
+            "attempt": held.attempt,
+            "status": tried.status,
+            "said": tried.answer,
+        }
+        for held, tried in ended
+    ]
+    if rows:
+        session.connection().execute(_DELIVERED, rows)
 
 
 def put_off(session: Session, held: Claimed, tried: Tried, *, seconds: float) -> bool:
-    """Note that it failed and is to be tried again after so long; False as `delivered`.
+    """Note that it failed and is to be tried again after so long; False if another
+    keeper has it by now.
 
     Those behind it would only be looked at in vain before.
     """
@@ -181,7 +214,7 @@ def put_off(session: Session, held: Claimed, tried: Tried, *, seconds: float) ->
 
 
 def give_up(session: Session, held: Claimed, tried: Tried) -> bool:
-    """Note that it failed and is not tried again; False as `delivered`."""
+    """Note that it failed and is not tried again; False as `put_off`."""
     values = _came_of(tried) | {"state": DeliveryState.GIVEN_UP, "settled_at": now()}
     return _settle(session, held, values)
 

@@ -11,6 +11,9 @@ from academy.events import stream
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
+from academy.store.webhooks import deliveries
+from academy.webhooks import keeping
+from academy.webhooks.request import WebhookRequest
 from tests.waiting import until
 from workers.keeper.loop import DUTIES, Keeper
 
@@ -61,3 +64,30 @@ def test_it_keeps_until_it_is_told_to_stop(
         stopping.set()
         thread.join(timeout=10)
     assert not thread.is_alive()
+
+
+def test_it_delivers_webhooks_meanwhile_and_ends_with_that(
+    settings: Settings, sessions: Sessions, submit
+) -> None:
+    """Nobody listens there: it matters that it is tried, and that nothing outlives the keeper."""
+    settings = settings.changed(webhook_private=True)
+    with sessions.begin() as session:
+        wanted = WebhookRequest(url="http://127.0.0.1:1/")
+        webhook = keeping.create(session, wanted, "ci").id
+    submit()
+    stopping = threading.Event()
+    thread = threading.Thread(target=Keeper(settings, sessions).run, args=[stopping])
+    thread.start()
+
+    def is_tried() -> bool:
+        with sessions() as session:
+            found = deliveries.page(session, webhook, state=None, limit=1, before=None)
+        return any(each.last_error is not None for each in found)
+
+    try:
+        until(is_tried, 20, "it is tried")
+    finally:
+        stopping.set()
+        thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert not any(each.name == "webhooks" for each in threading.enumerate())
