@@ -34,8 +34,8 @@ CLAIM_SECONDS = 2 * WHOLE_SECONDS
 _CHANGES_AT_ONCE, _MOST_TIMES = 500, 20
 #: How often is looked for what changed; while nothing goes on that is all that is done.
 _LOOK_SECONDS = 0.5
-#: At the end what goes on has so long to arrive, and then so long to notice that it is cut off.
-_END_SECONDS, _CUT_SECONDS = 3.0, 1.0
+#: At the end what goes on has so long to arrive.
+_END_SECONDS = 3.0
 #: A server that says this will never take anything again.
 _GONE = 410
 
@@ -212,15 +212,17 @@ class Deliverer:
             deliveries.gone(session, held.webhook_id, held.url)
 
     def _end(self, sessions: Sessions) -> None:
-        """Let what goes on arrive, cut the rest off, and leave it to others at once."""
-        for seconds in (_END_SECONDS, _CUT_SECONDS):
-            until = time.monotonic() + seconds
-            while self._going and (left := until - time.monotonic()) > 0:
-                self._wake.wait(left)
-                self._wake.clear()
-                self._settle(sessions)
-            for _, post in self._going.values():
-                post.abort()
+        """Let what goes on arrive; leave the rest to others at once, and cut it off.
+
+        It may have arrived, so it may come twice; that it was cut off says nothing of its server.
+        """
+        until = time.monotonic() + _END_SECONDS
+        while self._going and (left := until - time.monotonic()) > 0:
+            self._wake.wait(left)
+            self._wake.clear()
+            self._settle(sessions)
+        for _, post in self._going.values():
+            post.abort()
         with sessions.begin() as session:
             for held, _ in self._going.values():
                 deliveries.release(session, held)

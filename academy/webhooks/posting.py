@@ -96,6 +96,9 @@ class Post:
                 made = socket.create_connection(
                     (address, target.port), timeout=min(CONNECT_SECONDS, self._left())
                 )
+            except TimeoutError:
+                failure = ConnectionError(f"no connection within {CONNECT_SECONDS:g} s")
+                continue
             except OSError as error:
                 failure = error
                 continue

@@ -315,6 +315,11 @@ def test_the_end_cuts_off_who_does_not_answer_and_gives_the_delivery_back(
     submit(sessions)
     with Deliverer(settings):
         assert asked.wait(20)
+    with sessions() as session:
+        found = webhooks.get(session, webhook)
+        assert (found.silent, found.rest_until) == (0, None)  # it was not its server's fault
+        [row] = deliveries.page(session, webhook, state=None, limit=1, before=None)
+        assert (row.state, row.claimed_until, row.last_error) == ("pending", None, None)
     go_on.set()
     there.answers = lambda got: 204
     with Deliverer(settings):
