@@ -48,7 +48,7 @@ from academy.webhooks.request import WebhookRequest
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "webhooks.json"
 RECEIVER = ROOT / "benchmarks" / "webhook_sides" / "receiver.py"
-#: Half of what is tried fails, so some fail a dozen times; a longer first back-off would only wait.
+#: Half of what is tried fails, so some fail eight times; a longer first back-off would only wait.
 RETRY_SECONDS = 0.02
 LONGEST_SECONDS = 1800.0
 

@@ -12,15 +12,19 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 _SEED = 7
+#: Of one event in a row. Of thousands some would fail fifteen times, and wait for minutes.
+_MOST_REFUSALS = 8
 
 
 def main() -> None:
     port, file = int(sys.argv[1]), Path(sys.argv[2])
     chance, lock = random.Random(_SEED), threading.Lock()
+    refused: Counter[str] = Counter()
 
     with file.open("w", buffering=1) as written:
 
@@ -30,6 +34,9 @@ def main() -> None:
                 # One at a time from here on: what is written first was answered first.
                 with lock:
                     status = chance.choice((204, 500))
+                    refused[body["id"]] += status == 500
+                    if refused[body["id"]] > _MOST_REFUSALS:
+                        status = 204
                     seen = [body["cursor"], body["data"]["id"], status, time.time()]
                     written.write(json.dumps(seen) + "\n")
                 self.send_response(status)
