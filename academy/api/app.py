@@ -17,7 +17,7 @@ from academy.api.data import curation, datasets, lessons, runs, uploads
 from academy.api.jobs import jobs, live, logs, metrics
 from academy.api.models import adapters, aliases
 from academy.api.openai import chat
-from academy.api.ops import probes, schedules, shares, status, webhooks, workers
+from academy.api.ops import events, probes, schedules, shares, status, webhooks, workers
 from academy.api.ops.surroundings import look_around, muster
 from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
@@ -56,6 +56,7 @@ _MODULES = (
     adapters,
     aliases,
     chat,
+    events,
     schedules,
     webhooks,
     workers,

@@ -13,7 +13,7 @@ from academy.lifecycle import TERMINAL
 #: A log line longer than this many characters is cut.
 LONGEST_LINE = 8192
 #: How the line of an event begins, as `Event` writes it.
-_HEAD = re.compile(rb'\{"id":"(\d{1,18})-(\d{1,18})","type":"([a-z_]+)"')
+_HEAD = re.compile(rb'\{"id":"(\d{1,18})-(\d{1,18})","type":"([a-z_.]+)"')
 _LONGEST_ID = 30
 
 

@@ -139,13 +139,13 @@ class Hub:
         # The archive ends before the ring begins and the stream is gone.
         return [truncated(cursor, feed.floor)]
 
-    def watch(self, job_id: str, after: EventId | None = None) -> Iterator[list[Event]]:
+    def watch(self, source: Source, after: EventId | None = None) -> Iterator[list[Event]]:
         """Batches of events strictly after `after`, in order, each event once.
 
         For one who can wait: a thread, or an answer that a server iterates over. An empty batch
         comes whenever nothing happened for ``ping_seconds``. Ends after the job's terminal status.
         """
-        feed = self.join(self.job(job_id))
+        feed = self.join(source)
         cursor = after or START
         try:
             while True:

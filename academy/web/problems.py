@@ -141,14 +141,20 @@ def _of_http(error: HTTPException) -> Response:
         detail = f"The body is larger than the {limit} bytes that are allowed."
     elif isinstance(error, WebsocketMismatch):
         detail = (
-            f"{_path()} speaks websocket, and nothing else; the same events are server-sent"
-            " events at …/logs/stream and a list at …/logs."
+            f"{_path()} speaks websocket, and nothing else; the same events are server-sent events"
+            f" at {_beside('stream')} and a list at {_beside('')}."
         )
     answer = of_server(status, detail)
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             answer.headers[name] = value
     return answer
+
+
+def _beside(name: str) -> str:
+    """The path of the request with another last part, or without one."""
+    shown = _path().rpartition("/")[0]
+    return f"{shown}/{name}" if name else shown
 
 
 def _of_anything(error: Exception) -> Response:

@@ -45,7 +45,7 @@ def write(
 
 
 def watch(hub: Hub, job_id: str, after: EventId | None = None) -> list[Event]:
-    return [event for batch in hub.watch(job_id, after) for event in batch]
+    return [event for batch in hub.watch(hub.job(job_id), after) for event in batch]
 
 
 def looks(client: redis.Redis) -> int:
@@ -91,7 +91,7 @@ def test_a_watcher_that_reconnects_five_times_misses_and_repeats_nothing(
     writer.start()
     seen: list[Event] = []
     for _ in range(5):
-        for batch in hub.watch(job_id, seen[-1].id if seen else None):
+        for batch in hub.watch(hub.job(job_id), seen[-1].id if seen else None):
             seen.extend(batch[:60])
             if batch:
                 break
@@ -211,7 +211,7 @@ def test_a_job_cancelled_in_the_queue_gets_its_terminal_status_once(
 def test_an_idle_watcher_gets_an_empty_batch_for_its_ping(
     hub: Hub, settings: Settings, sessions: Sessions, job_id: str
 ) -> None:
-    watching = hub.watch(job_id)
+    watching = hub.watch(hub.job(job_id))
     assert next(watching) == []
     watching.close()
 
