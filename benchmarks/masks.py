@@ -21,7 +21,7 @@ from academy.curation.git.examples import open_repositories, read_examples
 from academy.curation.git.outcome import Dropped
 from academy.curation.people import mask_people
 from academy.curation.request import CurationRequest
-from academy.curation.secrets import redact
+from academy.secrecy.redact import redact
 
 RESULTS = Path(__file__).parent / "results" / "masks.json"
 

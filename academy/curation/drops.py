@@ -6,9 +6,9 @@ import heapq
 from dataclasses import dataclass
 
 from academy.curation.people import mask_people
-from academy.curation.secrets import redact
 from academy.curation.sources import Row
 from academy.curation.spool import content_of, hash64
+from academy.secrecy.redact import redact
 
 SAMPLES_PER_FILTER = 20
 _TEXT_CHARS = 500

@@ -19,7 +19,6 @@ from academy.curation.pairs import Pairing
 from academy.curation.people import mask_people
 from academy.curation.progress import Ticker
 from academy.curation.request import CurationRequest
-from academy.curation.secrets import redact
 from academy.curation.sources import (
     Lesson,
     Row,
@@ -33,6 +32,7 @@ from academy.curation.sources import (
 from academy.curation.split.contamination import Protected
 from academy.curation.spool import Spool, content_of
 from academy.errors import AcademyError
+from academy.secrecy.redact import redact
 
 
 class Ingestion:

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, Self
 from academy.errors import InvalidRequest
 from academy.lifecycle import TERMINAL
 
-#: A log line longer than this many characters is cut.
-LONGEST_LINE = 8192
 #: How the line of an event begins, as `Event` writes it.
 _HEAD = re.compile(rb'\{"id":"(\d{1,18})-(\d{1,18})","type":"([a-z_.]+)"')
 _LONGEST_ID = 30

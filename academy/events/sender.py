@@ -67,7 +67,7 @@ class EventSender:
 
     def open(self, job_id: str, attempt: int) -> EventWriter:
         """A writer for the events of one attempt."""
-        writer = EventWriter(job_id, attempt, self._tell)
+        writer = EventWriter(job_id, attempt, self._tell, self._settings.events.log_bytes)
         with self._lock:
             self._writers.append(writer)
         return writer

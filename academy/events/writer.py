@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from academy.events.event import LONGEST_LINE, Event, EventId, timestamp
+from academy.events.event import Event, EventId, timestamp
+from academy.events.lines import cleaned
 
 #: Events that wait in memory at most; beyond it the oldest go.
 MOST_WAITING = 500_000
@@ -21,7 +22,9 @@ class EventWriter:
     job's events once they are archived.
     """
 
-    def __init__(self, job_id: str, attempt: int, tell: Callable[[bool], None]) -> None:
+    def __init__(
+        self, job_id: str, attempt: int, tell: Callable[[bool], None], most_logged: int
+    ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.last_seq = 0
@@ -31,6 +34,8 @@ class EventWriter:
         #: When the owner said that no more events come.
         self.ended_at: float | None = None
         self._tell = tell
+        self._most_logged = most_logged
+        self._logged = self._left_out = 0
         self._lock = threading.Lock()
         self._unsent: deque[Event] = deque(maxlen=MOST_WAITING)
         self._unarchived: deque[Event] = deque(maxlen=MOST_WAITING)
@@ -44,22 +49,55 @@ class EventWriter:
         self.close()
 
     def emit(self, type: str, **fields: Any) -> EventId:
-        """Number an event and leave it to the sender; never waits for a server."""
-        message = fields.get("message")
-        if isinstance(message, str) and len(message) > LONGEST_LINE:
-            fields["message"] = message[:LONGEST_LINE] + " … (cut)"
+        """Number an event and leave it to the sender; never waits for a server.
+
+        Its texts are cleaned (`academy.events.lines`). Once the log has `most_logged` bytes,
+        further lines are left out and counted; every other event comes all the same. Returns the
+        event's id, or, for a line that is left out, that of the last event.
+        """
+        fields = {name: cleaned(value) for name, value in fields.items()}
         moment = fields.pop("timestamp", None) or timestamp()
         with self._lock:
-            self.last_seq += 1
+            if type != "log" or self._has_room(fields):
+                self._add(type, moment, fields)
             identity = EventId(self.attempt, self.last_seq)
-            if type == "log":
-                fields["line"] = self.last_seq
-            event = Event(identity, type, moment, fields)
-            self._unsent.append(event)
-            self._unarchived.append(event)
-            self._to_close = event.is_last
         self._tell(False)
         return identity
+
+    def _has_room(self, fields: dict[str, Any]) -> bool:
+        """Whether the log may have one more line; the last one says that there are no more."""
+        if self._left_out:
+            self._left_out += 1
+            return False
+        self._logged += len(str(fields.get("message", "")))
+        if self._logged > self._most_logged:
+            self._left_out = 1
+            limit = f"{self._most_logged} bytes (ACADEMY_LOG_BYTES)"
+            text = f"The log has reached {limit}; further lines are left out."
+            self._add("log", timestamp(), {"level": "warning", "message": text})
+            return False
+        return True
+
+    def _add(self, type: str, moment: str, fields: dict[str, Any]) -> None:
+        event = self._numbered(type, moment, fields)
+        if event.is_last and self._left_out:
+            text = f"{self._left_out} lines were left out of the log."
+            self._take(self._numbered("log", moment, {"level": "warning", "message": text}))
+            self._left_out = 0
+            event = Event(EventId(self.attempt, event.id.seq + 1), type, moment, fields)
+        self._take(event)
+
+    def _numbered(self, type: str, moment: str, fields: dict[str, Any]) -> Event:
+        seq = self.last_seq + 1
+        if type == "log":
+            fields["line"] = seq
+        return Event(EventId(self.attempt, seq), type, moment, fields)
+
+    def _take(self, event: Event) -> None:
+        self.last_seq = event.id.seq
+        self._unsent.append(event)
+        self._unarchived.append(event)
+        self._to_close = event.is_last
 
     def close(self) -> None:
         """No more events come from this attempt; does not wait until they are stored."""

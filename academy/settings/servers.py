@@ -136,6 +136,12 @@ class Events:
     archive_seconds: float = setting(
         "ACADEMY_ARCHIVE_SECONDS", 5.0, "longest time until events reach the archive", low=0.05
     )
+    log_bytes: int = setting(
+        "ACADEMY_LOG_BYTES",
+        100 << 20,
+        "size of an attempt's log behind which further lines are left out and counted",
+        low=1 << 10,
+    )
     stream_grace_seconds: float = setting(
         "ACADEMY_STREAM_GRACE_SECONDS",
         3600.0,

@@ -1,7 +1,7 @@
 """Figures in the lines of a trainer that speaks no JSON: Unsloth, transformers, plain PyTorch.
 
 Every pattern is a fixed name followed by bounded parts, so a line takes time in proportion to its
-length, whatever it holds; and a line is never read beyond `LONGEST_LINE` characters.
+length, whatever it holds; and a line is never read beyond `_LONGEST_LINE` characters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-from academy.events.event import LONGEST_LINE
+_LONGEST_LINE = 8192
 
 #: A number and what may not follow it, so that half of a version or of a word is no number.
 _NUMBER = (
@@ -96,7 +96,7 @@ class TrainingMetricsParser:
         Fields that a line and those before it did not tell are missing. A number that is not
         finite is None, as in our own trainer's events. Shares are from 0 to 1.
         """
-        text = _COLOURS.sub("", line[:LONGEST_LINE])
+        text = _COLOURS.sub("", line[:_LONGEST_LINE])
         if not (any(each.isdigit() for each in text) or _NO_NUMBER.search(text)):
             return None
         before = (self._step, self._epoch, self._progress)

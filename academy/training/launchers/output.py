@@ -7,6 +7,7 @@ import json
 import queue
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 from academy.errors import failure_body
 from academy.events.emitter import Emitter
+from academy.events.lines import clean, cleaned
 from academy.lifecycle import FailureCode
 from academy.training.launchers.metrics_parser import TrainingMetricsParser
 from academy.training.result import without_rows
@@ -27,8 +29,9 @@ _FOLDERS = ("path", "adapter_path")
 #: A ``result`` has figures for each held-out row and may be long; a line that never ends must not
 #: fill the memory.
 _LONGEST_LINE = 64 << 20
-#: A progress bar ends its lines with a carriage return only.
-_LINE_ENDS = re.compile(rb"\r\n|\n|\r")
+_LINE_ENDS = re.compile(rb"(\r\n|\n|\r)")
+#: A progress bar, which ends its states with a carriage return only, is shown so often at most.
+_STATE_SECONDS = 1.0
 
 
 class OutsideOut(ValueError):
@@ -74,6 +77,8 @@ class TrainerOutput:
             self._add_line(text, "info")
             return
         self._has_messages = True
+        if kind == "error":
+            message = cleaned(message)  # it becomes the failure of the job
         if kind not in _FOR_OWNER_ALONE:
             self._events.emit(kind, **_public(kind, message))
         if kind in _FOR_OWNER:
@@ -83,7 +88,7 @@ class TrainerOutput:
         """A line of standard error."""
         text = line.decode("utf-8", "replace").rstrip()
         if text:
-            self.last_noise.append(text)
+            self.last_noise.append(clean(text))
             self._add_line(text, "noise")
 
     def _add_line(self, text: str, level: str) -> None:
@@ -110,33 +115,62 @@ class TrainerOutput:
 
 
 class Lines:
-    """Joins pieces of a stream into lines. One that is longer than the limit is cut there."""
+    """Joins pieces of a stream into lines. One that is longer than the limit is cut there.
 
-    def __init__(self) -> None:
+    What a carriage return overwrites is a state of a progress bar: of those that come within a
+    second one is a line, and of the last one what it ends with.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._waiting: list[bytes] = []
         self._size = 0
         self._after_return = False
+        #: The last state that was not shown, when one was, and whether it was of this line.
+        self._state = b""
+        self._shown_at = -_STATE_SECONDS
+        self._was_shown = False
 
     def add(self, piece: bytes) -> Iterator[bytes]:
         """The lines that `piece` completes, without their ends."""
-        if self._after_return:
-            piece = piece.removeprefix(b"\n")  # the second half of an end that was torn
-        self._after_return = piece.endswith(b"\r")
-        *whole, rest = _LINE_ENDS.split(piece)
-        for line in whole:
-            yield b"".join([*self._waiting, line])
+        if self._after_return and piece.startswith(b"\n"):
+            piece = piece[1:]  # the second half of an end that was torn
+            yield from self._end(b"")
+        self._after_return = piece.endswith(b"\r") or (self._after_return and not piece)
+        *parts, rest = _LINE_ENDS.split(piece)
+        for text, end in zip(parts[::2], parts[1::2], strict=True):
+            line = b"".join([*self._waiting, text])
             self._waiting, self._size = [], 0
+            yield from self._overwrite(line) if end == b"\r" else self._end(line)
         if rest:
             self._waiting.append(rest)
             self._size += len(rest)
         if self._size > _LONGEST_LINE:
-            yield from self.rest()
+            yield b"".join(self._waiting)
+            self._waiting, self._size = [], 0
 
     def rest(self) -> Iterator[bytes]:
         """What stands after the last line's end, if anything."""
-        if self._waiting:
-            yield b"".join(self._waiting)
+        line = b"".join(self._waiting)
         self._waiting, self._size = [], 0
+        if line or self._state:
+            yield from self._end(line)
+
+    def _overwrite(self, state: bytes) -> Iterator[bytes]:
+        now = self._clock()
+        if not state.strip():
+            self._state = self._state or state  # a second return, which overwrites nothing
+        elif now - self._shown_at < _STATE_SECONDS:
+            self._state = state
+        else:
+            self._shown_at, self._state, self._was_shown = now, b"", True
+            yield state
+
+    def _end(self, line: bytes) -> Iterator[bytes]:
+        line = line or self._state
+        if line or not self._was_shown:
+            yield line
+        self._state, self._was_shown = b"", False
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[bytes]:

@@ -96,6 +96,33 @@ def test_wall_time_past_its_limit_is_a_timeout(
     assert "1 seconds" in str(job.failure_message)
 
 
+def test_what_a_trainer_prints_is_shown_harmless_short_and_without_secrets(
+    natives: Trainings, trainer: Callable[[str], None]
+) -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+    trainer(f"""
+import sys
+print("\\x1b[31mred\\x1b[0m\\x1b[2J with {token}", flush=True)
+for percent in range(101):
+    sys.stderr.write(f"\\r{{percent:3}}%|")
+sys.stderr.write("\\n")
+print("x" * 100_000, flush=True)
+sys.stderr.write("it failed with {token}\\n")
+raise SystemExit(7)
+""")
+    job = natives.submit()
+    ended = natives.carry_out(job)
+    said = natives.said(job.id)
+    everything = "\n".join([*said, str(natives.failure(job.id)), str(ended.failure_message)])
+    assert token not in everything and "\x1b[2J" not in everything
+    assert "it failed with <SECRET:github_token>" in natives.failure(job.id)["message"]
+    assert "red with <SECRET:github_token>" in said
+    assert [each for each in said if each.endswith("%|")][-1] == "100%|"
+    assert len([each for each in said if each.endswith("%|")]) < 10
+    [long] = [each for each in said if each.startswith("xxx")]
+    assert len(long.encode()) <= 16 << 10 and long.endswith(" … (cut)")
+
+
 def test_a_request_for_more_than_is_allowed_makes_no_job(natives: Trainings) -> None:
     natives.settings = natives.settings.changed(trainer_memory_bytes=1 << 30)
     with pytest.raises(LaunchRefused, match="at most"):

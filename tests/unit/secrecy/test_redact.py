@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from academy.curation.people import mask_people
-from academy.curation.secret_checks import looks_random
-from academy.curation.secret_rules import RULES
-from academy.curation.secrets import redact
+from academy.secrecy.checks import looks_random
+from academy.secrecy.redact import redact
+from academy.secrecy.rules import RULES
 
 HEX = "0123456789abcdef"
 ALNUM = string.ascii_letters + string.digits

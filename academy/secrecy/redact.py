@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from academy.curation.secret_rules import RULES, SecretRule
+from academy.secrecy.rules import RULES, SecretRule
 
 #: How much before a value its rule is shown, in bytes, at most.
 _BEFORE = 240

@@ -2,7 +2,7 @@
 
 Provenance: these rules were written for Academy after the token formats that the vendors publish
 (prefix, alphabet, length; the vendor is in each rule's name). No rule was copied from another
-scanner, so they are under this project's licence. `academy.curation.secrets` applies them.
+scanner, so they are under this project's licence. `academy.secrecy.redact` applies them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from academy.curation.secret_checks import (
+from academy.secrecy.checks import (
     holds_private_key,
     is_discord_id,
     is_for_command,
