@@ -14,6 +14,8 @@ from academy.store.events.chunks import Run
 
 #: Events in a chunk at most.
 CHUNK = 1000
+#: Chunks that are fetched at once: the client of PostgreSQL holds a whole answer in memory.
+_AT_ONCE = 4
 
 
 def store(
@@ -47,13 +49,17 @@ def read(session: Session, job_id: str, after: EventId, count: int) -> list[Even
     """Up to `count` events after `after`, in order; overlapping chunks give each event once."""
     found: list[Event] = []
     last = after
-    for chunk in chunks.after(session, job_id, after.attempt, after.seq):
-        for line in zlib.decompress(chunk.data).split(b"\n"):
-            event = Event.from_json(line)
-            if event.id > last:
-                found.append(event)
-                last = event.id
-        if len(found) >= count:
+    while len(found) < count:
+        part = chunks.after(session, job_id, last.attempt, last.seq, _AT_ONCE)
+        for chunk in part:
+            for line in zlib.decompress(chunk.data).split(b"\n"):
+                event = Event.from_json(line)
+                if event.id > last:
+                    found.append(event)
+                    last = event.id
+            if len(found) >= count:
+                break
+        if len(part) < _AT_ONCE:
             break
     return found[:count]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,10 @@ from academy.store.jobs.tables import Job
 
 #: Lines that a job's status shows.
 LAST_LINES = 50
+#: Events that are looked through for one page of lines.
+SEARCHED = 50_000
+#: What JSON writes without an escape.
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _BATCH = 1000
 
 
@@ -57,22 +62,63 @@ def last_lines(held: Connections, job: Job) -> Tail:
     return Tail(lines[-LAST_LINES:], str(last))
 
 
+@dataclass(frozen=True)
+class LogPage:
+    """Lines of a log; `last` is where the next page begins, and None if there is nothing more."""
+
+    lines: list[dict[str, Any]]
+    last: EventId | None
+
+
+def log_page(
+    held: Connections, job_id: str, after: EventId, limit: int, containing: str | None = None
+) -> LogPage:
+    """Up to `limit` lines after `after`, oldest first; only those with `containing`, in any case.
+
+    One page looks through `SEARCHED` events at most, so it may have few lines, or none, and more
+    come after it.
+    """
+    lines: list[dict[str, Any]] = []
+    last = after
+    for number, event in enumerate(events(held, job_id, after)):
+        if number == SEARCHED:
+            return LogPage(lines, last)
+        line = _line(event, containing)
+        if line is not None:
+            if len(lines) == limit:
+                return LogPage(lines, last)
+            lines.append(line)
+        last = event.id
+    return LogPage(lines, None)
+
+
 def log_lines(
-    held: Connections, job_id: str, after: EventId = START, containing: str | None = None
+    held: Connections, job_id: str, after: EventId, containing: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The log's lines after `after`, oldest first; only those with `containing`, in any case."""
-    wanted = containing.casefold() if containing is not None else None
+    """Every such line, as it is read."""
     for event in events(held, job_id, after):
-        text = text_of(event)
-        if text is None or (wanted is not None and wanted not in text.casefold()):
-            continue
-        yield {
-            "id": str(event.id),
-            "line": int(event.fields.get("line", event.id.seq)),
-            "level": str(event.fields.get("level", _LEVELS.get(event.type, "info"))),
-            "message": text,
-            "timestamp": event.timestamp,
-        }
+        line = _line(event, containing)
+        if line is not None:
+            yield line
+
+
+def _line(event: Event, containing: str | None) -> dict[str, Any] | None:
+    """An event as a line of the log; None if it is none, or none of those that are wanted."""
+    if event.type not in _LEVELS:
+        return None
+    wanted = containing.casefold() if containing is not None else None
+    if wanted is not None and _PLAIN.fullmatch(wanted) and wanted not in event.to_json().casefold():
+        return None  # without parsing: what is plain stands in JSON as it is
+    text = text_of(event)
+    if text is None or (wanted is not None and wanted not in text.casefold()):
+        return None
+    return {
+        "id": str(event.id),
+        "line": int(event.fields.get("line", event.id.seq)),
+        "level": str(event.fields.get("level", _LEVELS.get(event.type, "info"))),
+        "message": text,
+        "timestamp": event.timestamp,
+    }
 
 
 def series(held: Connections, job_id: str, points: int | None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -11,8 +10,8 @@ from flask import Response
 
 from academy.access.keys import Role
 from academy.api.jobs.logs_shapes import LogsPage, LogsQuery
+from academy.events import history
 from academy.events.event import START, EventId
-from academy.events.history import log_lines
 from academy.store.jobs import jobs
 from academy.web.declarations import TEXT, answers
 from academy.web.permissions import allows
@@ -32,18 +31,16 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
     """A page of log lines, oldest first; ``download=1`` gives all of them as text."""
     _require_job(job_id)
     after = EventId.parse(query.after) if query.after else START
-    lines = log_lines(state(), job_id, after, query.q)
     if query.download:
-        return _as_file(job_id, lines)
-    rows = list(islice(lines, query.limit + 1))
-    has_more = len(rows) > query.limit
-    rows = rows[: query.limit]
+        return _as_file(job_id, history.log_lines(state(), job_id, after, query.q))
+    page = history.log_page(state(), job_id, after, query.limit, query.q)
+    last = page.lines[-1]["id"] if page.lines else (query.after or None)
     return {
         "job_id": job_id,
-        "count": len(rows),
-        "lines": rows,
-        "has_more": has_more,
-        "next": rows[-1]["id"] if rows else (query.after or None),
+        "count": len(page.lines),
+        "lines": page.lines,
+        "has_more": page.last is not None,
+        "next": str(page.last) if page.last is not None else last,
     }
 
 

@@ -34,4 +34,6 @@ class LogsPage(Shown):
     count: int
     lines: list[LogLine]
     has_more: bool
-    next: str | None = Field(description="the 'after' of the next page")
+    next: str | None = Field(
+        description="the 'after' of the next page, which a search may have behind one without lines"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, text, tuple_
@@ -53,8 +53,10 @@ def append(session: Session, runs: Sequence[Run], closed: Collection[str] = ()) 
     session.execute(_APPEND, {**columns, "closed": sorted(closed)})
 
 
-def after(session: Session, job_id: str, attempt: int, seq: int) -> Iterator[EventChunk]:
-    """The runs that hold events after (attempt, seq), in order."""
+def after(
+    session: Session, job_id: str, attempt: int, seq: int, count: int
+) -> Sequence[EventChunk]:
+    """The first `count` runs that hold events after (attempt, seq), in order."""
     query = (
         select(EventChunk)
         .where(
@@ -62,8 +64,9 @@ def after(session: Session, job_id: str, attempt: int, seq: int) -> Iterator[Eve
             tuple_(EventChunk.attempt, EventChunk.last_seq) > tuple_(attempt, seq),
         )
         .order_by(EventChunk.attempt, EventChunk.first_seq)
+        .limit(count)
     )
-    yield from session.scalars(query)
+    return session.scalars(query).all()
 
 
 def last(session: Session, job_id: str, before_attempt: int | None = None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from academy.events import history
 from academy.events.sender import EventSender
 from academy.lifecycle import FailureCode, JobKind, Status
 from academy.settings import Settings
@@ -311,6 +312,25 @@ def test_a_log_is_read_in_pages_searched_and_downloaded(admin, logged: str) -> N
     assert text.mimetype == "text/plain"
     assert logged in text.headers["Content-Disposition"]
     assert len(text.text.splitlines()) == 30
+
+
+def test_a_search_looks_through_a_part_of_a_long_log_and_says_where_it_goes_on(
+    admin, logged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "SEARCHED", 8)
+    found: list[str] = []
+    after, pages, empty = "", 0, 0
+    while True:
+        page = admin.get(f"/train/{logged}/logs?q=line+2&limit=3&after={after}").json
+        found += [each["message"].strip() for each in page["lines"]]
+        pages, empty = pages + 1, empty + (not page["lines"])
+        if not page["has_more"]:
+            break
+        after = page["next"]
+    assert [each.split()[1] for each in found] == ["2", *map(str, range(20, 30))]
+    assert (pages > 5, empty > 0) == (True, True)
+    strange = admin.get(f"/train/{logged}/logs?q=%22").json
+    assert (strange["lines"], strange["has_more"]) == ([], True)
 
 
 def test_the_series_of_a_training_counts_each_step_once(admin, logged: str) -> None:
