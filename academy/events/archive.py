@@ -69,6 +69,17 @@ def last_id(session: Session, job_id: str, before_attempt: int | None = None) ->
     return EventId(*chunks.last(session, job_id, before_attempt))
 
 
+def keep_only_the_end(session: Session, job_id: str) -> None:
+    """Remove the log of a job that is over, but for its last event, which says how it ended.
+
+    Who reads it is told that what came before is gone. The figures stay.
+    """
+    last = last_id(session, job_id)
+    end = read(session, job_id, EventId(last.attempt, max(0, last.seq - 1)), 1)
+    chunks.remove(session, job_id)
+    chunks.append(session, list(_runs(job_id, end)))
+
+
 def _store_figures(session: Session, job_id: str, events: Sequence[Event]) -> None:
     for run in _attempts(events):
         figures.store(session, job_id, run)

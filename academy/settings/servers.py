@@ -148,6 +148,13 @@ class Events:
         "time that a finished job's live stream is kept in Redis",
         low=1,
     )
+    log_days: int = setting(
+        "ACADEMY_LOG_DAYS",
+        0,
+        "days for which logs of jobs that are over are kept; ends and figures stay; 0: for ever",
+        low=0,
+        high=36_500,
+    )
     changes_days: int = setting(
         "ACADEMY_CHANGES_DAYS",
         7,

@@ -25,6 +25,7 @@ from workers.keeper.fire_schedules import FireSchedules
 from workers.keeper.forget_changes import ForgetChanges
 from workers.keeper.forget_deliveries import ForgetDeliveries
 from workers.keeper.forget_hints import ForgetHints
+from workers.keeper.forget_logs import ForgetLogs
 from workers.keeper.note_lost_workers import NoteLostWorkers
 from workers.keeper.publish_hints import PublishHints
 from workers.keeper.reap_leases import ReapLeases
@@ -47,6 +48,7 @@ DUTIES: tuple[type[Duty], ...] = (
     ForgetHints,
     ForgetDeliveries,
     ForgetChanges,
+    ForgetLogs,
     CollectGarbage,
 )
 

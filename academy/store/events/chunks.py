@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
+from academy.store.base import from_now
 from academy.store.events.tables import EventChunk
+from academy.store.jobs.tables import Job
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,22 @@ def last(session: Session, job_id: str, before_attempt: int | None = None) -> tu
         query.order_by(EventChunk.attempt.desc(), EventChunk.last_seq.desc()).limit(1)
     ).first()
     return (row[0], row[1]) if row else (0, 0)
+
+
+def outlived(session: Session, *, closed_before_seconds: float, most: int) -> Sequence[str]:
+    """Jobs whose events were all archived so long ago, and of which more is there than an end."""
+    return session.scalars(
+        select(EventChunk.job_id)
+        .join(Job, Job.id == EventChunk.job_id)
+        .where(
+            Job.events_closed_at < from_now(-closed_before_seconds),
+            EventChunk.first_seq < EventChunk.last_seq,
+        )
+        .distinct()
+        .limit(most)
+    ).all()
+
+
+def remove(session: Session, job_id: str) -> None:
+    """Remove all runs of a job."""
+    session.execute(delete(EventChunk).where(EventChunk.job_id == job_id))
