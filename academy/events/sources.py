@@ -76,10 +76,11 @@ class JobEvents:
     def require_past(self, after: EventId, patience_seconds: float) -> None:
         """Raise `FutureCursor` if no event with the id `after` can have been sent.
 
-        An event that was sent can be missing for as long as it is on its way to the archive, where
-        Redis was restarted; so there the answer waits for at most `patience_seconds`.
+        One that was sent can be missing while it is on its way to the archive, where Redis was
+        restarted and has forgotten it. So while the job's attempt goes on, the answer to a cursor
+        that nobody knows waits for at most `patience_seconds`.
         """
-        deadline = time.monotonic() + patience_seconds
+        deadline, wait = time.monotonic() + patience_seconds, ASK_AGAIN_SECONDS
         while True:
             try:
                 live = stream.last_id(self._client, self.job_id)
@@ -88,13 +89,12 @@ class JobEvents:
                 log.warning("a cursor is not checked: %s", error, extra={"job_id": self.job_id})
                 return
             with self._sessions() as session:
-                archived = archive.last_id(session, self.job_id)
-                is_closed = jobs.get(session, self.job_id).events_closed_at is not None
-            newest = max(live or START, archived)
+                newest = max(live or START, archive.last_id(session, self.job_id))
+                job = jobs.get(session, self.job_id)
+                may_come = job.events_closed_at is None and after.attempt <= job.attempt
             if after <= newest:
                 return
-            # One writer numbers upwards, so what the stream has lost lies below what it has.
-            is_known = live is not None or is_closed
-            if is_known or time.monotonic() >= deadline:
+            if not may_come or time.monotonic() >= deadline:
                 raise FutureCursor(after=str(after), newest=str(newest))
-            time.sleep(ASK_AGAIN_SECONDS)
+            time.sleep(wait)
+            wait = min(2 * wait, 1.0)

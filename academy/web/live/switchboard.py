@@ -36,8 +36,8 @@ LONGEST_TICK_SECONDS = 0.5
 _SLICE_SECONDS, _PAUSE_SECONDS = 0.003, 0.001
 #: A watcher that takes nothing of what is sent for so long is told to come again.
 STUCK_SECONDS = 60.0
-#: How long the peer may take to close after it was told to.
-CLOSING_SECONDS = 5.0
+#: How long the peer may take to close after it was told to, and to take what is left before that.
+CLOSING_SECONDS, TAKING_SECONDS = 5.0, 30.0
 #: Between two looks at watchers that are quiet, stuck, or closing.
 _LOOK_SECONDS = 0.5
 #: Pages of a feed's past that are kept for those who come to the same place.
@@ -261,8 +261,8 @@ class Switchboard:
         now = since = time.monotonic()
         for watcher in list(self._line_of):
             if watcher.stage is Stage.CLOSING:
-                closing = watcher.closing_since or now
-                if now - closing > CLOSING_SECONDS:
+                since = max(watcher.closing_since or now, watcher.took_at)
+                if now - since > (TAKING_SECONDS if watcher.has_more else CLOSING_SECONDS):
                     watcher.cut()
             elif not watcher.is_ready:
                 if watcher.stage is Stage.OPEN and now - watcher.took_at > STUCK_SECONDS:

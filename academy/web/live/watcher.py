@@ -98,6 +98,11 @@ class Watcher:
             self.pinged_at = now
         self.send(self.encoding.ping(), now)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something of what was sent is not taken yet."""
+        return bool(self._waiting)
+
     def send(self, data: bytes, now: float) -> None:
         """Send all of it, now or as soon as the peer takes it."""
         self.sent_at = now

@@ -14,6 +14,7 @@ from academy.events.closing import close_events
 from academy.events.event import START, Event, EventId
 from academy.events.hub import Hub
 from academy.events.sender import EventSender
+from academy.events.sources import FutureCursor
 from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
@@ -271,3 +272,30 @@ def test_a_damaged_stream_of_an_earlier_attempt_keeps_no_event_back(
     write(settings, sessions, job_id, 2, attempt=2, end=True)
     with sessions() as session:
         assert ids(archive.read(session, job_id, START, 100)) == expected(2, 3)
+
+
+def test_a_cursor_that_redis_forgot_is_waited_for_and_one_of_no_attempt_is_not(
+    hub: Hub, sessions: Sessions, job_id: str, client: redis.Redis
+) -> None:
+    """Redis came back with what it had a second ago; the writer brings the rest to the archive."""
+    events = [Event(EventId(1, n), "log", "now", {"message": str(n)}) for n in range(1, 6)]
+    stream.append(client, job_id, events[:3])
+    with sessions.begin() as session:
+        assert transitions.claim(session, "gpu", "worker-1", 60.0) is not None
+    asked, answered = threading.Event(), threading.Event()
+
+    def resume() -> None:
+        asked.set()
+        hub.require_past(job_id, EventId(1, 5))
+        answered.set()
+
+    watcher = threading.Thread(target=resume)
+    watcher.start()
+    assert asked.wait(20)
+    archive.store(sessions, [(job_id, events)])
+    watcher.join(timeout=20)
+    assert answered.is_set()
+    with pytest.raises(FutureCursor, match="1-6"):
+        hub.require_past(job_id, EventId(1, 6))
+    with pytest.raises(FutureCursor, match="the last one that there is is 1-5"):
+        hub.require_past(job_id, EventId(2, 1))
