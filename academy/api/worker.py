@@ -196,17 +196,18 @@ def _require_plain_chunks(req: Any) -> None:
 
 
 def _connections_for(wanted: int) -> int:
-    """How many connections the limit of open files leaves, raised as far as is allowed.
+    """How many requests the limit of open files leaves, raised as far as is allowed.
 
     A process that has no file left loses connections; one that takes no more leaves them waiting.
+    Half of the files are for watchers, whose requests are over.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
-    enough = wanted + _OTHER_FILES
+    enough = 2 * (wanted + _OTHER_FILES)
     if soft != unlimited and soft < enough:
         soft = enough if hard == unlimited else min(enough, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == unlimited else max(1, min(wanted, soft - _OTHER_FILES))
+    return wanted if soft == unlimited else max(1, min(wanted, soft // 2 - _OTHER_FILES))
 
 
 class Idle:

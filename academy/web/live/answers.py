@@ -157,7 +157,7 @@ def _come_in(
     incoming: Incoming | None = None,
 ) -> None:
     """Have the one who was admitted watch over this connection."""
-    admitted: _Admitted = g.pop("admitted")
+    admitted: _Admitted = g.admitted
     watcher = Watcher(
         connection,
         encoding,
@@ -166,6 +166,7 @@ def _come_in(
         place=admitted.place,
         incoming=incoming,
     )
+    del g.admitted  # from here on the switchboard counts it out
     watcher.send(encoding.hello(_hello(admitted.beginning)), time.monotonic())
     current.switchboard.connect(watcher, admitted.feed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Places:
     """The places of this process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.events.watchers
+        self._most = min(settings.events.watchers, files_for_watchers())
         self._most_each = settings.events.watchers_each
         self._taken = 0
         self._of_key: Counter[str] = Counter()
@@ -63,3 +64,9 @@ class Places:
             counter[name] -= 1
             if not counter[name]:
                 del counter[name]
+
+
+def files_for_watchers() -> int:
+    """Half of the files that this process may have open; the others are for everybody else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 30 if soft == resource.RLIM_INFINITY else max(1, soft // 2)

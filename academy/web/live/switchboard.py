@@ -38,6 +38,8 @@ _SLICE_SECONDS, _PAUSE_SECONDS = 0.003, 0.001
 STUCK_SECONDS = 60.0
 #: How long the peer may take to close after it was told to, and to take what is left before that.
 CLOSING_SECONDS, TAKING_SECONDS = 5.0, 30.0
+#: Watchers that were refused and have not closed yet; more of them are cut off at once.
+MOST_REFUSED = 500
 #: Between two looks at watchers that are quiet, stuck, or closing.
 _LOOK_SECONDS = 0.5
 #: Pages of a feed's past that are kept for those who come to the same place.
@@ -66,6 +68,7 @@ class Switchboard:
         self._hub = hub
         self._lines: dict[str, _Line] = {}
         self._line_of: dict[Watcher, _Line | None] = {}
+        self._refused: set[Watcher] = set()
         self._told: deque[Watcher] = deque()
         self._signal: Any = Signal()
         self._greenlet: Any = None
@@ -73,8 +76,8 @@ class Switchboard:
         self._looked_at = 0.0
 
     def __len__(self) -> int:
-        """Watchers that are there."""
-        return len(self._line_of)
+        """Watchers that are there, without those that were refused or are closing."""
+        return len(self.places)
 
     @property
     def followed(self) -> list[Feed]:
@@ -99,8 +102,11 @@ class Switchboard:
     def dismiss(self, watcher: Watcher, code: int, reason: str) -> None:
         """See to the end of a watcher that gets nothing."""
         self._line_of[watcher] = None
+        self._refused.add(watcher)
         self._begin()
         watcher.end(code, reason, time.monotonic())
+        if len(self._refused) > MOST_REFUSED:
+            watcher.cut()
 
     def tell(self, watcher: Watcher) -> None:
         """A watcher is gone, or takes more again; never waits."""
@@ -110,7 +116,7 @@ class Switchboard:
     def stop(self) -> int:
         """Tell every watcher to connect again, and take no more; how many there were."""
         self._stopping = True
-        now, open_now = time.monotonic(), len(self)
+        now, open_now = time.monotonic(), len(self._line_of)
         for watcher in list(self._line_of):
             watcher.end(GOING_AWAY, _STOPPING, now)
         self._signal.set()
@@ -170,6 +176,7 @@ class Switchboard:
                 continue
             if watcher.stage is Stage.GONE:
                 self._line_of.pop(watcher, None)
+                self._refused.discard(watcher)
             elif watcher in self._line_of:
                 self._line_of[watcher] = None
             if watcher.place is not None:

@@ -41,7 +41,9 @@ def count(served: Served) -> int:
     return found
 
 
-def handshake(served: Served, job_id: str, *lines: str) -> socket.socket:
+def handshake(
+    served: Served, job_id: str, *lines: str, key: str | None = "its own"
+) -> socket.socket:
     """A raw websocket, once it is open."""
     host, _, port = served.host.rpartition(":")
     raw = socket.create_connection((host, int(port)), timeout=20)
@@ -52,7 +54,7 @@ def handshake(served: Served, job_id: str, *lines: str) -> socket.socket:
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        f"Authorization: Bearer {served.key}",
+        *([f"Authorization: Bearer {served.key}"] if key is not None else []),
         *lines,
     ]
     raw.sendall("".join(f"{line}\r\n" for line in [*head, ""]).encode())
@@ -256,6 +258,25 @@ def test_hundreds_who_connect_at_once_are_all_served(
         for raw in raws:
             raw.close()
     until(lambda: count(served) == 0, 20, "nobody watches")
+
+
+def test_a_flood_of_sockets_without_a_key_is_closed_and_others_are_served(
+    served: Served, job_id: str, events: EventWriter
+) -> None:
+    with served.watch(job_id) as watching, ExitStack() as open_now:
+        flood = []
+        for _ in range(600):  # none of which closes by itself
+            raw = open_now.enter_context(handshake(served, job_id, key=None))
+            flood.append(raw)
+        events.emit("log", message="still served")
+        seen: list[dict[str, Any]] = []
+        while len(seen) < 2:
+            seen += json.loads(watching.recv(timeout=20))
+        assert seen[1]["message"] == "still served"
+        assert b"\x11\x31key_missing" in rest_of(flood[0])  # 4401
+        for raw in flood[1:]:
+            rest_of(raw)  # which comes to an end
+        assert count(served) == 1
 
 
 @pytest.mark.parametrize("more_settings", [{"api_processes": 3}])
