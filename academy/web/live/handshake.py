@@ -65,13 +65,14 @@ class Handshake:
 
     def extensions(self) -> list[Extension]:
         """What reading the client's frames takes."""
-        if not self.is_compressed:
-            return []
-        deflate = PerMessageDeflate(
-            client_no_context_takeover=True, server_no_context_takeover=True
-        )
-        deflate.finalize(_DEFLATE)
-        return [deflate]
+        return agreed_deflate() if self.is_compressed else []
+
+
+def agreed_deflate() -> list[Extension]:
+    """Compression as `Handshake.headers` agrees on it, for one connection."""
+    deflate = PerMessageDeflate(client_no_context_takeover=True, server_no_context_takeover=True)
+    deflate.finalize(_DEFLATE)
+    return [deflate]
 
 
 def _is_ours(offer: str) -> bool:

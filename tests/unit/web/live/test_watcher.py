@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import socket
+import zlib
 from collections.abc import Iterator
 
 import gevent
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, Pong, TextMessage
 
 from academy.events.event import START
 from academy.web.live import encodings
-from academy.web.live.watcher import LONGEST_MESSAGE, MOST_HEARD, Incoming, Stage, Watcher
+from academy.web.live.handshake import agreed_deflate
+from academy.web.live.watcher import (
+    LONGEST_MESSAGE,
+    MOST_HEARD,
+    Close,
+    Incoming,
+    Stage,
+    Watcher,
+)
+from academy.web.live.watcher import Pong as Answered
 
 
 class Peer:
@@ -166,3 +178,46 @@ def test_a_peer_that_vanishes_is_gone_at_once(
     watcher.end(1000, "", 1.0)
     watcher.cut()
     assert told == [watcher]
+
+
+def masked(opcode: int, payload: bytes, first: int = 0x80) -> bytes:
+    """A frame of a client, with the mask of zeros."""
+    size = len(payload)
+    head = bytes([first | opcode, 0x80 | min(size, 126)])
+    return head + (size.to_bytes(2, "big") if size > 125 else b"") + b"\0\0\0\0" + payload
+
+
+FRAMES = st.one_of(
+    st.binary(max_size=20),
+    st.builds(
+        masked,
+        st.integers(0, 15),
+        st.binary(max_size=130),
+        st.sampled_from([0x00, 0x80, 0xC0, 0xF0, 0x40]),
+    ),
+    st.builds(lambda text: masked(1, zlib.compress(text)[2:-4], 0xC0), st.binary(max_size=90)),
+    st.just(masked(8, b"\x03\xe8bye")),
+)
+
+
+@given(parts=st.lists(FRAMES, max_size=12), compressed=st.booleans())
+def test_whatever_comes_is_an_answer_or_a_close_and_never_an_error(
+    parts: list[bytes], compressed: bool
+) -> None:
+    incoming = Incoming(agreed_deflate() if compressed else [])
+    closed = False
+    for part in parts:
+        if closed:
+            incoming.is_closed_by(part)
+            continue
+        for answer in incoming.take(part):
+            assert isinstance(answer, Answered | Close)
+            closed = closed or isinstance(answer, Close)
+
+
+def test_a_small_frame_that_unpacks_to_much_is_too_long() -> None:
+    incoming = Incoming(agreed_deflate())
+    deflate = zlib.compressobj(9, wbits=-15)
+    bomb = deflate.compress(b"x" * (3 << 20)) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    [answer] = incoming.take(masked(1, bomb[:-4], 0xC0))
+    assert isinstance(answer, Close) and answer.code == 1009
