@@ -15,6 +15,10 @@ import { clock, counted, kindName, moment, number, t } from "./texts.js";
  * @template {JobEvent["type"]} Type
  * @typedef {Extract<JobEvent, { type: Type }>} EventOf
  */
+/** What colours a terminal; all other sequences are gone before a line becomes an event. */
+// eslint-disable-next-line no-control-regex
+const COLOURS = /\u001b\[[0-9;:]*m/g;
+
 /** @typedef {{ line: number, at: string, message: string, level: string }} Line */
 /**
  * @typedef {object} Viewed  what is being watched: a job, its connection, and the lines not drawn yet
@@ -247,7 +251,7 @@ function attemptOf(viewed) {
  */
 function add(viewed, event, message, level) {
   viewed.count += 1;
-  viewed.waiting.push({ line: viewed.count, at: event.timestamp, message, level });
+  viewed.waiting.push({ line: viewed.count, at: event.timestamp, message: message.replace(COLOURS, ""), level });
   if (viewed.waiting.length > MOST_LINES) viewed.cut += viewed.waiting.splice(0, viewed.waiting.length - MOST_LINES).length;
 }
 

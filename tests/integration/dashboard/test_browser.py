@@ -23,7 +23,7 @@ def running(settings: Settings, sessions: Sessions) -> str:
         assert job is not None
         transitions.start(session, Claim(job.id, job.fence, job.attempt, "worker-1"))
     with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
-        events.emit("log", level="info", message="<b>begins</b>")
+        events.emit("log", level="info", message="\x1b[1;31m<b>begins</b>\x1b[0m")
         for step, loss in ((1, 2.5), (2, 1.25)):
             events.emit(
                 "metrics", step=step, total_steps=4, loss=loss, progress=step / 4, epoch=0.5
