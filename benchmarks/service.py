@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from typing import Any
 import httpx
 import psutil
 import redis
+from service_sides.waiting import answers, wait_for
 
 from academy import __version__
 from academy.artifacts.store import ArtifactStore
@@ -281,23 +282,6 @@ def wait_until_over(made: Stack, job_id: str) -> dict[str, Any]:
 
     wait_for(is_over, f"the end of {job_id}", 300)
     return found
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """Look ten times a second until it is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come in {seconds:g} s")
-        time.sleep(0.1)
-
-
-def answers(url: str) -> bool:
-    """Whether the API is ready."""
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ from typing import Any
 
 import psutil
 import redis
+from service_sides.waiting import answers, wait_for
 from watcher_sides.driving import Asking, Peak, Server, churn, clients, wait_until
-from watcher_sides.stack import MODEL, Stack, answers, stack, wait_for
+from watcher_sides.stack import MODEL, Stack, stack
+from watcher_sides.writer import TEXT
 
 from academy import __version__
 from academy.embedded.program import free_port
@@ -50,7 +52,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "watchers.json"
 SIDES = ROOT / "benchmarks" / "watcher_sides"
 STEADY, STEADY_RATE, BURST = 300, 50, 5000
-TEXT = "step {0}: loss 1.2345, learning rate 0.0002, 812 tokens a second, memory 1.2 GB"
 
 
 def main() -> None:

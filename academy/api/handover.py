@@ -57,7 +57,7 @@ class Handover:
         Raises `OSError` if the other process takes none for a while.
         """
         if self._giving is None:
-            self._giving = _own(self._ends[0], _SECONDS)
+            self._giving = own_end(self._ends[0], _SECONDS)
         read = os.memfd_create("request")
         try:
             with open(read, "wb", closefd=False) as stream:
@@ -71,7 +71,7 @@ class Handover:
     def take(self) -> Resumed:
         """The next connection; waits for one."""
         if self._taking is None:
-            self._taking = _own(self._ends[1], None)
+            self._taking = own_end(self._ends[1], None)
         while True:
             files = socket.recv_fds(self._taking, len(_NOTE), 2, socket.MSG_CMSG_CLOEXEC)[1]
             if len(files) == 2:
@@ -102,8 +102,8 @@ class Resumed(gevent.socket.socket):
         return received
 
 
-def _own(end: socket.socket, timeout_seconds: float | None) -> Any:
-    """A descriptor of this process, which gevent waits for."""
+def own_end(end: socket.socket, timeout_seconds: float | None) -> Any:
+    """A descriptor of this process, which gevent waits for; at 0 s nothing is waited for."""
     own = gevent.socket.socket(end.family, end.type, fileno=os.dup(end.fileno()))
     own.settimeout(timeout_seconds)
     return own

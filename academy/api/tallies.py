@@ -7,17 +7,13 @@ others what it counts, over sockets that were made before any of them was forked
 from __future__ import annotations
 
 import json
-import logging
-import os
 import socket
 from typing import Any
 
 import gevent
-import gevent.socket
 
+from academy.api.handover import own_end
 from academy.web.metrics import Figures
-
-log = logging.getLogger(__name__)
 
 _LONGEST_BYTES = 4096
 #: Between two times at which a process tells how many watch there.
@@ -25,7 +21,10 @@ _EVERY_SECONDS = 1.0
 
 
 class Tallies:
-    """One queue for each process that answers ``/metrics``."""
+    """One queue for each process that answers ``/metrics``.
+
+    Writing never waits: a tally that finds no room is lost, and holds nobody up.
+    """
 
     def __init__(self, processes: int) -> None:
         self._queues = [
@@ -35,9 +34,9 @@ class Tallies:
     def share(self, figures: Figures, slot: int | None) -> None:
         """Have the process of `slot` count for the others and itself; None: for the others only."""
         others = [writer for number, (_, writer) in enumerate(self._queues) if number != slot]
-        figures.report_to([_own(each, 0.0) for each in others], counts_itself=slot is not None)
+        figures.report_to([own_end(each, 0.0) for each in others], counts_itself=slot is not None)
         if slot is not None:
-            gevent.spawn(_collect, figures, _own(self._queues[slot][0], None))
+            gevent.spawn(_collect, figures, own_end(self._queues[slot][0], None))
         if others:
             gevent.spawn(_tell_watchers, figures, slot)
 
@@ -51,13 +50,3 @@ def _tell_watchers(figures: Figures, slot: int | None) -> None:
     while True:
         figures.tell_watchers(-1 if slot is None else slot)
         gevent.sleep(_EVERY_SECONDS)
-
-
-def _own(end: socket.socket, timeout_seconds: float | None) -> Any:
-    """A descriptor of this process, which gevent waits for; at 0 s it waits for nothing.
-
-    So writing never waits: a tally that finds no room is lost, and holds nobody up.
-    """
-    own = gevent.socket.socket(end.family, end.type, fileno=os.dup(end.fileno()))
-    own.settimeout(timeout_seconds)
-    return own

@@ -33,6 +33,7 @@ from academy.errors import MOST_SENT_CHARACTERS, AcademyError, Unavailable, shor
 from academy.host.parent import die_with_parent
 from academy.web import problems
 from academy.web.live.handed_over import ConnectionTaken
+from academy.web.live.places import half_of_files
 
 logger = logging.getLogger(__name__)
 
@@ -207,7 +208,7 @@ def _connections_for(wanted: int) -> int:
     if soft != unlimited and soft < enough:
         soft = enough if hard == unlimited else min(enough, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == unlimited else max(1, min(wanted, soft // 2 - _OTHER_FILES))
+    return max(1, min(wanted, half_of_files() - _OTHER_FILES))
 
 
 class Idle:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-
 from academy.events.event import START, Event, EventId, timestamp
 from academy.events.replay import Page
 from academy.events.sources import FutureCursor
@@ -47,6 +45,5 @@ class ChangeEvents:
 
 
 def _event(row: Change) -> Event:
-    moment = row.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data = {"id": row.subject, **row.data}
-    return Event(EventId(row.xid, row.id), row.type, moment, {"data": data})
+    return Event(EventId(row.xid, row.id), row.type, timestamp(row.at), {"data": data})

@@ -130,6 +130,7 @@ class Event:
         return f"Event({self.to_json()})"
 
 
-def timestamp() -> str:
-    """Now, in UTC, as ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment, or now, in UTC, as ISO 8601 with milliseconds."""
+    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -79,11 +79,11 @@ def log_page(
     come after it.
     """
     lines: list[dict[str, Any]] = []
-    last = after
+    wanted, last = _Wanted(containing), after
     for number, event in enumerate(events(held, job_id, after)):
         if number == SEARCHED:
             return LogPage(lines, last)
-        line = _line(event, containing)
+        line = wanted.line_of(event)
         if line is not None:
             if len(lines) == limit:
                 return LogPage(lines, last)
@@ -96,29 +96,37 @@ def log_lines(
     held: Connections, job_id: str, after: EventId, containing: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Every such line, as it is read."""
+    wanted = _Wanted(containing)
     for event in events(held, job_id, after):
-        line = _line(event, containing)
+        line = wanted.line_of(event)
         if line is not None:
             yield line
 
 
-def _line(event: Event, containing: str | None) -> dict[str, Any] | None:
-    """An event as a line of the log; None if it is none, or none of those that are wanted."""
-    if event.type not in _LEVELS:
-        return None
-    wanted = containing.casefold() if containing is not None else None
-    if wanted is not None and _PLAIN.fullmatch(wanted) and wanted not in event.to_json().casefold():
-        return None  # without parsing: what is plain stands in JSON as it is
-    text = text_of(event)
-    if text is None or (wanted is not None and wanted not in text.casefold()):
-        return None
-    return {
-        "id": str(event.id),
-        "line": int(event.fields.get("line", event.id.seq)),
-        "level": str(event.fields.get("level", _LEVELS.get(event.type, "info"))),
-        "message": text,
-        "timestamp": event.timestamp,
-    }
+class _Wanted:
+    """Which events are lines of a log that somebody wants: all, or those that hold a text."""
+
+    def __init__(self, containing: str | None) -> None:
+        self._text = "" if containing is None else containing.casefold()
+        # Without parsing: what is plain stands in JSON as it is.
+        self._in_json = self._text if _PLAIN.fullmatch(self._text) else ""
+
+    def line_of(self, event: Event) -> dict[str, Any] | None:
+        """The event as a line; None if it is none, or not wanted."""
+        if event.type not in _LEVELS:
+            return None
+        if self._in_json and self._in_json not in event.to_json().casefold():
+            return None
+        text = text_of(event)
+        if text is None or (self._text and self._text not in text.casefold()):
+            return None
+        return {
+            "id": str(event.id),
+            "line": int(event.fields.get("line", event.id.seq)),
+            "level": str(event.fields.get("level", _LEVELS.get(event.type, "info"))),
+            "message": text,
+            "timestamp": event.timestamp,
+        }
 
 
 def series(held: Connections, job_id: str, points: int | None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class EventWriter:
             text = f"{self._left_out} lines were left out of the log."
             self._take(self._numbered("log", moment, {"level": "warning", "message": text}))
             self._left_out = 0
-            event = Event(EventId(self.attempt, event.id.seq + 1), type, moment, fields)
+            event = self._numbered(type, moment, fields)
         self._take(event)
 
     def _numbered(self, type: str, moment: str, fields: dict[str, Any]) -> Event:

@@ -6,8 +6,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import redis
+from service_sides.waiting import answers, wait_for
 
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.program import free_port
@@ -159,20 +159,3 @@ def stack(folder: Path, **changed: Any) -> Iterator[Stack]:
             end_group(each, grace_seconds=20)
         valkey.stop()
         postgres.stop()
-
-
-def answers(url: str) -> bool:
-    """Whether somebody answers there with 200."""
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait for a condition, or raise."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"{what} took longer than {seconds:g} s")
-        time.sleep(0.05)

@@ -15,8 +15,8 @@ from flask import Blueprint, Response, g, request
 from pydantic import ValidationError
 
 from academy.access.keys import Role
-from academy.errors import AcademyError, InvalidRequest, Unavailable, failure_body
-from academy.events.event import START, Event, EventId, timestamp
+from academy.errors import AcademyError, InvalidRequest
+from academy.events.event import START, EventId, timestamp
 from academy.events.feed import Feed
 from academy.events.sources import Source
 from academy.store.engine import StoreError
@@ -33,12 +33,6 @@ from academy.wire import sse
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 4400, 4401, 4403, 4404
 _CLOSE_CODES = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NOT_FOUND}
-
-_DATABASE_AWAY = failure_body(
-    Unavailable.code,
-    "The database is away; connect again.",
-    "Send the id of the last event seen as Last-Event-ID, and nothing is missed.",
-)
 
 
 class Beginning(NamedTuple):
@@ -78,7 +72,7 @@ def server_sent_events(begin: Begin, query: StreamQuery, key_id: str) -> Respons
     current = state()
     beginning = _admit(current, begin(request.headers.get("Last-Event-ID") or query.after), key_id)
     if request.method == "HEAD" or not can_hand_over(request.environ):
-        return Streamed(_texts(current, beginning), headers=sse.HEADERS)
+        return Streamed(_pieces(current, beginning), headers=sse.HEADERS)
     is_chunked = request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
     encoding = encodings.SSE if is_chunked else encodings.SSE_UNCHUNKED
     headers = {**sse.HEADERS, "Connection": "close"}
@@ -126,7 +120,7 @@ def _refused(current: State, begin: Begin) -> tuple[int, str] | None:
         other = BAD_REQUEST if error.status < 500 else encodings.TRY_AGAIN
         return _CLOSE_CODES.get(error.status, other), f"{error.code}: {error}"
     except StoreError:
-        return encodings.TRY_AGAIN, "the database is away; connect again"
+        return encodings.TRY_AGAIN, encodings.DATABASE_AWAY
     return None
 
 
@@ -175,15 +169,12 @@ def _hello(beginning: Beginning) -> dict[str, Any]:
     return {"type": "connected", **beginning.hello, "timestamp": timestamp()}
 
 
-def _texts(current: State, beginning: Beginning) -> Iterator[str]:
+def _pieces(current: State, beginning: Beginning) -> Iterator[bytes]:
     """Server-sent events where the server does not let go of its connections."""
-    yield sse.json_event(_hello(beginning))
+    encoding = encodings.SSE_UNCHUNKED
+    yield encoding.hello(_hello(beginning))
     try:
         for batch in current.hub.watch(beginning.source, beginning.after):
-            yield "".join(map(_text, batch)) if batch else sse.PING
+            yield encoding.events(batch) if batch else encoding.ping()
     except StoreError:
-        yield sse.json_event({"type": "error", **_DATABASE_AWAY})
-
-
-def _text(event: Event) -> str:
-    return sse.event(event.to_json(), id=str(event.id))
+        yield encoding.end(encodings.TRY_AGAIN, encodings.DATABASE_AWAY)

@@ -20,6 +20,7 @@ from academy.wire import sse
 #: Why a stream ends (RFC 6455, section 7.4.1, and its registry at IANA).
 NORMAL, GOING_AWAY, TRY_AGAIN = 1000, 1001, 1013
 PROTOCOL_ERROR, POLICY, TOO_LARGE = 1002, 1008, 1009
+DATABASE_AWAY = "the database is away; connect again"
 _COME_AGAIN = "Send the id of the last event seen as Last-Event-ID, and nothing is missed."
 
 #: A frame of fewer bytes is not worth compressing.

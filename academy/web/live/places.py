@@ -34,7 +34,7 @@ class Places:
     """The places of this process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = min(settings.events.watchers, files_for_watchers())
+        self._most = min(settings.events.watchers, half_of_files())
         self._most_each = settings.events.watchers_each
         self._taken = 0
         self._of_key: Counter[str] = Counter()
@@ -66,7 +66,7 @@ class Places:
                 del counter[name]
 
 
-def files_for_watchers() -> int:
-    """Half of the files that this process may have open; the others are for everybody else."""
+def half_of_files() -> int:
+    """Half of the files that this process may have open: watchers' share, and everybody else's."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 30 if soft == resource.RLIM_INFINITY else max(1, soft // 2)

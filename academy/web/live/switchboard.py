@@ -23,7 +23,7 @@ from academy.events.feed import Feed
 from academy.events.hub import Hub
 from academy.settings import Settings
 from academy.store.engine import StoreError
-from academy.web.live.encodings import GOING_AWAY, NORMAL, TRY_AGAIN, Encoding
+from academy.web.live.encodings import DATABASE_AWAY, GOING_AWAY, NORMAL, TRY_AGAIN, Encoding
 from academy.web.live.places import Places
 from academy.web.live.watcher import Stage, Watcher
 
@@ -66,6 +66,7 @@ class Switchboard:
         self.places = Places(settings)
         self._settings = settings
         self._hub = hub
+        hub.on_change = self._on_change
         self._lines: dict[str, _Line] = {}
         self._line_of: dict[Watcher, _Line | None] = {}
         self._refused: set[Watcher] = set()
@@ -132,7 +133,6 @@ class Switchboard:
 
     def _begin(self) -> None:
         if self._greenlet is None or self._greenlet.dead:
-            self._hub.on_change = self._on_change
             self._greenlet = gevent.spawn(self._run)
         self._signal.set()
 
@@ -226,7 +226,7 @@ class Switchboard:
             logger.warning("Watchers are told to come again: %s", type(error).__name__)
             for watcher in list(line.watchers):
                 if watcher.cursor == cursor:
-                    watcher.end(TRY_AGAIN, "the database is away; connect again", time.monotonic())
+                    watcher.end(TRY_AGAIN, DATABASE_AWAY, time.monotonic())
             return
         finally:
             line.fetching.discard(cursor)

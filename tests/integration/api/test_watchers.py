@@ -65,6 +65,15 @@ def handshake(
     return raw
 
 
+def listen_until(raw: socket.socket, words: bytes) -> None:
+    """Read until the words came."""
+    heard = b""
+    while words not in heard:
+        data = raw.recv(4096)
+        assert data, heard
+        heard += data
+
+
 def rest_of(raw: socket.socket) -> bytes:
     """Everything until the server closes."""
     found = b""
@@ -248,9 +257,7 @@ def test_hundreds_who_connect_at_once_are_all_served(
         until(lambda: count(served) == 200, 20, "all watch")
         events.emit("log", message="to everybody")
         for raw in raws:
-            heard = b""
-            while b"to everybody" not in heard:
-                heard += raw.recv(4096)
+            listen_until(raw, b"to everybody")
         began = time.monotonic()
         assert httpx.get(served.url("/jobs"), headers=served.headers, timeout=20).is_success
         assert time.monotonic() - began < 20
@@ -290,9 +297,7 @@ def test_several_processes_share_the_port_and_count_together(
         until(lambda: count(served) == 40, 20, "each process knows of all watchers")
         events.emit("log", message="to everybody")
         for raw in raws:
-            heard = b""
-            while b"to everybody" not in heard:
-                heard += raw.recv(4096)
+            listen_until(raw, b"to everybody")
         before = _answers_counted(served)
         for _ in range(30):  # a connection each, so that all processes get some
             assert httpx.get(served.url("/jobs"), headers=served.headers, timeout=20).is_success
@@ -304,9 +309,7 @@ def test_several_processes_share_the_port_and_count_together(
         until(lambda: len(master.children()) == 4, 20, "another one took its place")
         again = handshake(served, job_id, "X-Note: again")
         raws.append(again)
-        heard = b""
-        while b"to everybody" not in heard:
-            heard += again.recv(4096)
+        listen_until(again, b"to everybody")
     finally:
         for raw in raws:
             raw.close()
