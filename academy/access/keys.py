@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -98,6 +99,11 @@ def authenticate(session: Session, secret: str | None) -> Principal:
     if not secret:
         raise KeyMissing
     return _used(session, access.key_by_hash(session, digest(secret)))
+
+
+def revoked_of(session: Session, key_ids: Collection[str]) -> Collection[str]:
+    """Those of the keys that are revoked, or were never there."""
+    return set(key_ids) - set(access.live_keys(session, key_ids))
 
 
 def make_key(session: Session, name: str, role: Role) -> tuple[ApiKey, str]:

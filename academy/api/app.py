@@ -22,6 +22,8 @@ from academy.api.ops.surroundings import look_around, muster
 from academy.api.training import preflight, sweeps, training
 from academy.dashboard import views as dashboard
 from academy.events.hub import Hub
+from academy.events.objects import LogObjects
+from academy.events.replay import Connections
 from academy.events.stream import connect
 from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
@@ -35,6 +37,7 @@ from academy.web.json_provider import Json
 from academy.web.key_cache import KeyCache
 from academy.web.live.switchboard import Switchboard
 from academy.web.lookout import Lookout
+from academy.web.offload import offload
 from academy.web.state import State, state
 
 BASE = "/api/v1/academy"
@@ -106,12 +109,15 @@ def open_state(app: APIFlask, settings: Settings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = settings.api.max_body_bytes + 1
     sessions = make_sessions(settings, pool_size=_POOL)
     servers = ModelServers(settings)
-    hub = Hub(settings, sessions)
-    switchboard = Switchboard(settings, hub)
+    client = connect(settings)
+    objects = LogObjects(settings, offload)
+    hub = Hub(settings, sessions, objects)
+    switchboard = Switchboard(settings, sessions, hub)
     app.extensions["academy"] = State(
         settings=settings,
         sessions=sessions,
-        redis=connect(settings),
+        redis=client,
+        events=Connections(sessions, client, objects),
         hub=hub,
         hints=HintPublisher(settings, sessions),
         key_cache=KeyCache(),

@@ -58,10 +58,11 @@ class ArtifactStore:
 
     def __init__(self, settings: Settings) -> None:
         require_store(settings)
-        self.url = settings.artifacts_url
+        #: Its address, without what may be secret in it.
+        self.url = shown_address(settings.artifacts_url)
         self._cache = settings.home / "cache"
         self._files: fsspec.AbstractFileSystem
-        self._files, self._root = url_to_fs(self.url)
+        self._files, self._root = url_to_fs(settings.artifacts_url)
         #: The store's folder where it is one of this machine, else None.
         self.local_root = Path(self._root) if "file" in _protocols(self._files) else None
 
@@ -85,7 +86,7 @@ class ArtifactStore:
                     tick()
                     self._files.put_file(str(folder / name), self._path(key, name))
         except OSError as error:
-            raise StorageFailure(url=self.url, action="take", key=key, why=str(error)) from error
+            raise self.failure("take", key, str(error)) from error
         return key
 
     def fetch(self, key: str, digest: str | None = None) -> Path:
@@ -101,12 +102,28 @@ class ArtifactStore:
         """The local folder of `key`, which nobody has verified. Raises `StorageFailure`."""
         return self._download(key) if self.local_root is None else self.local_root / _safe(key)
 
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """The bytes of a file from `start` up to `end`, without the rest of it.
+
+        Nothing is verified: who asks can tell whether they are what was written. Raises
+        `StorageFailure`.
+        """
+        try:
+            data: bytes = self._files.cat_file(self._path(path), start=start, end=end)
+        except OSError as error:
+            raise self.failure("give", path, str(error)) from error
+        return data
+
+    def failure(self, action: str, key: str, why: str) -> StorageFailure:
+        """That the store did not do something (take, give, …) with what is under `key`."""
+        return StorageFailure(url=self.url, action=action, key=key, why=why)
+
     def holds(self, key: str) -> bool:
         """Whether there is a whole folder under `key`. Raises `StorageFailure`."""
         try:
             return bool(self._files.exists(self._path(key, NAME)))
         except OSError as error:
-            raise StorageFailure(url=self.url, action="find", key=key, why=str(error)) from error
+            raise self.failure("find", key, str(error)) from error
 
     def children(self, key: str) -> list[str]:
         """The keys directly under `key`, in order. Raises `StorageFailure`."""
@@ -117,7 +134,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StorageFailure(url=self.url, action="list", key=key, why=str(error)) from error
+            raise self.failure("list", key, str(error)) from error
         return [f"{key}/{name}" for name in sorted(names)]
 
     def age_seconds(self, key: str) -> float | None:
@@ -131,9 +148,7 @@ class ArtifactStore:
             except _NOT_THERE:
                 continue
             except OSError as error:
-                raise StorageFailure(
-                    url=self.url, action="look at", key=key, why=str(error)
-                ) from error
+                raise self.failure("look at", key, str(error)) from error
             except NotImplementedError:
                 return None
             age: timedelta = datetime.now(UTC) - written_at
@@ -153,7 +168,7 @@ class ArtifactStore:
                 else:
                     self._files.pipe_file(manifest, self._files.cat_file(manifest))
         except OSError as error:
-            raise StorageFailure(url=self.url, action="touch", key=key, why=str(error)) from error
+            raise self.failure("touch", key, str(error)) from error
 
     def delete(self, key: str) -> None:
         """Remove a note or a folder, its manifest first, so that nobody takes a part for whole."""
@@ -163,7 +178,7 @@ class ArtifactStore:
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm(self._path(key), recursive=True)
         except OSError as error:
-            raise StorageFailure(url=self.url, action="delete", key=key, why=str(error)) from error
+            raise self.failure("delete", key, str(error)) from error
 
     def write_note(self, key: str, note: dict[str, Any]) -> None:
         """Keep a small JSON document under `key`; replaces what was there at once."""
@@ -174,7 +189,7 @@ class ArtifactStore:
             self._files.pipe_file(temporary, json.dumps(note).encode())
             self._files.mv(temporary, path)
         except OSError as error:
-            raise StorageFailure(url=self.url, action="take", key=key, why=str(error)) from error
+            raise self.failure("take", key, str(error)) from error
 
     def read_note(self, key: str) -> dict[str, Any] | None:
         """The JSON document under `key`; None if there is none."""
@@ -183,7 +198,7 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageFailure(url=self.url, action="give", key=key, why=str(error)) from error
+            raise self.failure("give", key, str(error)) from error
         return note if isinstance(note, dict) else None
 
     def probe(self) -> None:
@@ -191,7 +206,7 @@ class ArtifactStore:
         key = f"probe/{uuid.uuid4().hex}.json"
         self.write_note(key, {"probe": key})
         if self.read_note(key) != {"probe": key}:
-            raise StorageFailure(url=self.url, action="give back", key=key, why="other content")
+            raise self.failure("give back", key, "other content")
         self.delete(key)
 
     def _link_folder(self, folder: Path, names: list[str], target: Path) -> None:
@@ -226,7 +241,7 @@ class ArtifactStore:
             if not target.exists():
                 temporary.rename(target)
         except OSError as error:
-            raise StorageFailure(url=self.url, action="give", key=key, why=str(error)) from error
+            raise self.failure("give", key, str(error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return target

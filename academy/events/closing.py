@@ -48,8 +48,8 @@ def close_events(sessions: Sessions, client: redis.Redis, job_id: str) -> None:
         archive_stream(sessions, client, job_id, before_attempt=job.attempt)
     last = archive_stream(sessions, client, job_id)
     with sessions.begin() as session:
-        tail = archive.read(session, job_id, EventId(last.attempt, max(0, last.seq - 1)), 1)
-        if not (tail and tail[-1].is_last):
+        end = archive.last_event(session, job_id)
+        if end is None or not end.is_last:
             seq = last.seq + 1 if last.attempt >= job.attempt else 1
             end = Event(
                 EventId(max(last.attempt, job.attempt), seq),

@@ -130,6 +130,12 @@ class Event:
         return f"Event({self.to_json()})"
 
 
+def logged_bytes(fields: dict[str, Any]) -> int:
+    """How long a line of the log is, as UTF-8 and without what JSON adds."""
+    # A lone surrogate has no encoding, and a byte more or less is none here.
+    return len(str(fields.get("message", "")).encode(errors="replace"))
+
+
 def timestamp(moment: datetime | None = None) -> str:
     """A moment, or now, in UTC, as ISO 8601 with milliseconds."""
     moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)

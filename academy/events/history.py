@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 
 from academy.events import archive, figures, replay, stream
 from academy.events.event import START, Event, EventId
-from academy.store.engine import Sessions
+from academy.events.replay import Connections
+from academy.store.events import chunks
 from academy.store.jobs.tables import Job
 
 #: Lines that a job's status shows.
@@ -21,16 +22,6 @@ SEARCHED = 50_000
 #: What JSON writes without an escape.
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _BATCH = 1000
-
-
-class Connections(Protocol):
-    """What reading takes: PostgreSQL for the archive, Redis for what is not there yet."""
-
-    @property
-    def sessions(self) -> Sessions: ...
-
-    @property
-    def redis(self) -> redis.Redis: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Tail:
 def events(held: Connections, job_id: str, after: EventId = START) -> Iterator[Event]:
     """Every event after `after` that there is now, read in batches."""
     while True:
-        page = replay.read(held.sessions, held.redis, job_id, after, _BATCH)
+        page = replay.read(held, job_id, after, _BATCH)
         yield from page.events
         if not page.events:
             return
@@ -56,8 +47,8 @@ def last_lines(held: Connections, job: Job) -> Tail:
     last = _last_id(held, job.id)
     if last == START:
         return Tail([], None)
-    # Some events are no lines, so a few more are read than are shown.
-    after = EventId(last.attempt, max(0, last.seq - 4 * LAST_LINES))
+    # Some events are no lines, so a few more are read than are shown; they are never moved.
+    after = EventId(last.attempt, max(0, last.seq - chunks.STAYING))
     lines = [text for event in events(held, job.id, after) if (text := text_of(event))]
     return Tail(lines[-LAST_LINES:], str(last))
 

@@ -16,7 +16,8 @@ import redis
 from academy.events import stream
 from academy.events.event import START, Event, EventId
 from academy.events.feed import BATCH, Feed, first_of
-from academy.events.replay import truncated
+from academy.events.objects import LogObjects
+from academy.events.replay import Connections, truncated
 from academy.events.sources import ASK_AGAIN_SECONDS, JobEvents, Source
 from academy.settings import Settings
 from academy.store.engine import Sessions, StoreError
@@ -41,10 +42,13 @@ class _Followed:
 class Hub:
     """One per process: one Redis subscription, one reader thread, one feed per watched job."""
 
-    def __init__(self, settings: Settings, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, objects: LogObjects | None = None
+    ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._client = stream.connect(settings)
+        self._held = Connections(sessions, self._client, objects or LogObjects(settings))
         self._followed: dict[str, _Followed] = {}
         self._lock = threading.Lock()
         self._reading = threading.Semaphore(REPLAYS)
@@ -79,7 +83,7 @@ class Hub:
 
     def job(self, job_id: str) -> JobEvents:
         """The events of a job, to be followed."""
-        return JobEvents(self._sessions, self._client, job_id)
+        return JobEvents(self._held, job_id)
 
     def is_followed(self, name: str) -> bool:
         """Whether somebody watches the source of that name."""

@@ -9,6 +9,7 @@ import redis
 
 from academy.events import archive, stream
 from academy.events.event import START, Event, EventId, timestamp
+from academy.events.objects import LogObjects
 from academy.store.engine import Sessions
 
 log = logging.getLogger(__name__)
@@ -22,36 +23,41 @@ class Page:
     gap: bool = False
 
 
-def read(
-    sessions: Sessions, client: redis.Redis, job_id: str, after: EventId = START, limit: int = 1000
-) -> Page:
-    """Up to `limit` events strictly after `after`.
+@dataclass(frozen=True)
+class Connections:
+    """What reading takes: the live streams, and the archive in both of its places."""
+
+    sessions: Sessions
+    redis: redis.Redis
+    objects: LogObjects
+
+
+def read(held: Connections, job_id: str, after: EventId = START, limit: int = 1000) -> Page:
+    """Up to `limit` events strictly after `after`. Raises `StoreError` and `StorageFailure`.
 
     The stream answers alone where its first event directly follows the cursor. Where it does not
     (trimmed, flushed, another attempt, Redis away) the archive is asked first.
     """
     live: list[Event] = []
     try:
-        live = stream.read(client, job_id, after, limit)
+        live = stream.read(held.redis, job_id, after, limit)
     except redis.RedisError as error:
         log.warning("the live stream cannot be read: %s", error, extra={"job_id": job_id})
     if live and after.is_followed_by(live[0].id):
         return Page(_without_gap(live))
-    with sessions() as session:
-        archived = archive.read(session, job_id, after, limit)
+    with held.sessions() as session:
+        archived = archive.read(session, held.objects, job_id, after, limit)
     if archived:
         return Page(_with_gaps_told(after, archived))
     starts_afresh = bool(live) and live[0].id.seq == 1
     return Page(_without_gap(live), gap=bool(live) and not starts_afresh)
 
 
-def read_all(
-    sessions: Sessions, client: redis.Redis, job_id: str, after: EventId = START
-) -> list[Event]:
+def read_all(held: Connections, job_id: str, after: EventId = START) -> list[Event]:
     """Every event after `after` that there is now."""
     found: list[Event] = []
     while True:
-        page = read(sessions, client, job_id, found[-1].id if found else after)
+        page = read(held, job_id, found[-1].id if found else after)
         if not page.events:
             return found
         found.extend(page.events)

@@ -18,7 +18,8 @@ from academy.events import archive, stream
 from academy.events.closing import archive_stream
 from academy.events.writer import EventWriter
 from academy.settings import Settings
-from academy.store.engine import Sessions, StoreError, StoreRefusal
+from academy.store.engine import Sessions, StoreError, StoreRefusal, autocommit
+from academy.store.events import chunks
 
 log = logging.getLogger(__name__)
 
@@ -206,10 +207,7 @@ class EventSender:
             return True
         for writer in having:
             try:
-                archive_stream(
-                    self._sessions, self._client, writer.job_id, before_attempt=writer.attempt
-                )
-                writer.leftovers = False
+                self._settle_earlier(writer)
             except (StoreError, redis.RedisError) as error:
                 self._tidied_at = now
                 log.warning(
@@ -218,12 +216,18 @@ class EventSender:
                     extra=_about(writer),
                 )
                 return False
-            except (ValueError, KeyError):
-                log.exception(
-                    "an earlier attempt left no events in its stream", extra=_about(writer)
-                )
-                writer.leftovers = False
         return True
+
+    def _settle_earlier(self, writer: EventWriter) -> None:
+        """Archive what earlier attempts left in the stream, and count how much they logged."""
+        job_id, attempt = writer.job_id, writer.attempt
+        try:
+            archive_stream(self._sessions, self._client, job_id, before_attempt=attempt)
+        except (ValueError, KeyError):
+            log.exception("an earlier attempt left no events in its stream", extra=_about(writer))
+        with autocommit(self._sessions) as session:
+            writer.count_earlier(chunks.logged(session, job_id, attempt))
+        writer.leftovers = False
 
 
 def _about(*writers: EventWriter) -> dict[str, object]:

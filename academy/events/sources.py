@@ -11,8 +11,7 @@ import redis
 from academy.errors import AcademyError
 from academy.events import archive, replay, stream
 from academy.events.event import START, EventId
-from academy.events.replay import Page
-from academy.store.engine import Sessions
+from academy.events.replay import Connections, Page
 from academy.store.jobs import jobs
 
 log = logging.getLogger(__name__)
@@ -49,10 +48,9 @@ class Source(Protocol):
 class JobEvents:
     """The events of a job: its live stream, and its archive."""
 
-    def __init__(self, sessions: Sessions, client: redis.Redis, job_id: str) -> None:
+    def __init__(self, held: Connections, job_id: str) -> None:
         self.job_id = job_id
-        self._sessions = sessions
-        self._client = client
+        self._held = held
 
     @property
     def name(self) -> str:
@@ -62,16 +60,16 @@ class JobEvents:
     def newest(self) -> EventId:
         """The last event's id, of the stream or of the archive."""
         try:
-            live = stream.last_id(self._client, self.job_id)
+            live = stream.last_id(self._held.redis, self.job_id)
         except redis.RedisError as error:
             log.warning("following without Redis: %s", error, extra={"job_id": self.job_id})
             live = None
-        with self._sessions() as session:
+        with self._held.sessions() as session:
             return max(live or START, archive.last_id(session, self.job_id))
 
     def read(self, after: EventId, count: int) -> Page:
         """A page, from the stream where it can answer alone."""
-        return replay.read(self._sessions, self._client, self.job_id, after, count)
+        return replay.read(self._held, self.job_id, after, count)
 
     def require_past(self, after: EventId, patience_seconds: float) -> None:
         """Raise `FutureCursor` if no event with the id `after` can have been sent.
@@ -83,12 +81,12 @@ class JobEvents:
         deadline, wait = time.monotonic() + patience_seconds, ASK_AGAIN_SECONDS
         while True:
             try:
-                live = stream.last_id(self._client, self.job_id)
+                live = stream.last_id(self._held.redis, self.job_id)
             except redis.RedisError as error:
                 # Nobody knows now, and who resumes must not be turned away for it.
                 log.warning("a cursor is not checked: %s", error, extra={"job_id": self.job_id})
                 return
-            with self._sessions() as session:
+            with self._held.sessions() as session:
                 newest = max(live or START, archive.last_id(session, self.job_id))
                 job = jobs.get(session, self.job_id)
                 may_come = job.events_closed_at is None and after.attempt <= job.attempt

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from academy.events.event import Event, EventId, timestamp
+from academy.events.event import Event, EventId, logged_bytes, timestamp
 from academy.events.lines import cleaned
 
 #: Events that wait in memory at most; beyond it the oldest go.
@@ -69,7 +69,7 @@ class EventWriter:
         if self._left_out:
             self._left_out += 1
             return False
-        self._logged += len(str(fields.get("message", "")))
+        self._logged += logged_bytes(fields)
         if self._logged > self._most_logged:
             self._left_out = 1
             limit = f"{self._most_logged} bytes (ACADEMY_LOG_BYTES)"
@@ -98,6 +98,11 @@ class EventWriter:
         self._unsent.append(event)
         self._unarchived.append(event)
         self._to_close = event.is_last
+
+    def count_earlier(self, logged: int) -> None:
+        """Earlier attempts left so many bytes of lines, which count as if they were of this one."""
+        with self._lock:
+            self._logged += logged
 
     def close(self) -> None:
         """No more events come from this attempt; does not wait until they are stored."""

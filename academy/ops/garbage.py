@@ -2,7 +2,8 @@
 
 Garbage is a checkpoint of a job that is over, a checkpoint that its job passed over, an adapter or
 dataset that no row names because its job ended between publishing and recording it, the note of a
-result that was recorded, and a copy that was cut off in the middle. What was touched within the
+result that was recorded, a log that was moved but never named or is named no longer, and a copy
+that was cut off in the middle. What was touched within the
 grace time is never removed, since its job may be about to name it; publishing the same content
 again touches it.
 """
@@ -32,6 +33,7 @@ def collect(store: ArtifactStore, sessions: Sessions, *, grace_seconds: float) -
         (store.children("adapters"), references.adapters),
         (store.children("datasets"), references.datasets),
         (store.children("results"), references.results),
+        (store.children("logs"), references.logs),
         (_checkpoints(store), references.checkpoints),
     ):
         for keys in _batches(candidates):

@@ -139,7 +139,7 @@ class Events:
     log_bytes: int = setting(
         "ACADEMY_LOG_BYTES",
         100 << 20,
-        "size of an attempt's log behind which further lines are left out and counted",
+        "size of a job's log behind which further lines are left out and counted",
         low=1 << 10,
     )
     stream_grace_seconds: float = setting(

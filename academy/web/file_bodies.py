@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
+from academy.artifacts.scratch import scratch
 from academy.errors import AcademyError
 from academy.settings import Settings
 from academy.web.declarations import BYTES, View, reads_body
@@ -40,8 +39,6 @@ _FORM_PARTS = 40
 #: The parser counts what it has buffered of a file as well, which is up to two reads of 64 KiB.
 _BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 256 << 10
-#: A server that was killed while it received leaves a folder; the next one removes it.
-_STALE_SECONDS = 24 * 3600.0
 
 
 def takes_file(view: View) -> View:
@@ -83,9 +80,6 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
     Raises `WrongMediaType`, `FileTooLarge`, `BodyIncomplete` or `BadForm`.
     """
     require_media_type(request, FORM, *RAW_TYPES)
-    parent = settings.home / "work" / "uploads"
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(parent)
     limit = settings.api.max_upload_bytes
     is_form = request.mimetype == FORM
     # One byte more tells a file of just the right size from one that is too large.
@@ -93,8 +87,7 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
     declared = request.content_length
     if declared is not None and declared > request.max_content_length:
         raise FileTooLarge(limit=limit)
-    folder = Path(tempfile.mkdtemp(dir=parent))
-    try:
+    with scratch(settings.home, "uploads") as folder:
         path = folder / "file"
         try:
             name, fields = (_form if is_form else _body)(request, path)
@@ -106,8 +99,6 @@ def received(request: Request, settings: Settings) -> Iterator[Received]:
         if path.stat().st_size > limit:
             raise FileTooLarge(limit=limit)
         yield Received(path, name, offload(_sha256, path), fields)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _body(request: Request, path: Path) -> tuple[str, MultiDict[str, str]]:
@@ -167,13 +158,3 @@ class _InTurns:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _remove_stale(parent: Path) -> None:
-    for each in parent.iterdir():
-        try:
-            is_stale = time.time() - each.stat().st_mtime > _STALE_SECONDS
-        except FileNotFoundError:
-            continue  # another request has just removed its own
-        if is_stale:
-            shutil.rmtree(each, ignore_errors=True)

@@ -9,6 +9,7 @@ import redis
 from flask import current_app
 
 from academy.events.hub import Hub
+from academy.events.replay import Connections
 from academy.jobs.hints import HintPublisher
 from academy.registry.gateway import Gateway
 from academy.serving.servers import ModelServers
@@ -28,6 +29,8 @@ class State:
     settings: Settings
     sessions: Sessions
     redis: redis.Redis
+    #: What reading the events of jobs takes.
+    events: Connections
     hub: Hub
     hints: HintPublisher
     key_cache: KeyCache

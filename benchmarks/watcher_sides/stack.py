@@ -22,6 +22,7 @@ from academy.embedded.program import free_port
 from academy.embedded.valkey import EmbeddedValkey
 from academy.events import archive, stream
 from academy.events.event import START
+from academy.events.objects import LogObjects
 from academy.host.processes import end_group, spawn
 from academy.lifecycle import JobKind
 from academy.settings import Settings
@@ -91,8 +92,9 @@ class Stack:
     def archived(self, job_id: str) -> int:
         """How many events of the job the archive has."""
         found, last = 0, START
+        objects = LogObjects(self.settings)
         with self.sessions() as session:
-            while page := archive.read(session, job_id, last, 1000):
+            while page := archive.read(session, objects, job_id, last, 1000):
                 found, last = found + len(page), page[-1].id
         return found
 

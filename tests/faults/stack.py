@@ -18,8 +18,7 @@ from academy.artifacts.store import ArtifactStore
 from academy.embedded.postgres import EmbeddedPostgres
 from academy.embedded.valkey import EmbeddedValkey
 from academy.errors import Conflict
-from academy.events import archive
-from academy.events.event import Event, EventId
+from academy.events.event import Event
 from academy.jobs.broker import HintSender
 from academy.lifecycle import TERMINAL, JobKind
 from academy.queues import GPU
@@ -28,6 +27,7 @@ from academy.store.data import datasets
 from academy.store.engine import Sessions, StoreError, close_sessions, make_sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
+from tests import reading
 from tests.faults.form import START_SECONDS, Form
 from tests.faults.lanes import side_by_side
 from tests.faults.programs import Program, processes_of
@@ -169,8 +169,7 @@ class Stack:
 
     def events(self, job_id: str) -> list[Event]:
         """The job's archived events, as a client gets them."""
-        with self.sessions() as session:
-            return archive.read(session, job_id, EventId(0, 0), 10_000)
+        return reading.archived(self.settings, self.sessions, job_id)
 
     def is_(self, job_id: str, *statuses: str) -> Callable[[], bool]:
         """A condition: the job is in one of these."""

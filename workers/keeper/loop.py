@@ -26,6 +26,7 @@ from workers.keeper.forget_changes import ForgetChanges
 from workers.keeper.forget_deliveries import ForgetDeliveries
 from workers.keeper.forget_hints import ForgetHints
 from workers.keeper.forget_logs import ForgetLogs
+from workers.keeper.move_logs import MoveLogs
 from workers.keeper.note_lost_workers import NoteLostWorkers
 from workers.keeper.publish_hints import PublishHints
 from workers.keeper.reap_leases import ReapLeases
@@ -49,6 +50,7 @@ DUTIES: tuple[type[Duty], ...] = (
     ForgetDeliveries,
     ForgetChanges,
     ForgetLogs,
+    MoveLogs,
     CollectGarbage,
 )
 

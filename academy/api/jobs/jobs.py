@@ -159,7 +159,7 @@ def status_of(job_id: str) -> dict[str, Any]:
     with state().reading() as session:
         job = jobs.get(session, job_id)
         obstacle = slots.why_waiting(session, job, state().settings.jobs.lease_seconds)
-    tail = last_lines(state(), job)
+    tail = last_lines(state().events, job)
     return status_body(job, state().settings, tail.lines, tail.last_event_id, obstacle)
 
 

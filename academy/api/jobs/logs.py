@@ -32,8 +32,8 @@ def log_page(job_id: str, query: LogsQuery) -> Any:
     _require_job(job_id)
     after = EventId.parse(query.after) if query.after else START
     if query.download:
-        return _as_file(job_id, history.log_lines(state(), job_id, after, query.q))
-    page = history.log_page(state(), job_id, after, query.limit, query.q)
+        return _as_file(job_id, history.log_lines(state().events, job_id, after, query.q))
+    page = history.log_page(state().events, job_id, after, query.limit, query.q)
     last = page.lines[-1]["id"] if page.lines else (query.after or None)
     return {
         "job_id": job_id,

@@ -39,7 +39,7 @@ def job_metrics(job_id: str, query: MetricsQuery) -> Any:
 
 def figures_of(job_id: str, query: MetricsQuery) -> Any:
     """The answer in the form that was asked for."""
-    found = series(state(), job_id, query.points)
+    found = series(state().events, job_id, query.points)
     if not _wants_csv(query):
         return found
     return Streamed(

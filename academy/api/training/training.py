@@ -119,7 +119,7 @@ def training_checkpoints(job_id: str) -> dict[str, Any]:
     job = _require_training(job_id)
     return {
         "job_id": job_id,
-        "checkpoints": checkpoints(state(), job_id),
+        "checkpoints": checkpoints(state().events, job_id),
         "latest": job.checkpoint,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,12 @@ def touch_key(session: Session, key: ApiKey) -> None:
 def keys(session: Session) -> Sequence[ApiKey]:
     """All keys, oldest first."""
     return session.scalars(select(ApiKey).order_by(ApiKey.created_at)).all()
+
+
+def live_keys(session: Session, key_ids: Collection[str]) -> Sequence[str]:
+    """Those of the ids whose key is not revoked."""
+    query = select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.revoked_at.is_(None))
+    return session.scalars(query).all()
 
 
 def count_live_admins(session: Session) -> int:

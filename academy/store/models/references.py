@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from academy.lifecycle import TERMINAL
 from academy.store.base import from_now
 from academy.store.data.tables import Dataset
+from academy.store.events.tables import LogObject
 from academy.store.jobs.tables import Job
 from academy.store.models.tables import Adapter
 
@@ -23,6 +24,11 @@ def adapters(session: Session, keys: Collection[str], *, ended_within_seconds: f
 def datasets(session: Session, keys: Collection[str], *, ended_within_seconds: float) -> set[str]:
     """Those of `keys` that a registered dataset names."""
     return set(session.scalars(select(Dataset.key).where(Dataset.key.in_(keys))))
+
+
+def logs(session: Session, keys: Collection[str], *, ended_within_seconds: float) -> set[str]:
+    """Those of `keys` that have the log of a job."""
+    return set(session.scalars(select(LogObject.key).where(LogObject.key.in_(keys))))
 
 
 def results(session: Session, keys: Collection[str], *, ended_within_seconds: float) -> set[str]:

@@ -31,8 +31,8 @@ from academy.web.state import State, state
 from academy.web.streamed import Streamed
 from academy.wire import sse
 
-BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 4400, 4401, 4403, 4404
-_CLOSE_CODES = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NOT_FOUND}
+BAD_REQUEST, FORBIDDEN, NOT_FOUND = 4400, 4403, 4404
+_CLOSE_CODES = {401: encodings.UNAUTHORIZED, 403: FORBIDDEN, 404: NOT_FOUND}
 
 
 class Beginning(NamedTuple):
@@ -176,5 +176,5 @@ def _pieces(current: State, beginning: Beginning) -> Iterator[bytes]:
     try:
         for batch in current.hub.watch(beginning.source, beginning.after):
             yield encoding.events(batch) if batch else encoding.ping()
-    except StoreError:
-        yield encoding.end(encodings.TRY_AGAIN, encodings.DATABASE_AWAY)
+    except (StoreError, AcademyError) as error:
+        yield encoding.end(encodings.TRY_AGAIN, encodings.away(error))

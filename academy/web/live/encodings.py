@@ -13,20 +13,30 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from academy.errors import Unavailable, failure_body
+from academy.access.keys import KeyRevoked
+from academy.errors import AcademyError, Unavailable, failure_body
 from academy.events.event import Event
+from academy.store.engine import StoreError
 from academy.wire import sse
 
 #: Why a stream ends (RFC 6455, section 7.4.1, and its registry at IANA).
 NORMAL, GOING_AWAY, TRY_AGAIN = 1000, 1001, 1013
 PROTOCOL_ERROR, POLICY, TOO_LARGE = 1002, 1008, 1009
+#: The peer's key does not count any more.
+UNAUTHORIZED = 4401
 DATABASE_AWAY = "the database is away; connect again"
+STORE_AWAY = "the artifact store does not give the log; connect again"
 _COME_AGAIN = "Send the id of the last event seen as Last-Event-ID, and nothing is missed."
 
 #: A frame of fewer bytes is not worth compressing.
 _LEAST_COMPRESSED = 200
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 _FINAL, _COMPRESSED = 0x80, 0x40
+
+
+def away(error: StoreError | AcademyError) -> str:
+    """Why events cannot be read now, in words for their reader."""
+    return DATABASE_AWAY if isinstance(error, StoreError) else STORE_AWAY
 
 
 class Encoding(Protocol):
@@ -99,7 +109,10 @@ class ServerSentEvents:
         if code == GOING_AWAY:  # nothing is wrong, and a reader comes back by itself
             told = self._chunk(sse.comment(reason).encode())
         elif code != NORMAL:
-            error = failure_body(Unavailable.code, reason, _COME_AGAIN)
+            kind, next_step = Unavailable.code, _COME_AGAIN
+            if code == UNAUTHORIZED:
+                kind, next_step = KeyRevoked.code, KeyRevoked.next_step
+            error = failure_body(kind, reason, next_step)
             told = self._chunk(sse.json_event({"type": "error", **error}).encode())
         return told + (b"0\r\n\r\n" if self._chunked else b"")
 

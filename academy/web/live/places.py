@@ -43,6 +43,11 @@ class Places:
     def __len__(self) -> int:
         return self._taken
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The ids of the keys that somebody watches with."""
+        return frozenset(self._of_key)
+
     def take(self, key_id: str, address: str) -> Place:
         """A place. Raises `TooManyWatchers`, and takes none then."""
         for taken, most, whose in (

@@ -17,13 +17,21 @@ from typing import Any
 import gevent
 from gevent.event import Event as Signal
 
+from academy.access.keys import KeyRevoked, revoked_of
 from academy.errors import AcademyError
 from academy.events.event import Event, EventId
 from academy.events.feed import Feed
 from academy.events.hub import Hub
 from academy.settings import Settings
-from academy.store.engine import StoreError
-from academy.web.live.encodings import DATABASE_AWAY, GOING_AWAY, NORMAL, TRY_AGAIN, Encoding
+from academy.store.engine import Sessions, StoreError, autocommit
+from academy.web.live.encodings import (
+    GOING_AWAY,
+    NORMAL,
+    TRY_AGAIN,
+    UNAUTHORIZED,
+    Encoding,
+    away,
+)
 from academy.web.live.places import Places
 from academy.web.live.watcher import Stage, Watcher
 
@@ -42,6 +50,8 @@ CLOSING_SECONDS, TAKING_SECONDS = 5.0, 30.0
 MOST_REFUSED = 500
 #: Between two looks at watchers that are quiet, stuck, or closing.
 _LOOK_SECONDS = 0.5
+#: How long a stream goes on at most after its key was revoked.
+KEYS_SECONDS = 5.0
 #: Pages of a feed's past that are kept for those who come to the same place.
 _PAGES = 8
 
@@ -62,9 +72,10 @@ class _Line:
 class Switchboard:
     """All watchers of a process. Everything happens in gevent's one thread."""
 
-    def __init__(self, settings: Settings, hub: Hub) -> None:
+    def __init__(self, settings: Settings, sessions: Sessions, hub: Hub) -> None:
         self.places = Places(settings)
         self._settings = settings
+        self._sessions = sessions
         self._hub = hub
         hub.on_change = self._on_change
         self._lines: dict[str, _Line] = {}
@@ -75,6 +86,7 @@ class Switchboard:
         self._greenlet: Any = None
         self._stopping = False
         self._looked_at = 0.0
+        self._asked_at = time.monotonic()
 
     def __len__(self) -> int:
         """Watchers that are there, without those that were refused or are closing."""
@@ -165,6 +177,9 @@ class Switchboard:
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
             self._look()
+        if now - self._asked_at >= KEYS_SECONDS:
+            self._asked_at = now
+            gevent.spawn(self._end_revoked)
 
     def _settle_told(self) -> None:
         while self._told:
@@ -226,7 +241,7 @@ class Switchboard:
             logger.warning("Watchers are told to come again: %s", type(error).__name__)
             for watcher in list(line.watchers):
                 if watcher.cursor == cursor:
-                    watcher.end(TRY_AGAIN, DATABASE_AWAY, time.monotonic())
+                    watcher.end(TRY_AGAIN, away(error), time.monotonic())
             return
         finally:
             line.fetching.discard(cursor)
@@ -257,6 +272,19 @@ class Switchboard:
                 gevent.sleep(_PAUSE_SECONDS)
                 now = since = time.monotonic()
 
+    def _end_revoked(self) -> None:
+        """End the streams whose keys were revoked since they began."""
+        try:
+            with autocommit(self._sessions) as session:
+                revoked = revoked_of(session, self.places.keys)
+        except StoreError as error:
+            logger.warning("It is not known which keys were revoked: %s", type(error).__name__)
+            return
+        if revoked:
+            places = ((watcher, watcher.place) for watcher in list(self._line_of))
+            gone = [watcher for watcher, place in places if place and place.key_id in revoked]
+            self._end(gone, UNAUTHORIZED, _REVOKED)
+
     def _end(self, watchers: Iterable[Watcher], code: int, reason: str) -> None:
         now = time.monotonic()
         for watcher in watchers:
@@ -268,8 +296,8 @@ class Switchboard:
         now = since = time.monotonic()
         for watcher in list(self._line_of):
             if watcher.stage is Stage.CLOSING:
-                since = max(watcher.closing_since or now, watcher.took_at)
-                if now - since > (TAKING_SECONDS if watcher.has_more else CLOSING_SECONDS):
+                quiet_since = max(watcher.closing_since or now, watcher.took_at)
+                if now - quiet_since > (TAKING_SECONDS if watcher.has_more else CLOSING_SECONDS):
                     watcher.cut()
             elif not watcher.is_ready:
                 if watcher.stage is Stage.OPEN and now - watcher.took_at > STUCK_SECONDS:
@@ -286,5 +314,6 @@ class Switchboard:
 
 _OVER = "the job is over"
 _STOPPING = "the server is stopping; connect again"
+_REVOKED = f"{KeyRevoked.code}: the key of this stream was revoked"
 _SILENT = "a ping was not answered; connect again with the last id"
 _STUCK = "nothing was read for too long; connect again with the last id"

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from academy.events.event import Event, EventId
 from academy.events.sender import EventSender
@@ -326,3 +327,41 @@ def _answers_counted(served: Served) -> float:
     pattern = r'academy_http_requests_total\{method="GET",route="[^"]*/jobs",status="200"\} (.*)'
     found = re.search(pattern, text)
     return float(found[1]) if found else 0.0
+
+
+def test_streams_end_when_their_key_is_revoked(
+    served: Served, job_id: str, events: EventWriter
+) -> None:
+    """Within some seconds, and those of other keys go on."""
+    made = httpx.post(
+        served.url("/keys"),
+        headers=served.headers,
+        json={"name": "a watcher", "role": "viewer"},
+        timeout=20,
+    ).json()
+    mine = {"Authorization": f"Bearer {made['key']}"}
+    url = served.url(f"/jobs/{job_id}/logs")
+    with ExitStack() as opened:
+        ws = opened.enter_context(
+            connect(f"{url.replace('http', 'ws', 1)}/ws", additional_headers=mine)
+        )
+        other = opened.enter_context(
+            connect(f"{url.replace('http', 'ws', 1)}/ws", additional_headers=served.headers)
+        )
+        sse = opened.enter_context(httpx.stream("GET", f"{url}/stream", headers=mine, timeout=30))
+        until(lambda: count(served) == 3, 10, "all watch")
+        httpx.delete(
+            served.url(f"/keys/{made['id']}"), headers=served.headers, timeout=20
+        ).raise_for_status()
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                ws.recv(timeout=30)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4401
+        assert closed.value.rcvd.reason.startswith("key_revoked: ")
+        told = [json.loads(each[6:]) for each in sse.iter_lines() if each.startswith("data: ")]
+        assert (told[-1]["type"], told[-1]["code"]) == ("error", "key_revoked")
+        until(lambda: count(served) == 1, 10, "only the other one watches")
+        events.emit("log", message="still there")
+        heard: list[dict[str, Any]] = []
+        while not any(each.get("message") == "still there" for each in heard):
+            heard += json.loads(other.recv(timeout=20))

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from academy.errors import InvalidRequest
-from academy.events import archive, replay, stream
+from academy.events import archive, stream
 from academy.events.closing import close_events
 from academy.events.event import START, Event, EventId
 from academy.events.hub import Hub
@@ -19,6 +19,7 @@ from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import jobs, transitions
+from tests import reading
 from tests.waiting import until
 
 
@@ -183,7 +184,7 @@ def test_what_a_killed_writer_left_in_the_stream_is_archived_by_the_next(
     stream.append(client, job_id, [Event(EventId(1, n), "log", "now", {}) for n in range(1, 6)])
     write(settings, sessions, job_id, 1, attempt=2, end=True)
     client.flushall()
-    found = replay.read_all(sessions, client, job_id)
+    found = reading.said(settings, sessions, job_id)
     assert ids(found) == [*expected(1, 5), *expected(2, 2)]
 
 
@@ -193,8 +194,7 @@ def test_events_wait_while_redis_is_away_and_are_archived_all_the_same(
 
     nowhere = settings.changed(redis_url="redis://127.0.0.1:1/0")
     write(nowhere, sessions, job_id, 10, end=True)
-    with sessions() as session:
-        assert ids(archive.read(session, job_id, START, 100)) == expected(1, 11)
+    assert ids(reading.archived(settings, sessions, job_id)) == expected(1, 11)
 
 
 def test_a_job_cancelled_in_the_queue_gets_its_terminal_status_once(
@@ -234,13 +234,12 @@ def test_a_cursor_that_is_none_is_refused(text: str) -> None:
 
 
 def test_a_flush_whose_answer_was_lost_is_repeated_with_what_came_since(
-    sessions: Sessions, job_id: str
+    settings: Settings, sessions: Sessions, job_id: str
 ) -> None:
     events = [Event(EventId(1, n), "log", "now", {"message": str(n)}) for n in range(1, 6)]
     for known in (3, 5, 2):
         archive.store(sessions, [(job_id, events[:known])])
-    with sessions() as session:
-        assert ids(archive.read(session, job_id, START, 100)) == expected(1, 5)
+    assert ids(reading.archived(settings, sessions, job_id)) == expected(1, 5)
 
 
 def test_a_message_that_is_no_text_stops_nothing(
@@ -249,7 +248,7 @@ def test_a_message_that_is_no_text_stops_nothing(
     with EventSender(settings, sessions) as sender, sender.open(job_id, 1) as events:
         events.emit("log", message="a file named \udcff, and ż")
         events.emit("status", status=Status.FINISHED)
-    found = replay.read_all(sessions, client, job_id)
+    found = reading.said(settings, sessions, job_id)
     assert [event.fields.get("message") for event in found] == ["a file named ?, and ż", None]
     with sessions() as session:
         assert jobs.get(session, job_id).events_closed_at is not None
@@ -261,8 +260,7 @@ def test_a_later_attempt_is_archived_though_redis_is_away(
 
     nowhere = settings.changed(redis_url="redis://127.0.0.1:1/0")
     write(nowhere, sessions, job_id, 10, attempt=2, end=False)
-    with sessions() as session:
-        assert ids(archive.read(session, job_id, START, 100)) == expected(2, 10)
+    assert ids(reading.archived(settings, sessions, job_id)) == expected(2, 10)
 
 
 def test_a_damaged_stream_of_an_earlier_attempt_keeps_no_event_back(
@@ -270,8 +268,7 @@ def test_a_damaged_stream_of_an_earlier_attempt_keeps_no_event_back(
 ) -> None:
     client.xadd(stream.key_of(job_id), {"e": "no json"}, id="1-1")
     write(settings, sessions, job_id, 2, attempt=2, end=True)
-    with sessions() as session:
-        assert ids(archive.read(session, job_id, START, 100)) == expected(2, 3)
+    assert ids(reading.archived(settings, sessions, job_id)) == expected(2, 3)
 
 
 def test_a_cursor_that_redis_forgot_is_waited_for_and_one_of_no_attempt_is_not(
@@ -299,3 +296,22 @@ def test_a_cursor_that_redis_forgot_is_waited_for_and_one_of_no_attempt_is_not(
         hub.require_past(job_id, EventId(1, 6))
     with pytest.raises(FutureCursor, match="the last one that there is is 1-5"):
         hub.require_past(job_id, EventId(2, 1))
+
+
+def test_the_lines_of_all_attempts_have_one_limit(
+    settings: Settings, sessions: Sessions, job_id: str
+) -> None:
+    small = settings.changed(log_bytes=2000)
+    write(small, sessions, job_id, 100, attempt=1, end=False)  # 690 bytes of lines
+    with EventSender(small, sessions) as sender, sender.open(job_id, 2) as events:
+        events.emit("status", status=Status.RUNNING)
+        until(lambda: not events.leftovers, 10, "the earlier attempt is counted")
+        for number in range(300):
+            events.emit("log", message=f"line {number}")
+        events.emit("status", status=Status.FINISHED)
+    second = [each for each in reading.archived(small, sessions, job_id) if each.id.attempt == 2]
+    logged = [each.fields["message"] for each in second if each.type == "log"]
+    assert sum(map(len, logged[:-2])) <= 2000 - 690 < sum(map(len, logged[:-2])) + 9
+    assert logged[-2].startswith("The log has reached 2000 bytes")
+    assert logged[-1] == f"{300 - len(logged) + 2} lines were left out of the log."
+    assert second[-1].is_last

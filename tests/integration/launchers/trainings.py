@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from academy.events import replay, stream
 from academy.jobs.attempt import carry_out
 from academy.settings import Settings
 from academy.store.engine import Sessions
@@ -15,6 +14,7 @@ from academy.store.jobs.tables import Job
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from academy.training.supervisor import train
+from tests import reading
 
 #: Debian with Python and nothing else; the packages are mounted.
 IMAGE = "academy-test:base"
@@ -51,9 +51,7 @@ class Trainings:
         return int((self.job(job_id).progress or {}).get("step") or 0)
 
     def said(self, job_id: str) -> list[str]:
-        client = stream.connect(self.settings)
-        events = replay.read_all(self.sessions, client, job_id)
-        client.close()
+        events = reading.said(self.settings, self.sessions, job_id)
         return [str(each.fields["message"]) for each in events if "message" in each.fields]
 
     def failure(self, job_id: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from academy.errors import BaseModelUnavailable
-from academy.events import replay, stream
 from academy.jobs.attempt import Attempt, JobFailed, StoppedOnRequest, carry_out
 from academy.lifecycle import FailureCode, JobKind, Status
 from academy.settings import Settings
@@ -19,6 +18,7 @@ from academy.store.engine import Session, Sessions
 from academy.store.jobs import jobs, transitions
 from academy.store.jobs.tables import Job
 from academy.store.jobs.transitions import Claim, Failure
+from tests import reading
 
 Work = Callable[[Attempt], Callable[[Session], None]]
 
@@ -60,7 +60,7 @@ def test_a_success_is_recorded_with_its_last_event(
     with sessions() as session:
         job = jobs.get(session, claimed.id)
         assert job.result == {"done": True} and job.events_closed_at is not None
-    events = replay.read_all(sessions, stream.connect(settings), claimed.id)
+    events = reading.said(settings, sessions, claimed.id)
     assert [event.type for event in events] == ["status", "log", "status"]
     assert events[-1].fields["status"] == "finished"
 

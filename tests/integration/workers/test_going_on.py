@@ -12,7 +12,6 @@ import pytest
 from academy.artifacts.manifest import write_manifest
 from academy.artifacts.store import ArtifactStore
 from academy.errors import InvalidRequest, NotFound
-from academy.events import replay, stream
 from academy.jobs.attempt import carry_out
 from academy.lifecycle import Status
 from academy.settings import Settings
@@ -23,6 +22,7 @@ from academy.store.models import adapters
 from academy.training.request import TrainingRequest
 from academy.training.submission import submit_training
 from academy.training.supervisor import train
+from tests import reading
 from tests.warm.python import WarmPython
 
 RECIPE = {"max_steps": 2, "lora_rank": 4, "learning_rate": 0.01, "dtype": "float32"}
@@ -78,7 +78,7 @@ def trained(settings: Settings, sessions: Sessions, **recipe: Any) -> str:
         job = transitions.claim(session, "gpu", "worker-1", settings.jobs.lease_seconds)
     assert job is not None and job.id == job_id
     status = carry_out(settings, sessions, job, threading.Event(), train)
-    said = [each.fields for each in replay.read_all(sessions, stream.connect(settings), job_id)]
+    said = [each.fields for each in reading.said(settings, sessions, job_id)]
     assert status == Status.FINISHED, said
     return job_id
 
@@ -88,7 +88,7 @@ def test_a_training_goes_on_from_an_adapter_of_the_registry(
 ) -> None:
     first = trained(place, sessions)
     second = trained(place, sessions, init_adapter=first)
-    said = replay.read_all(sessions, stream.connect(place), second)
+    said = reading.said(place, sessions, second)
     logs = [each.fields.get("message", "") for each in said if each.type == "log"]
     assert f"starting from the adapter {first}" in logs
     with sessions() as session:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from academy.events import replay
 from academy.settings import Settings
 from academy.store.engine import Sessions
 from academy.store.jobs import transitions
+from tests import reading
 from tests.waiting import until
 from workers.keeper.close_events import CloseEvents
 from workers.keeper.drop_streams import DropStreams
@@ -13,7 +13,7 @@ from workers.keeper.duty import Context
 
 
 def test_an_archived_stream_is_dropped_after_its_grace(
-    context, settings: Settings, sessions: Sessions, client, submit
+    context, settings: Settings, sessions: Sessions, submit
 ) -> None:
     job_id = submit()
     with sessions.begin() as session:
@@ -22,4 +22,4 @@ def test_an_archived_stream_is_dropped_after_its_grace(
     assert DropStreams(context).do() == 0
     impatient = Context.of(settings.changed(stream_grace_seconds=0.0), sessions)
     assert DropStreams(impatient).do() == 1
-    assert replay.read_all(sessions, client, job_id)[-1].is_last
+    assert reading.said(settings, sessions, job_id)[-1].is_last

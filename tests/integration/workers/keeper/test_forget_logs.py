@@ -7,12 +7,13 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from academy.events import history, replay, stream
+from academy.events import history, stream
 from academy.events.event import Event
 from academy.events.sender import EventSender
 from academy.lifecycle import Status
 from academy.settings import Settings
 from academy.store.engine import Sessions
+from tests import reading
 from workers.keeper import forget_logs
 from workers.keeper.duty import Context
 from workers.keeper.forget_logs import ForgetLogs
@@ -49,14 +50,14 @@ def test_the_log_of_an_old_job_is_its_end(
     age(settings, young, 29)
     context.streams.delete(stream.key_of(old))
     assert duty.do() == 1
-    left: list[Event] = replay.read_all(sessions, context.streams, old)
+    left: list[Event] = reading.said(settings, sessions, old)
     assert [(each.type, str(each.id)) for each in left] == [
         ("truncated", "1-2501"),
         ("status", "1-2502"),
     ]
     assert left[-1].is_last
-    assert len(replay.read_all(sessions, context.streams, young)) == 2502
-    held = type("Held", (), {"sessions": sessions, "redis": context.streams})()
+    assert len(reading.said(settings, sessions, young)) == 2502
+    held = reading.connections(settings, sessions)
     assert [each["loss"] for each in history.series(held, old, None)["metrics"]] == [0.5]
     duty._again_at = 0.0
     assert duty.do() == 0
